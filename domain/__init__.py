@@ -1,0 +1,1 @@
+"""Words that two packages share; no I/O."""

@@ -1,0 +1,1 @@
+"""A text conversation: SMS, email, WhatsApp."""

@@ -1,0 +1,1 @@
+"""Whom we call: one vendor per file or folder."""

@@ -1,0 +1,1 @@
+"""The outside world on loopback: emulated vendors and simulated callers."""

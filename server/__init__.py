@@ -1,0 +1,1 @@
+"""Introduces everybody: settings, wiring, the ASGI app and the command line."""

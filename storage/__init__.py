@@ -1,0 +1,1 @@
+"""What we remember, always reached through a tenant-scoped handle."""

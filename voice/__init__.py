@@ -1,0 +1,1 @@
+"""A phone call, from ring to hang-up."""
