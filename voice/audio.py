@@ -1,0 +1,18 @@
+"""µ-law telephone audio: sizes only, since nothing is transcoded on the realtime path.
+
+Twilio and OpenAI's `audio/pcmu` speak the same G.711 µ-law at 8,000 samples a second, one byte a
+sample (shared/reference/twilio.md §3.2, vapi-openai-pinecone.md §2.11).
+"""
+
+BYTES_PER_MS = 8
+FRAME_MS = 20
+FRAME_BYTES = FRAME_MS * BYTES_PER_MS
+
+
+def base64_ms(encoded: str | bytes) -> float:
+    """Milliseconds of µ-law in a base64 text, without decoding it."""
+    size = len(encoded)
+    if not size:
+        return 0.0
+    tail = encoded[-2:] if isinstance(encoded, bytes) else encoded[-2:].encode()
+    return (size // 4 * 3 - tail.count(b"=")) / BYTES_PER_MS
