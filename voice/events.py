@@ -83,8 +83,8 @@ class AgentText:
 class ResponseDone:
     """The model ended a response.
 
-    `status` completed | cancelled | failed | incomplete. `usage` is the vendor's token counts, flat.
-    `error` the vendor's code when it failed (a quota, for instance).
+    `status` completed | cancelled | failed | incomplete. `usage` is the vendor's token counts,
+    flat. `error` the vendor's code when it failed (a quota, for instance).
     """
 
     response_id: str

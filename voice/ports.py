@@ -1,4 +1,4 @@
-"""What a call needs from the outside. `providers/` fulfils it, `server/wiring.py` introduces them."""
+"""What a call needs from outside: `providers/` fulfils it, `server/wiring.py` introduces them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
