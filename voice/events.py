@@ -35,7 +35,12 @@ class AgentAudioStarted:
 
 @dataclass(frozen=True, slots=True)
 class AgentHeard:
-    """All that was sent to the caller has been played: the line is silent on our side."""
+    """All that was sent to the caller has been played: the line is silent on our side.
+
+    Per item: (item_id, heard_ms), oldest first.
+    """
+
+    items: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
