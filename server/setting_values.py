@@ -1,0 +1,164 @@
+"""What the values of settings must look like: annotated types, each with its check.
+
+A check raises ValueError with the end of a sentence that begins with the variable's name.
+"""
+
+import base64
+import binascii
+import ipaddress
+import re
+from typing import Annotated, Literal
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+import phonenumbers
+from domain.phone import DEFAULT_REGION, normalise
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
+from pydantic_settings import NoDecode
+
+STREAM_PATH = "/media-stream"
+DATABASE_SCHEMES = ("sqlite", "sqlite+aiosqlite", "postgresql", "postgresql+asyncpg")
+
+
+def _split(value: object) -> object:
+    """A comma-separated text → its parts."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _address(value: str, schemes: tuple[str, ...]) -> SplitResult:
+    if re.search(r"\s", value):
+        raise ValueError("contains white space")
+    parts = urlsplit(value)
+    if parts.scheme not in schemes:
+        raise ValueError(f"doesn't begin with {' or '.join(f'{s}://' for s in schemes)}")
+    if not parts.hostname:
+        raise ValueError("names no host")
+    _ = parts.port  # raises ValueError("Port out of range …") when it isn't one
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("carries a user or a password")
+    if parts.query or parts.fragment or value.endswith(("?", "#")):
+        raise ValueError("carries a query or a fragment")
+    return parts
+
+
+def _http_url(value: str) -> str:
+    _address(value, ("http", "https"))
+    return value.rstrip("/")
+
+
+def _callback_url(value: str) -> str:
+    # Twilio refuses host names with an underscore in addresses that it calls (twilio.md §1.3).
+    if "_" in (_address(value, ("http", "https")).hostname or ""):
+        raise ValueError("has an underscore in its host name, which Twilio refuses")
+    return value.rstrip("/")
+
+
+def stream_address(value: str) -> str:
+    """Any of ws, wss, http, https → ws or wss, with the stream's path once."""
+    parts = _address(value, ("ws", "wss", "http", "https"))
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    path = parts.path.rstrip("/").removesuffix(STREAM_PATH) + STREAM_PATH
+    return urlunsplit((scheme, parts.netloc, path, "", ""))
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    url = value.get_secret_value()
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in DATABASE_SCHEMES:
+        raise ValueError(f"doesn't begin with {', '.join(f'{s}://' for s in DATABASE_SCHEMES)}")
+    if scheme.startswith("sqlite") and not rest.startswith("/"):
+        raise ValueError("needs three slashes before a relative path, four before an absolute one")
+    if not rest.strip("/"):
+        raise ValueError("names no database")
+    return value
+
+
+def _encryption_key(value: SecretStr) -> SecretStr:
+    key_bytes(value)
+    return value
+
+
+def key_bytes(value: SecretStr) -> bytes:
+    """32 characters, 64 hexadecimal digits or 44 characters of base64 → 32 bytes."""
+    text = value.get_secret_value()
+    try:
+        if len(text) == 64:
+            return bytes.fromhex(text)
+        if len(text) == 44:
+            decoded = base64.b64decode(text.translate(str.maketrans("-_", "+/")), validate=True)
+            if len(decoded) == 32:
+                return decoded
+        elif len(text) == 32 and text.isascii():
+            return text.encode("ascii")
+    except (ValueError, binascii.Error):
+        pass
+    raise ValueError(f"has {len(text)} characters and is none of the three forms")
+
+
+def _one_or_two(value: SecretStr) -> SecretStr:
+    tokens = value.get_secret_value().split(",")
+    if len(tokens) > 2 or not all(token.strip() for token in tokens):
+        raise ValueError("isn't one token or two with a comma between them")
+    return value
+
+
+def _account_sid(value: str) -> str:
+    if not re.fullmatch(r"AC[0-9A-Za-z]+", value):
+        raise ValueError("isn't an account SID")
+    return value
+
+
+def _number(value: str, info: ValidationInfo) -> str:
+    number = normalise(value, info.data.get("default_region", DEFAULT_REGION))
+    if number is None:
+        raise ValueError("isn't a telephone number")
+    return number
+
+
+def _sender(value: str, info: ValidationInfo) -> str:
+    """A telephone number, or up to eleven letters and digits (an alphanumeric sender)."""
+    number = normalise(value, info.data.get("default_region", DEFAULT_REGION))
+    if number is not None:
+        return number
+    if re.fullmatch(r"(?=.*[A-Za-z])[A-Za-z0-9 ]{1,11}", value):
+        return value
+    raise ValueError("is neither a telephone number nor an alphanumeric sender")
+
+
+def _region(value: str) -> str:
+    if value.upper() not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError("isn't a region")
+    return value.upper()
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value, strict=False))
+    except ValueError:
+        raise ValueError("has a part that is no address or network") from None
+
+
+def _log_level(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+CallbackUrl = Annotated[str, AfterValidator(_callback_url)]
+StreamUrl = Annotated[str, AfterValidator(stream_address)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+EncryptionKey = Annotated[SecretStr, AfterValidator(_encryption_key)]
+AuthTokens = Annotated[SecretStr, AfterValidator(_one_or_two)]
+AccountSid = Annotated[str, AfterValidator(_account_sid)]
+Number = Annotated[str, AfterValidator(_number)]
+Sender = Annotated[str, AfterValidator(_sender)]
+Region = Annotated[str, AfterValidator(_region)]
+Network = Annotated[str, AfterValidator(_network)]
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
+Numbers = Annotated[tuple[Number, ...], NoDecode, BeforeValidator(_split)]
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_log_level)
+]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -1,0 +1,679 @@
+"""Environment and `.env` → one frozen `Settings`; the only place that reads the environment."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+from urllib.parse import urlsplit
+
+from domain.phone import DEFAULT_REGION
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from domain.errors import OperatorError
+from server.setting_values import (
+    STREAM_PATH,
+    AccountSid,
+    AuthTokens,
+    CallbackUrl,
+    Count,
+    DatabaseUrl,
+    EncryptionKey,
+    HttpUrl,
+    LogLevel,
+    Networks,
+    Numbers,
+    Port,
+    Region,
+    Seconds,
+    Sender,
+    StreamUrl,
+    key_bytes,
+    stream_address,
+)
+
+ENV_FILE = Path(".env")
+
+
+class SettingsError(OperatorError):
+    """Settings that nobody can work with: one line per variable in `lines`."""
+
+    def __init__(self, lines: tuple[str, ...]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A variable that isn't set, what is refused meanwhile, and the cure."""
+
+    variable: str
+    meanwhile: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.variable} is not set: {self.meanwhile} Cure: {self.cure}"
+
+
+# -------------------------------------------------------------------------- what is said of it
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What docs/settings.md and .env.example say of a variable.
+
+    `expects` completes "set it to …"; `shown` is the default in words; `meanwhile` says what
+    doesn't work while it isn't set ("" when nothing is amiss); `later`: nothing reads it yet.
+    """
+
+    group: str
+    text: str
+    expects: str
+    example: str
+    meanwhile: str = ""
+    shown: str = ""
+    later: bool = False
+
+
+def _about(
+    default: Any,
+    group: str,
+    text: str,
+    expects: str,
+    example: str,
+    **more: Any,
+) -> Any:
+    """A pydantic field with its `About`."""
+    about = About(group, text, expects, example, **more)
+    extra: dict[str, Any] = {"about": about}
+    if callable(default):
+        return Field(default_factory=default, json_schema_extra=extra)
+    return Field(default=default, json_schema_extra=extra)
+
+
+def _public_url_here(data: dict[str, Any]) -> str:
+    """Where a server on this machine can be reached by this machine."""
+    host = data.get("host", "127.0.0.1")
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - recognised, not bound
+        host = "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{data.get('port', 8080)}"
+
+
+def _stream_url_here(data: dict[str, Any]) -> str:
+    return stream_address(data.get("public_url", "http://127.0.0.1"))
+
+
+_SERVER, _OPERATOR, _DATA = "Server", "Operator", "Database"
+_TWILIO, _AGENT, _CALL = "Twilio", "Agent (OpenAI Realtime)", "A call"
+_OBSERVE = "Logs and metrics"
+_CASCADE, _VAPI, _KNOWLEDGE = "Cascade of models", "Vapi", "Knowledge"
+_MESSAGING = "Messaging"
+_HTTP = "an address that begins with http:// or https://, without query"
+_SECONDS = "a number of seconds above 0"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Frozen; secrets are `SecretStr` and never show in a repr.
+
+    `Settings()` reads the environment and `.env`; `Settings.of(…)` reads neither.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        str_strip_whitespace=True,
+    )
+
+    # -- Server
+    host: str = _about(
+        "127.0.0.1",
+        _SERVER,
+        "The address to listen on. Keep loopback behind a TLS proxy on the same machine; "
+        "`0.0.0.0` in a container.",
+        "an address of this machine",
+        "127.0.0.1",
+    )
+    port: Port = _about(8080, _SERVER, "The port to listen on.", "a port, 1 to 65535", "8080")
+    public_url: CallbackUrl = _about(
+        _public_url_here,
+        _SERVER,
+        "Where the world reaches this server. Twilio's signatures are checked against it, so it "
+        "must be spelled exactly as Twilio is told it.",
+        _HTTP,
+        "https://voice.example.fr",
+        shown="`http://HOST:PORT`",
+        meanwhile="Twilio can't reach this server, and its signatures won't match.",
+    )
+    stream_url: StreamUrl = _about(
+        _stream_url_here,
+        _SERVER,
+        "Where Twilio opens a call's media stream, when it shall reach this very node rather "
+        f"than the load balancer. `{STREAM_PATH}` is added when missing.",
+        "an address that begins with wss://, ws://, https:// or http://",
+        "wss://node-1.voice.example.fr",
+        shown=f"`PUBLIC_URL` as `wss://`, with `{STREAM_PATH}`",
+    )
+    trusted_proxies: Networks = _about(
+        (),
+        _SERVER,
+        "Proxies whose `X-Forwarded-For` is believed, in logs only: no decision rests on it.",
+        "addresses or networks with commas between them",
+        "127.0.0.1,10.0.0.0/8",
+    )
+    max_calls_per_node: Count = _about(
+        500,
+        _SERVER,
+        "Calls that this process carries at once; one more hears that all lines are busy.",
+        "a whole number from 1",
+        "500",
+    )
+    max_calls_per_tenant: Count | None = _about(
+        None,
+        _SERVER,
+        "Calls that one tenant may have at once.",
+        "a whole number from 1",
+        "20",
+        shown="no limit",
+    )
+    shutdown_seconds: Seconds = _about(
+        10.0,
+        _SERVER,
+        "How long a stopping server waits for what is under way.",
+        _SECONDS,
+        "10",
+    )
+
+    # -- Database
+    database_url: DatabaseUrl = _about(
+        SecretStr("sqlite:///var/coccinelle.sqlite3"),
+        _DATA,
+        "Where everything is remembered. The database is created and migrated at start.",
+        "sqlite:///relative/path, sqlite:////absolute/path or postgresql://user:password@host/name",
+        "postgresql://coccinelle:secret@127.0.0.1/coccinelle",
+        shown="`sqlite:///var/coccinelle.sqlite3`",
+    )
+    encryption_key: EncryptionKey | None = _about(
+        None,
+        _DATA,
+        "Encrypts what tenants entrust to us (their vendors' keys). `openssl rand -hex 32` makes "
+        "one; losing it loses what it encrypted.",
+        "32 characters, 64 hexadecimal digits or 44 characters of base64",
+        "0123456789abcdef" * 4,
+        later=True,
+    )
+
+    # -- Operator
+    admin_api_key: SecretStr | None = _about(
+        None,
+        _OPERATOR,
+        "Opens `/api/tenants`, as `Authorization: Bearer …`. `openssl rand -hex 24` makes one.",
+        "any text, the longer the better",
+        "2f1d8c5be0a94c4fb07f6a53a9d7c0f18b1e64d2",
+        meanwhile="`/api/tenants` refuses everybody; `coccinelle tenants` works all the same.",
+    )
+    default_region: Region = _about(
+        DEFAULT_REGION,
+        _OPERATOR,
+        "How numbers without a country code are read.",
+        "two letters of ISO 3166",
+        "FR",
+    )
+
+    # -- Twilio
+    twilio_account_sid: AccountSid | None = _about(
+        None,
+        _TWILIO,
+        "The account that owns the number.",
+        "the account SID from the Twilio console, AC and 32 hexadecimal digits",
+        "AC" + "0123456789abcdef" * 2,
+        meanwhile="calls can't be hung up, transferred or looked up by us.",
+    )
+    twilio_auth_token: AuthTokens | None = _about(
+        None,
+        _TWILIO,
+        "Signs what Twilio sends and authorises what we ask. Two, with a comma between them, "
+        "while you rotate: both are accepted, the first one is used.",
+        "the auth token from the Twilio console",
+        "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+        meanwhile="everything that comes from Twilio is refused with 403.",
+    )
+    twilio_phone_number: Numbers = _about(
+        (),
+        _TWILIO,
+        "The shared number that missed calls are forwarded to; several, with commas.",
+        "a telephone number such as +33939000001",
+        "+33939000001",
+        meanwhile="`doctor` and `provision` can't check the number's addresses, and a line that "
+        "claims this number isn't refused.",
+    )
+    twilio_api_base_url: HttpUrl = _about(
+        "https://api.twilio.com",
+        _TWILIO,
+        "Where Twilio's REST API answers.",
+        _HTTP,
+        "https://api.dublin.ie1.twilio.com",
+    )
+    twilio_fallback_url: CallbackUrl | None = _about(
+        None,
+        _TWILIO,
+        "TwiML for the moment when this server doesn't answer: a TwiML Bin, for instance. "
+        "`coccinelle provision --twilio` gives it to the number. It must not be on our own host.",
+        _HTTP,
+        "https://handler.twilio.com/twiml/EH0123456789abcdef0123456789abcdef",
+    )
+
+    # -- Agent
+    openai_api_key: SecretStr | None = _about(
+        None,
+        _AGENT,
+        "Pays for the speaking model.",
+        "a key from platform.openai.com",
+        "sk-proj-…",
+        meanwhile="no agent can answer: callers hear an apology.",
+    )
+    openai_base_url: HttpUrl = _about(
+        "https://api.openai.com/v1",
+        _AGENT,
+        "Where OpenAI, or what speaks like it, answers. The websocket's address follows from it.",
+        _HTTP,
+        "http://127.0.0.1:9000/v1",
+    )
+    realtime_model: str = _about(
+        "gpt-realtime-2.1", _AGENT, "The speaking model.", "a model's name", "gpt-realtime-2.1"
+    )
+    realtime_voice_female: str = _about(
+        "marin", _AGENT, "The voice of an agent set to `female`.", "a voice's name", "marin"
+    )
+    realtime_voice_male: str = _about(
+        "cedar", _AGENT, "The voice of an agent set to `male`.", "a voice's name", "cedar"
+    )
+    realtime_transcription_model: str = _about(
+        "gpt-transcribe",
+        _AGENT,
+        "Writes down what the caller says, for the transcript.",
+        "a model's name",
+        "gpt-transcribe",
+    )
+    realtime_vad_threshold: Annotated[float, Field(ge=0, le=1)] = _about(
+        0.6,
+        _AGENT,
+        "How loud speech must be to count as such: higher for noisy lines.",
+        "a number from 0 to 1",
+        "0.6",
+    )
+    realtime_vad_prefix_ms: Annotated[int, Field(ge=0, le=5000)] = _about(
+        300,
+        _AGENT,
+        "Audio kept from before the caller was heard to begin, in milliseconds.",
+        "a whole number of milliseconds, 0 to 5000",
+        "300",
+    )
+    realtime_vad_silence_ms: Annotated[int, Field(ge=100, le=10_000)] = _about(
+        500,
+        _AGENT,
+        "Silence after which the caller's turn is over, in milliseconds.",
+        "a whole number of milliseconds, 100 to 10000",
+        "500",
+    )
+
+    # -- A call
+    silence_prompt_seconds: Seconds = _about(
+        8.0, _CALL, "Nobody has spoken for so long: the agent asks again.", _SECONDS, "8"
+    )
+    silence_prompts: Annotated[int, Field(ge=0, le=10)] = _about(
+        2, _CALL, "How often it asks before it says goodbye.", "a whole number, 0 to 10", "2"
+    )
+    silence_goodbye_seconds: Seconds = _about(
+        25.0, _CALL, "Silence after which the call is ended.", _SECONDS, "25"
+    )
+    max_call_seconds: Seconds = _about(
+        900.0, _CALL, "No call with an agent lasts longer.", _SECONDS, "900"
+    )
+    filler_seconds: Seconds = _about(
+        1.2,
+        _CALL,
+        "A function without a result for so long: the caller hears that it is being looked up.",
+        _SECONDS,
+        "1.2",
+    )
+    goodbye_cap_seconds: Seconds = _about(
+        10.0,
+        _CALL,
+        "The longest we wait until the goodbye has been heard before hanging up.",
+        _SECONDS,
+        "10",
+    )
+    # <Dial timeout> of Twilio: 5 to 600 seconds.
+    transfer_ring_seconds: Annotated[int, Field(ge=5, le=600)] = _about(
+        20, _CALL, "How long a transfer rings.", "a whole number of seconds, 5 to 600", "20"
+    )
+
+    # -- Logs and metrics
+    log_level: LogLevel = _about(
+        "INFO", _OBSERVE, "What is worth a line.", "DEBUG, INFO, WARNING, ERROR or CRITICAL", "INFO"
+    )
+    log_format: Literal["json", "console"] = _about(
+        "json", _OBSERVE, "One JSON object per line, or coloured text.", "json or console", "json"
+    )
+    metrics_token: SecretStr | None = _about(
+        None,
+        _OBSERVE,
+        "Opens `/metrics` on the public port, as `Authorization: Bearer …`.",
+        "any text, the longer the better",
+        "b5c1f0d2a7e94e0c8f3a",
+    )
+    metrics_port: Port | None = _about(
+        None,
+        _OBSERVE,
+        "Serves `/metrics` without a token on this port of the loopback interface.",
+        "a port, 1 to 65535, other than PORT",
+        "9464",
+    )
+
+    # -- Cascade of models
+    stt_base_url: HttpUrl | None = _about(
+        None,
+        _CASCADE,
+        "Speech to text that speaks OpenAI's protocol.",
+        _HTTP,
+        "http://127.0.0.1:9001/v1",
+        later=True,
+    )
+    stt_api_key: SecretStr | None = _about(
+        None, _CASCADE, "Its key.", "a key", "sk-stt-…", later=True
+    )
+    stt_model: str | None = _about(
+        None, _CASCADE, "Its model.", "a model's name", "whisper-large-v3", later=True
+    )
+    llm_base_url: HttpUrl | None = _about(
+        None,
+        _CASCADE,
+        "A language model that speaks OpenAI's protocol.",
+        _HTTP,
+        "http://127.0.0.1:9002/v1",
+        later=True,
+    )
+    llm_api_key: SecretStr | None = _about(
+        None, _CASCADE, "Its key.", "a key", "sk-llm-…", later=True
+    )
+    llm_model: str | None = _about(
+        None, _CASCADE, "Its model.", "a model's name", "mistral-small", later=True
+    )
+    tts_base_url: HttpUrl | None = _about(
+        None,
+        _CASCADE,
+        "Text to speech that speaks OpenAI's protocol.",
+        _HTTP,
+        "http://127.0.0.1:9003/v1",
+        later=True,
+    )
+    tts_api_key: SecretStr | None = _about(
+        None, _CASCADE, "Its key.", "a key", "sk-tts-…", later=True
+    )
+    tts_model: str | None = _about(
+        None, _CASCADE, "Its model.", "a model's name", "kokoro", later=True
+    )
+
+    # -- Vapi
+    vapi_api_key: SecretStr | None = _about(
+        None, _VAPI, "The private key of the Vapi account.", "a key", "vapi-…", later=True
+    )
+    vapi_base_url: HttpUrl = _about(
+        "https://api.vapi.ai",
+        _VAPI,
+        "Where Vapi answers.",
+        _HTTP,
+        "https://api.vapi.ai",
+        later=True,
+    )
+    vapi_webhook_secret: SecretStr | None = _about(
+        None,
+        _VAPI,
+        "What Vapi must show at `/api/vapi/functions`, which refuses everybody without it.",
+        "any text, the longer the better",
+        "9d2c7b61f4e84a35",
+    )
+    vapi_phone_number_id: str | None = _about(
+        None,
+        _VAPI,
+        "The number imported into Vapi.",
+        "Vapi's identifier of the number",
+        "0b2f6a0e-6d4e-4c6b-9f0a-5b1d2c3e4f50",
+        later=True,
+    )
+
+    # -- Knowledge
+    pinecone_api_key: SecretStr | None = _about(
+        None, _KNOWLEDGE, "The key of the Pinecone project.", "a key", "pcsk_…", later=True
+    )
+    pinecone_host: HttpUrl | None = _about(
+        None,
+        _KNOWLEDGE,
+        "The address of the index.",
+        _HTTP,
+        "https://coccinelle-abc123.svc.aped-4627-b74a.pinecone.io",
+        later=True,
+    )
+
+    # -- Messaging
+    twilio_sms_from: Sender | None = _about(
+        None,
+        _MESSAGING,
+        "Who our SMS come from.",
+        "a telephone number, or up to 11 letters and digits",
+        "+33757000001",
+        later=True,
+    )
+    twilio_messaging_service_sid: str | None = _about(
+        None,
+        _MESSAGING,
+        "The messaging service to send through, instead of TWILIO_SMS_FROM.",
+        "a service SID, MG and 32 hexadecimal digits",
+        "MG" + "0123456789abcdef" * 2,
+        later=True,
+    )
+    whatsapp_base_url: HttpUrl = _about(
+        "https://graph.facebook.com",
+        _MESSAGING,
+        "Where Meta's WhatsApp Cloud API answers.",
+        _HTTP,
+        "https://graph.facebook.com",
+        later=True,
+    )
+    whatsapp_app_secret: SecretStr | None = _about(
+        None, _MESSAGING, "Signs what Meta sends.", "the app secret", "4f3e2d1c…", later=True
+    )
+    dialog360_base_url: HttpUrl = _about(
+        "https://waba-v2.360dialog.io",
+        _MESSAGING,
+        "Where 360dialog's WhatsApp API answers.",
+        _HTTP,
+        "https://waba-v2.360dialog.io",
+        later=True,
+    )
+    dialog360_hub_base_url: HttpUrl = _about(
+        "https://hub.360dialog.io",
+        _MESSAGING,
+        "Where 360dialog's partner API answers.",
+        _HTTP,
+        "https://hub.360dialog.io",
+        later=True,
+    )
+    whatsapp_360dialog_client_id: str | None = _about(
+        None, _MESSAGING, "Our partner identifier at 360dialog.", "an identifier", "…", later=True
+    )
+    whatsapp_360dialog_client_secret: SecretStr | None = _about(
+        None, _MESSAGING, "Our partner secret at 360dialog.", "a secret", "…", later=True
+    )
+
+    # ------------------------------------------------------------------------------ validation
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_unset(cls, values: object) -> object:
+        if not isinstance(values, dict):
+            return values
+        return {
+            name: value
+            for name, value in values.items()
+            if not (isinstance(value, str) and not value.strip())
+        }
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Settings":
+        """What is right by itself may be wrong beside another."""
+        if self.metrics_port == self.port:
+            raise ValueError("METRICS_PORT is the same as PORT: choose another one")
+        if self.silence_goodbye_seconds <= self.silence_prompt_seconds * self.silence_prompts:
+            raise ValueError(
+                "SILENCE_GOODBYE_SECONDS ends the call before the last re-prompt: make it more "
+                "than SILENCE_PROMPT_SECONDS × SILENCE_PROMPTS "
+                f"({self.silence_prompt_seconds * self.silence_prompts:g})"
+            )
+        if self.twilio_fallback_url and host_of(self.twilio_fallback_url) == host_of(
+            self.public_url
+        ):
+            raise ValueError(
+                "TWILIO_FALLBACK_URL is on the host of PUBLIC_URL and would fail together with "
+                "it: use a TwiML Bin or another host"
+            )
+        return self
+
+    # --------------------------------------------------------------------------------- sources
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then `.env`."""
+        return init_settings, env_settings, dotenv_settings
+
+    @classmethod
+    def of(cls, **values: Any) -> "Settings":
+        """From these values alone (names in lower case); raises SettingsError."""
+        return _build(_Given, values)
+
+    # ------------------------------------------------------------------------------ what follows
+
+    @property
+    def auth_tokens(self) -> tuple[str, ...]:
+        """The Twilio auth tokens that are accepted; the first one is ours to use."""
+        if self.twilio_auth_token is None:
+            return ()
+        return tuple(t.strip() for t in self.twilio_auth_token.get_secret_value().split(","))
+
+    @property
+    def own_numbers(self) -> frozenset[str]:
+        """Numbers of ours that the settings name, in E.164."""
+        numbers = set(self.twilio_phone_number)
+        if self.twilio_sms_from and self.twilio_sms_from.startswith("+"):
+            numbers.add(self.twilio_sms_from)
+        return frozenset(numbers)
+
+    @property
+    def encryption_key_bytes(self) -> bytes | None:
+        """The 32 bytes behind ENCRYPTION_KEY."""
+        return None if self.encryption_key is None else key_bytes(self.encryption_key)
+
+    @property
+    def database_name(self) -> str:
+        """DATABASE_URL without user and password, for messages."""
+        scheme, _, rest = self.database_url.get_secret_value().partition("://")
+        return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
+
+    def is_set(self, name: str) -> bool:
+        """Whether this variable (in lower case) was given rather than left to its default."""
+        return name in self.model_fields_set
+
+    def missing(self) -> tuple[Missing, ...]:
+        """What isn't set and keeps something from working."""
+        return tuple(
+            Missing(name.upper(), about.meanwhile, f"set it to {about.expects}.")
+            for name, about in described()
+            if about.meanwhile and not self.is_set(name)
+        )
+
+
+class _Given(Settings):
+    """Settings from arguments alone: neither environment nor file is looked at."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def load(env_file: Path | None = ENV_FILE) -> Settings:
+    """The settings of this process. Raises SettingsError with a line per wrong variable."""
+    return _build(Settings, {"_env_file": env_file})
+
+
+def described() -> Iterator[tuple[str, About]]:
+    """Every variable (in lower case) with what is said of it, in order of appearance."""
+    for name, field in Settings.model_fields.items():
+        extra = cast(Mapping[str, Any], field.json_schema_extra)
+        yield name, extra["about"]
+
+
+def host_of(url: str) -> str:
+    """The host name of an address, in lower case."""
+    return (urlsplit(url).hostname or "").lower()
+
+
+def child_environment(**variables: str) -> dict[str, str]:
+    """For a child process: what a program needs to run at all, and `variables`; no key of ours."""
+    kept = {name: value for name in _HARMLESS if (value := os.environ.get(name))}  # noqa: TID251 - here
+    return {**kept, **variables}
+
+
+#: What a child needs to find programs, its home and the terminal's language.
+_HARMLESS = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "TMPDIR", "TZ")
+
+
+def _build(kind: type[Settings], values: dict[str, Any]) -> Settings:
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        raise SettingsError(tuple(_lines(error))) from None
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    """One line per wrong variable: its name, what is wrong, the cure. Never its value."""
+    about = dict(described())
+    seen: set[str] = set()
+    for problem in error.errors(include_url=False, include_input=False):
+        if problem["type"] == "default_factory_not_called":
+            continue  # a consequence of another wrong one, which has its own line
+        cause = problem.get("ctx", {}).get("error")
+        what = str(cause) if isinstance(cause, ValueError) else _lower(problem["msg"])
+        if not problem["loc"]:
+            yield f"{what}."
+            continue
+        name = str(problem["loc"][0])
+        if name in seen:
+            continue
+        seen.add(name)
+        yield (
+            f"{name.upper()} {what}. Cure: set it to {about[name].expects} "
+            f"(for example {about[name].example}), or remove it."
+        )
+
+
+def _lower(message: str) -> str:
+    """Pydantic's "Input should be …" as the rest of our sentence."""
+    return message.replace("Input should be", "should be", 1)
