@@ -249,10 +249,14 @@ class StopTimer:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Write a line of the call's timeline. `kind`: turn | function | latency | usage | event."""
+    """Write a line of the call's timeline. `kind`: turn | function | latency | usage | event.
+
+    `at`: when it began, on the call's monotonic clock.
+    """
 
     kind: str
     data: Mapping[str, Any]
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
