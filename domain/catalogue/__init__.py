@@ -1,0 +1,1 @@
+"""What people hear, one module per language; the same keys and fields in each."""

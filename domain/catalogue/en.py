@@ -1,0 +1,82 @@
+"""English sentences."""
+
+from collections.abc import Mapping
+from typing import Final
+
+MESSAGES: Final[Mapping[str, str]] = {
+    # The course of a call
+    "goodbye": "Thank you for calling, goodbye!",
+    "silence_prompt_1": "Are you still there? I'm listening.",
+    "silence_prompt_2": "I can't hear you any more. If you can hear me, just say yes.",
+    "silence_goodbye": (
+        "I still can't hear you, so I'm going to hang up. Please call us again. Goodbye!"
+    ),
+    "filler_1": "Let me have a look, just a moment.",
+    "filler_2": "Thank you for waiting, this is taking a little longer than usual.",
+    "max_duration_goodbye": (
+        "I have to end our call here. If there is anything left to sort out, "
+        "please call us again. Thank you, goodbye!"
+    ),
+    "resume": "Sorry, we were cut off. I'm listening.",
+    "hello_again": "I'm back, and I'm listening.",
+    "number_withheld": "Your number is withheld. What number can we reach you on?",
+    "ai_disclosure": "Hello, you are speaking to an artificial intelligence.",
+    # When something fails
+    "technical_apology": (
+        "{company}, hello. We have a technical problem, our apologies. "
+        "Your call has been noted and we will call you back as soon as we can. Goodbye!"
+    ),
+    "technical_apology_no_number": (
+        "{company}, hello. We have a technical problem, our apologies. "
+        "Please call us again in a few minutes. Goodbye!"
+    ),
+    "technical_apology_unbound": (
+        "Hello. We have a technical problem, our apologies. "
+        "Please call again in a few minutes. Goodbye!"
+    ),
+    "overflow": (
+        "{company}, hello. All our lines are busy at the moment. "
+        "Your call has been noted and we will call you back as soon as we can. Goodbye!"
+    ),
+    "overflow_no_number": (
+        "{company}, hello. All our lines are busy at the moment. "
+        "Please call us again in a few minutes. Goodbye!"
+    ),
+    "overflow_unbound": (
+        "Hello. All our lines are busy at the moment. Please call again in a few minutes. Goodbye!"
+    ),
+    # Whom the caller wants
+    "ask_company": (
+        "Hello, you are speaking to an artificial intelligence. "
+        "Which company would you like to reach? "
+        "Say its name, or key in its four-digit code."
+    ),
+    "ask_company_again": (
+        "I couldn't find that company. Please say its name again, or key in its four-digit code."
+    ),
+    "confirm_company": "You are calling {company}, is that right? Say yes, or press 1.",
+    "tenant_unknown": (
+        "I couldn't find the company you are calling, my apologies. "
+        "Please check the number and call again. Goodbye!"
+    ),
+    # Transfer
+    "transfer_wait": "I'm putting you through. Please stay on the line.",
+    "transfer_failed": (
+        "Nobody can take your call at the moment. Would you like to leave a message?"
+    ),
+    "transfer_announce": "Call from {caller} for {company}. Press 1 to take the call.",
+    "transfer_announce_unknown": (
+        "Call from a withheld number for {company}. Press 1 to take the call."
+    ),
+    # What functions answer
+    "booked": "It's booked: {when}.",
+    "slot_taken": "That slot has just been taken. There is still {alternatives}.",
+    "slot_taken_no_other": "That slot has just been taken, and there is no other close to it.",
+    "slot_closed": "We don't take appointments at that time. There is still {alternatives}.",
+    "slot_closed_no_other": "We don't take appointments at that time.",
+    "slot_past": "That time has already passed. There is still {alternatives}.",
+    "slot_past_no_other": "That time has already passed.",
+    "slot_invalid": "I didn't quite get the day and the time. Could you say them again?",
+    "no_slots": "There is no free slot at that time.",
+    "or": "{first} or {last}",
+}

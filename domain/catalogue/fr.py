@@ -1,0 +1,85 @@
+"""French sentences. None agrees with the speaker: the voice is the tenant's choice."""
+
+from collections.abc import Mapping
+from typing import Final
+
+MESSAGES: Final[Mapping[str, str]] = {
+    # The course of a call
+    "goodbye": "Merci de votre appel, au revoir !",
+    "silence_prompt_1": "Vous êtes toujours là ? Je vous écoute.",
+    "silence_prompt_2": "Je ne vous entends plus. Si vous m'entendez, dites-moi simplement oui.",
+    "silence_goodbye": (
+        "Je ne vous entends toujours pas, je vais donc raccrocher. "
+        "N'hésitez pas à nous rappeler. Au revoir !"
+    ),
+    "filler_1": "Je regarde, un petit instant.",
+    "filler_2": "Merci de patienter, c'est un peu plus long que prévu.",
+    "max_duration_goodbye": (
+        "Je dois mettre fin à notre appel. S'il reste quelque chose à voir ensemble, "
+        "n'hésitez pas à nous rappeler. Merci, et au revoir !"
+    ),
+    "resume": "Excusez-moi, nous avons été coupés. Je vous écoute.",
+    "hello_again": "Me revoilà, je vous écoute.",
+    "number_withheld": "Votre numéro est masqué. À quel numéro peut-on vous joindre ?",
+    "ai_disclosure": "Bonjour, vous parlez à une intelligence artificielle.",
+    # When something fails
+    "technical_apology": (
+        "{company}, bonjour. Nous rencontrons un souci technique, toutes nos excuses. "
+        "Votre appel est bien noté et nous vous rappelons dès que possible. Au revoir !"
+    ),
+    "technical_apology_no_number": (
+        "{company}, bonjour. Nous rencontrons un souci technique, toutes nos excuses. "
+        "Merci de nous rappeler dans quelques minutes. Au revoir !"
+    ),
+    "technical_apology_unbound": (
+        "Bonjour. Nous rencontrons un souci technique, toutes nos excuses. "
+        "Merci de rappeler dans quelques minutes. Au revoir !"
+    ),
+    "overflow": (
+        "{company}, bonjour. Toutes nos lignes sont occupées pour le moment. "
+        "Votre appel est bien noté et nous vous rappelons dès que possible. Au revoir !"
+    ),
+    "overflow_no_number": (
+        "{company}, bonjour. Toutes nos lignes sont occupées pour le moment. "
+        "Merci de nous rappeler dans quelques minutes. Au revoir !"
+    ),
+    "overflow_unbound": (
+        "Bonjour. Toutes nos lignes sont occupées pour le moment. "
+        "Merci de rappeler dans quelques minutes. Au revoir !"
+    ),
+    # Whom the caller wants
+    "ask_company": (
+        "Bonjour, vous parlez à une intelligence artificielle. "
+        "Quelle entreprise souhaitez-vous joindre ? "
+        "Dites son nom, ou composez son code à quatre chiffres."
+    ),
+    "ask_company_again": (
+        "Je n'ai pas trouvé cette entreprise. Redites-moi son nom, s'il vous plaît, "
+        "ou composez son code à quatre chiffres."
+    ),
+    "confirm_company": "Vous appelez bien {company} ? Dites oui, ou appuyez sur la touche 1.",
+    "tenant_unknown": (
+        "Je n'ai pas pu retrouver l'entreprise que vous appelez, toutes mes excuses. "
+        "Merci de vérifier le numéro, puis de rappeler. Au revoir !"
+    ),
+    # Transfer
+    "transfer_wait": "Je vous mets en relation. Restez en ligne, s'il vous plaît.",
+    "transfer_failed": (
+        "Personne ne peut prendre votre appel pour le moment. Souhaitez-vous laisser un message ?"
+    ),
+    "transfer_announce": ("Appel de {caller} pour {company}. Appuyez sur 1 pour prendre l'appel."),
+    "transfer_announce_unknown": (
+        "Appel d'un numéro masqué pour {company}. Appuyez sur 1 pour prendre l'appel."
+    ),
+    # What functions answer
+    "booked": "C'est réservé : {when}.",
+    "slot_taken": "Ce créneau vient d'être pris. Il reste {alternatives}.",
+    "slot_taken_no_other": "Ce créneau vient d'être pris, et il n'y en a pas d'autre autour.",
+    "slot_closed": "À ce moment-là, on ne prend pas de rendez-vous. Il reste {alternatives}.",
+    "slot_closed_no_other": "À ce moment-là, on ne prend pas de rendez-vous.",
+    "slot_past": "Ce moment est déjà passé. Il reste {alternatives}.",
+    "slot_past_no_other": "Ce moment est déjà passé.",
+    "slot_invalid": "Je n'ai pas bien saisi le jour et l'heure. Pouvez-vous me les redire ?",
+    "no_slots": "Il n'y a pas de créneau libre à ce moment-là.",
+    "or": "{first} ou {last}",
+}
