@@ -146,3 +146,15 @@ class MediaSocket(Protocol):
     def buffered(self) -> int:
         """Bytes that the peer hasn't taken yet: the bound of this leg's queue."""
         ...
+
+
+class CallMetrics(Protocol):
+    """Where figures go. Cheap: called on the media path."""
+
+    def observe(self, stage: str, seconds: float) -> None:
+        """A duration: first_sound | turn | barge_in | function | agent_connect | webhook."""
+        ...
+
+    def count(self, name: str, label: str = "") -> None:
+        """An event: calls_ended{outcome}, functions{status}, streams_refused{reason}, …"""
+        ...

@@ -1,0 +1,446 @@
+"""The shell of a call: joins the caller's stream and the agent's leg.
+
+Hands audio straight across, feeds `voice.call.Call` with everything else and carries out its
+commands. No task and no queue per frame; whatever takes time runs in the call's task group.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+import structlog
+
+from domain.clock import Clock
+from domain.errors import ProviderError
+from storage import JournalEntry
+from voice import events as ev
+from voice.audio import base64_ms
+from voice.call import Call
+from voice.journal import Journal
+from voice.media_stream.playout import Playout
+from voice.media_stream.protocol import (
+    Dtmf,
+    Encoder,
+    Mark,
+    Media,
+    Message,
+    ProtocolError,
+    Stop,
+    parse,
+)
+from voice.ports import AgentLeg, CallMetrics, MediaSocket
+
+log = structlog.get_logger(__name__)
+
+#: Twilio sends 50 frames a second; after a stall it catches up. Faster than this isn't a call.
+RATE_WINDOW = 512
+RATE_WINDOW_SECONDS = 1.0
+#: Malformed messages that one stream may send before it is closed.
+MALFORMED_ALLOWED = 10
+#: What a peer may leave unread before it counts as gone: minutes of audio.
+MAX_BUFFERED = 4 * 1024 * 1024
+#: After our hang-up Twilio ends the stream; if not, we do.
+STREAM_END_SECONDS = 5.0
+#: By our own clock all was played this long ago, and no mark came back: take it as heard.
+MARK_GRACE_SECONDS = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which call this is."""
+
+    call_id: str
+    call_sid: str
+    tenant_id: str
+
+
+class CallActions(Protocol):
+    """What a call may ask of the outside while it runs. Each is bounded in time."""
+
+    async def run_function(self, command: ev.RunFunction) -> ev.FunctionFinished:
+        """Run it exactly once; never raises for a failed function."""
+        ...
+
+    async def hang_up(self, reason: str) -> None:
+        """End the telephone call. Raises ProviderError."""
+        ...
+
+    async def transfer(self, reason: str) -> None:
+        """Redirect the telephone call to the tenant's own phone. Raises ProviderError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every bridge of this node shares."""
+
+    clock: Clock
+    journal: Journal
+    metrics: CallMetrics
+
+
+class Bridge:
+    """One stream of one call. An `AgentListener`; `ended` is set when the stream is over."""
+
+    def __init__(
+        self,
+        call: Call,
+        identity: Identity,
+        socket: MediaSocket,
+        encoder: Encoder,
+        actions: CallActions,
+        surroundings: Surroundings,
+    ) -> None:
+        self._call = call
+        self._identity = identity
+        self._socket = socket
+        self._encoder = encoder
+        self._actions = actions
+        self._clock = surroundings.clock
+        self._journal = surroundings.journal
+        self._metrics = surroundings.metrics
+        self._playout = Playout()
+        self._leg: AgentLeg | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._loop = asyncio.get_running_loop()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._events: deque[ev.Event] = deque()
+        self._feeding = False
+        self._audible = False
+        self._responding = False
+        self._drained = False
+        self._received = 0
+        self._malformed = 0
+        self._window_began = self._clock.monotonic()
+        self._leaving = False
+        self._began_utc = self._clock.now()
+        self._began = self._clock.monotonic()
+        self.ended = asyncio.Event()
+        self.was_replaced = False
+        self.unheard_frames = 0
+        self._execute: dict[type, Callable[..., None]] = {
+            ev.Say: lambda c: self._agent().say(c.text),
+            ev.Respond: lambda _: self._agent().respond(),
+            ev.Interrupt: self._interrupt,
+            ev.TellAgent: lambda c: self._agent().tell(c.text, c.role),
+            ev.RunFunction: self._run_function,
+            ev.GiveResult: lambda c: self._agent().give_result(
+                c.function_call_id, c.output, respond=c.respond
+            ),
+            ev.StartTimer: self._start_timer,
+            ev.StopTimer: self._stop_timer,
+            ev.Record: self._record,
+            ev.HangUp: lambda c: self._later(self._hang_up(c.reason)),
+            ev.TransferCall: lambda c: self._later(self._transfer(c.reason)),
+            ev.LeaveStream: lambda _: self._socket.close(),
+        }
+
+    # ------------------------------------------------------------------------ the shell's life
+
+    @property
+    def call(self) -> Call:
+        return self._call
+
+    @property
+    def call_id(self) -> str:
+        return self._identity.call_id
+
+    @property
+    def tenant_id(self) -> str:
+        return self._identity.tenant_id
+
+    @property
+    def agent_name(self) -> str | None:
+        return self._leg.name if self._leg is not None else None
+
+    def start(self, tasks: asyncio.TaskGroup, *, resumed: bool) -> None:
+        """The caller is there. `tasks` ends with the stream."""
+        self._tasks = tasks
+        self._feed(ev.CallerJoined(resumed))
+
+    async def attach(self, pending: Awaitable[AgentLeg]) -> None:
+        """Join the agent when its leg is ready."""
+        began = self._clock.monotonic()
+        try:
+            leg = await pending
+        except ProviderError as error:
+            log.warning("agent.unreachable", vendor=error.vendor, reason=error.reason)
+            self._feed(ev.AgentGone(error.code or "unreachable"))
+            return
+        if self.ended.is_set():
+            await leg.close()
+            return
+        waited = self._clock.monotonic() - began
+        self._metrics.observe("agent_connect", waited)
+        self._leg = leg
+        leg.listen(self)
+        self._record(
+            ev.Record(
+                "event",
+                {"name": "agent_connected", "agent": leg.name, "waited_ms": round(waited * 1000)},
+                began,
+            )
+        )
+        self._feed(ev.AgentReady())
+
+    async def close(self) -> None:
+        """Let go of everything: timers, the leg, the socket."""
+        for handle in self._timers.values():
+            handle.cancel()
+        self._timers.clear()
+        self._socket.close()
+        if self._leg is not None:
+            await self._leg.close()
+
+    def replaced(self) -> None:
+        """A newer stream of the same call has come."""
+        self.was_replaced = True
+        self._socket.close()
+        self.ended.set()
+
+    # --------------------------------------------------------------------------- the caller
+
+    def on_text(self, data: bytes) -> None:
+        """One frame of the caller's stream. The hot path."""
+        self._received += 1
+        if not self._received % RATE_WINDOW and self._too_fast():
+            return
+        try:
+            message = parse(data)
+        except ProtocolError:
+            self._malformed += 1
+            if self._malformed > MALFORMED_ALLOWED:
+                log.warning("stream.malformed", count=self._malformed)
+                self._socket.close(1007)
+            return
+        if type(message) is Media:
+            payload = message.media.payload
+            if self._leg is None or '"' in payload or "\\" in payload:
+                self.unheard_frames += 1
+            else:
+                self._leg.hear(payload)
+        elif message is not None:
+            self._on_message(message)
+
+    def _on_message(self, message: Message) -> None:
+        match message:
+            case Mark():
+                if self._playout.echoed(message.mark.name, self._clock.monotonic()):
+                    self._all_played()
+            case Dtmf() if message.dtmf.digit in "0123456789*#" and message.dtmf.digit:
+                self._feed(ev.DigitPressed(message.dtmf.digit[0]))
+            case Stop():
+                self._stream_over(hung_up=True)
+            case _:  # connected again, or a second start: nothing to do
+                pass
+
+    def on_closed(self) -> None:
+        """The caller's socket is gone. Idempotent."""
+        self._stream_over(hung_up=self._leaving)
+
+    def _stream_over(self, *, hung_up: bool) -> None:
+        if self.ended.is_set():
+            return
+        items = self._playout.cleared(self._clock.monotonic())
+        if self._audible and items:
+            self._feed(ev.AgentCut(items))
+        self._audible = False
+        self._feed(ev.CallerLeft(hung_up))
+        self.ended.set()
+
+    def _too_fast(self) -> bool:
+        now = self._clock.monotonic()
+        fast = now - self._window_began < RATE_WINDOW_SECONDS
+        self._window_began = now
+        if fast:
+            log.warning("stream.flooded")
+            self._socket.close(1008)
+        return fast
+
+    # ---------------------------------------------------------------------------- the agent
+
+    def on_agent_audio(self, item_id: str, payload: str) -> None:
+        """Audio for the caller. The hot path."""
+        if '"' in payload or "\\" in payload or self.ended.is_set():
+            return
+        if self._socket.buffered > MAX_BUFFERED:
+            log.warning("stream.unread")
+            self._socket.close(1011)
+            return
+        self._socket.send(self._encoder.media(payload))
+        now = self._clock.monotonic()
+        mark = self._playout.sent(item_id, int(base64_ms(payload) * 8), now)
+        if mark is not None:
+            self._socket.send(self._encoder.mark(mark))
+        self._drained = False
+        if not self._audible:
+            self._audible = True
+            self._feed(ev.AgentAudioStarted(item_id))
+
+    def on_agent_event(self, event: ev.Event) -> None:
+        """Anything else from the agent."""
+        kind = type(event)
+        if kind is ev.CallerSpeechStarted:
+            began = self._clock.monotonic()
+            audible = self._audible
+            self._feed(event)
+            if audible and not self._audible:
+                self._metrics.observe("barge_in", self._clock.monotonic() - began)
+            return
+        if kind is ev.ResponseStarted:
+            self._responding = True
+        elif kind is ev.ResponseDone:
+            self._responding = False
+            self._finish_utterance()
+        self._feed(event)
+        if kind is ev.ResponseDone and self._drained:
+            self._all_played()
+
+    def _finish_utterance(self) -> None:
+        mark = self._playout.tail()
+        if mark is not None:
+            self._socket.send(self._encoder.mark(mark))
+        if self._audible:
+            left = self._playout.remaining_ms(self._clock.monotonic()) / 1000
+            self._call_later("playout", left + MARK_GRACE_SECONDS, self._played_by_the_clock)
+
+    def _played_by_the_clock(self) -> None:
+        """Marks are the authority; a carrier that loses one must not freeze the call."""
+        if self._audible and self._playout.remaining_ms(self._clock.monotonic()) <= 0:
+            self._metrics.count("marks_missing")
+            self._all_played()
+
+    def _all_played(self) -> None:
+        if self._responding:
+            self._drained = True  # the model is slower than speech; there is more to come
+        elif self._audible:
+            self._audible = False
+            self._drained = False
+            self._feed(ev.AgentHeard(self._playout.drained()))
+
+    # ------------------------------------------------------------------------- the commands
+
+    def _feed(self, event: ev.Event) -> None:
+        """Tell the heart, and do what it says. Events that this causes come after, in order."""
+        self._events.append(event)
+        if self._feeding:
+            return
+        self._feeding = True
+        try:
+            while self._events:
+                now = self._clock.monotonic()
+                for command in self._call.on(self._events.popleft(), now):
+                    self._execute[type(command)](command)
+        finally:
+            self._feeding = False
+
+    def _agent(self) -> AgentLeg:
+        assert self._leg is not None, "the heart speaks only once the agent is ready"
+        return self._leg
+
+    def _interrupt(self, command: ev.Interrupt) -> None:
+        items: tuple[tuple[str, float, float], ...] = ()
+        if self._audible:
+            self._socket.send(self._encoder.clear())
+            items = self._playout.cleared(self._clock.monotonic())
+            self._audible = False
+            self._drained = False
+        if self._leg is not None:
+            self._leg.interrupt(items, cancel=command.cancel)
+        if items:
+            self._events.append(ev.AgentCut(items))
+
+    def _run_function(self, command: ev.RunFunction) -> None:
+        self._later(self._function(command))
+
+    async def _function(self, command: ev.RunFunction) -> None:
+        began = self._clock.monotonic()
+        finished = await self._actions.run_function(command)
+        seconds = self._clock.monotonic() - began
+        self._metrics.observe("function", seconds)
+        self._metrics.count("functions", str(finished.result.get("status", "ok")))
+        log.info("function.finished", function=finished.name, ms=round(seconds * 1000))
+        self._record(
+            ev.Record(
+                "function",
+                {
+                    "name": finished.name,
+                    "arguments": command.arguments,
+                    "result": dict(finished.result),
+                    "duration_ms": round(seconds * 1000, 1),
+                },
+                began,
+            )
+        )
+        self._feed(finished)
+
+    async def _hang_up(self, reason: str) -> None:
+        self._leaving = True
+        try:
+            await self._actions.hang_up(reason)
+        except ProviderError as error:
+            # Twilio will ask `continue`, which hangs up by TwiML.
+            log.warning("hang_up.failed", reason=error.reason)
+            self._socket.close()
+            return
+        await self._until_ended()
+
+    async def _transfer(self, reason: str) -> None:
+        self._leaving = True
+        try:
+            await self._actions.transfer(reason)
+        except ProviderError as error:
+            # Twilio will ask `continue`, which answers with the same <Dial>.
+            log.warning("transfer.failed", reason=error.reason)
+            self._socket.close()
+            return
+        await self._until_ended()
+
+    async def _until_ended(self) -> None:
+        try:
+            async with asyncio.timeout(STREAM_END_SECONDS):
+                await self.ended.wait()
+        except TimeoutError:
+            self._socket.close()
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._tasks is not None, "start() comes first"
+        self._tasks.create_task(work)
+
+    def _start_timer(self, command: ev.StartTimer) -> None:
+        self._call_later(
+            command.name, command.seconds, lambda: self._feed(ev.TimerFired(command.name))
+        )
+
+    def _call_later(self, name: str, seconds: float, action: Callable[[], None]) -> None:
+        self._cancel(name)
+
+        def fire() -> None:
+            self._timers.pop(name, None)
+            action()
+
+        self._timers[name] = self._loop.call_later(seconds, fire)
+
+    def _stop_timer(self, command: ev.StopTimer) -> None:
+        self._cancel(command.name)
+
+    def _cancel(self, name: str) -> None:
+        handle = self._timers.pop(name, None)
+        if handle is not None:
+            handle.cancel()
+
+    def _record(self, command: ev.Record) -> None:
+        if command.kind == "latency":
+            self._metrics.observe(str(command.data["stage"]), float(command.data["ms"]) / 1000)
+        self._journal.write(
+            JournalEntry(
+                call_id=self._identity.call_id,
+                tenant_id=self._identity.tenant_id,
+                at=self._began_utc + timedelta(seconds=command.at - self._began),
+                kind=command.kind,
+                data=dict(command.data),
+            )
+        )

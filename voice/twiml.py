@@ -1,0 +1,120 @@
+"""The XML that we answer Twilio with: absolute addresses, values escaped by the vendor's builder.
+
+Rules: shared/reference/twilio.md §1.3, §3.1, §4.4, §4.6.
+"""
+
+from dataclasses import dataclass
+
+from twilio.twiml.voice_response import Connect, Dial, Gather, Number, VoiceResponse
+
+# One tested constant per language: an unknown voice is an error at Twilio (twilio.md §4.7).
+_VOICES = {"fr": ("Polly.Lea-Neural", "fr-FR"), "en": ("Polly.Amy-Neural", "en-GB")}
+
+#: The name of the `<Parameter>` that carries the one-time token.
+TOKEN_PARAMETER = "token"  # noqa: S105 - a name, not a secret
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Our own absolute addresses. `public_url` has no trailing slash; `stream_url` is ws(s)."""
+
+    public_url: str
+    stream_url: str
+
+    def voice(self, *steps: str) -> str:
+        """An address below the voice webhook."""
+        return "/".join([f"{self.public_url}/webhooks/twilio/voice", *steps])
+
+
+def stream(addresses: Addresses, token: str) -> str:
+    """Join the caller to our media stream; when it ends, ask `continue`."""
+    response = VoiceResponse()
+    connect = Connect(action=addresses.voice("continue"), method="POST")
+    connect.stream(url=addresses.stream_url).parameter(name=TOKEN_PARAMETER, value=token)
+    response.append(connect)
+    return str(response)
+
+
+def ask(addresses: Addresses, locale: str, words: str, *steps: str, digits: int) -> str:
+    """Ask by voice or keys; the answer, even an empty one, goes to the address of `steps`."""
+    response = VoiceResponse()
+    voice, language = _voice(locale)
+    gather = Gather(
+        input="dtmf speech",
+        action=addresses.voice(*steps),
+        method="POST",
+        language=language,
+        num_digits=digits,
+        timeout=6,
+        speech_timeout="auto",
+        action_on_empty_result=True,
+        profanity_filter=False,
+    )
+    gather.say(words, voice=voice, language=language)
+    response.append(gather)
+    return str(response)
+
+
+def say_and_hang_up(locale: str, words: str) -> str:
+    """The last word is ours."""
+    response = VoiceResponse()
+    voice, language = _voice(locale)
+    response.say(words, voice=voice, language=language)
+    response.hangup()
+    return str(response)
+
+
+def hang_up() -> str:
+    """End the call."""
+    response = VoiceResponse()
+    response.hangup()
+    return str(response)
+
+
+def nothing() -> str:
+    """An empty document: go on, or end."""
+    return str(VoiceResponse())
+
+
+def reject() -> str:
+    """Refuse the call before it is answered, so that it isn't billed (twilio.md §1.3)."""
+    response = VoiceResponse()
+    response.reject(reason="busy")
+    return str(response)
+
+
+def dial(addresses: Addresses, number: str, caller_id: str, call_id: str, ring: int) -> str:
+    """Ring the owner; who answers hears an announcement and must press 1 to take the call."""
+    response = VoiceResponse()
+    target = Dial(
+        action=addresses.voice("transfer", call_id, "done"),
+        method="POST",
+        timeout=ring,
+        caller_id=caller_id or None,
+    )
+    target.append(
+        Number(number, url=addresses.voice("transfer", call_id, "announce"), method="POST")
+    )
+    response.append(target)
+    return str(response)
+
+
+def announce(addresses: Addresses, locale: str, words: str, call_id: str) -> str:
+    """What the person called hears; without a key the leg ends and nobody was bridged."""
+    response = VoiceResponse()
+    voice, language = _voice(locale)
+    gather = Gather(
+        input="dtmf",
+        num_digits=1,
+        timeout=10,
+        action=addresses.voice("transfer", call_id, "accept"),
+        method="POST",
+    )
+    gather.say(words, voice=voice, language=language)
+    response.append(gather)
+    response.hangup()
+    return str(response)
+
+
+def _voice(locale: str) -> tuple[str, str]:
+    return _VOICES.get(locale[:2].lower(), _VOICES["fr"])
