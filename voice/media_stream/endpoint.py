@@ -1,0 +1,216 @@
+"""The door of the media streams: a websocket that nothing costly stands behind until `start`.
+
+The handshake's signature was checked before this route runs (`server/app.py` mounts the guard).
+What must still be true: `start` within 5 s, its one-time token consumed, the audio as expected.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import structlog
+from starlette.types import Message, Receive, Scope, Send
+
+from voice.media_stream.protocol import (
+    Connected,
+    ProtocolError,
+    Start,
+    StartDetails,
+    is_telephone_audio,
+    parse,
+)
+from voice.ports import CallMetrics, MediaSocket
+
+log = structlog.get_logger(__name__)
+
+#: The issue's rule.
+START_SECONDS = 5.0
+#: Twilio's frames are some 300 bytes; OpenAI's hardened sample allows this (twilio.md §3.3).
+MAX_MESSAGE = 64 * 1024
+#: `connected`, and what a future Twilio may send before `start`.
+MESSAGES_BEFORE_START = 10
+#: Frames waiting to be sent where the server offers no take-over: some seconds of audio.
+PLAIN_QUEUE = 2000
+EXTENSION = "coccinelle.media"
+
+
+class Stream(Protocol):
+    """Who listens to an accepted stream."""
+
+    def on_text(self, data: bytes) -> None: ...
+
+    def on_closed(self) -> None: ...
+
+
+#: Runs one stream to its end: gets the socket and `start`'s details, calls `listen` once with who
+#: shall hear the frames. Returns when the stream is over.
+RunStream = Callable[[MediaSocket, StartDetails, Callable[[Stream], None]], Awaitable[None]]
+#: Whether the token opens this call, and consumes it.
+ConsumeToken = Callable[[StartDetails], Awaitable[bool]]
+
+
+class Refused(Exception):
+    """The stream may not go on; `reason` for the metrics."""
+
+    def __init__(self, reason: str, code: int = 1008) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+
+
+class MediaStreamEndpoint:
+    """The ASGI route."""
+
+    def __init__(self, consume: ConsumeToken, run: RunStream, metrics: CallMetrics) -> None:
+        self._consume = consume
+        self._run = run
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (await receive())["type"] != "websocket.connect":
+            return
+        await send({"type": "websocket.accept"})
+        try:
+            details = await self._start(receive)
+            if not await self._consume(details):
+                raise Refused("token")
+        except Refused as refused:
+            log.warning("stream.refused", reason=refused.reason)
+            self._metrics.count("streams_refused", refused.reason)
+            await send({"type": "websocket.close", "code": refused.code, "reason": refused.reason})
+            return
+        except _Gone:
+            self._metrics.count("streams_refused", "left")
+            return
+        connection = scope.get("extensions", {}).get(EXTENSION)
+        if connection is not None:
+            await self._taken_over(connection, details)
+        else:
+            await self._plain(details, receive, send)
+
+    async def _start(self, receive: Receive) -> StartDetails:
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                for _ in range(MESSAGES_BEFORE_START):
+                    message = _parse(await receive())
+                    if isinstance(message, Start):
+                        return _checked(message.start)
+                    if message is not None and not isinstance(message, Connected):
+                        raise Refused("order")
+        except TimeoutError:
+            raise Refused("no_start") from None
+        raise Refused("order")
+
+    async def _taken_over(self, connection: Any, details: StartDetails) -> None:
+        socket = _DirectSocket(connection)
+        await self._run(
+            socket, details, lambda stream: connection.take_over(stream.on_text, stream.on_closed)
+        )
+        socket.close()
+
+    async def _plain(self, details: StartDetails, receive: Receive, send: Send) -> None:
+        socket = _PlainSocket()
+        listening: asyncio.Future[Stream] = asyncio.get_running_loop().create_future()
+        async with asyncio.TaskGroup() as tasks:
+            writer = tasks.create_task(socket.write(send))
+            reader = tasks.create_task(_read(receive, listening))
+            await self._run(socket, details, listening.set_result)
+            socket.close()
+            await writer
+            reader.cancel()
+
+
+async def _read(receive: Receive, listening: "asyncio.Future[Stream]") -> None:
+    stream = await listening
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            stream.on_closed()
+            return
+        text = message.get("text")
+        if text is not None:
+            stream.on_text(text.encode())
+
+
+class _Gone(Exception):
+    """The peer left before anything began."""
+
+
+def _parse(message: Message) -> Any:
+    if message["type"] == "websocket.disconnect":
+        raise _Gone
+    text = message.get("text")
+    if text is None or len(text) > MAX_MESSAGE:
+        raise Refused("binary" if text is None else "too_big", 1003 if text is None else 1009)
+    try:
+        return parse(text.encode())
+    except ProtocolError as error:
+        raise Refused("malformed", 1007) from error
+
+
+def _checked(details: StartDetails) -> StartDetails:
+    if not is_telephone_audio(details):
+        raise Refused("media_format", 1003)
+    return details
+
+
+class _DirectSocket:
+    """A MediaSocket over the taken-over connection."""
+
+    __slots__ = ("_connection", "send")
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.send: Callable[[bytes], None] = connection.send_text
+
+    def close(self, code: int = 1000) -> None:
+        self._connection.close(code)
+
+    @property
+    def buffered(self) -> int:
+        size: int = self._connection.buffered
+        return size
+
+
+class _PlainSocket:
+    """A MediaSocket over ASGI's own send, for servers without the take-over (tests, others)."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[bytes | int] = asyncio.Queue(PLAIN_QUEUE)
+        self._bytes = 0
+        self._closing = False
+
+    def send(self, text: bytes) -> None:
+        if self._closing:
+            return
+        try:
+            self._queue.put_nowait(text)
+        except asyncio.QueueFull:
+            self.close(1011)
+        else:
+            self._bytes += len(text)
+
+    def close(self, code: int = 1000) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        while self._queue.full():
+            self._queue.get_nowait()
+        self._queue.put_nowait(code)
+
+    @property
+    def buffered(self) -> int:
+        return self._bytes
+
+    async def write(self, send: Send) -> None:
+        while True:
+            item = await self._queue.get()
+            try:
+                if isinstance(item, int):
+                    await send({"type": "websocket.close", "code": item})
+                    return
+                await send({"type": "websocket.send", "text": item.decode()})
+                self._bytes -= len(item)
+            except OSError:  # the peer is gone; the reader tells the stream
+                self._closing = True
+                return
