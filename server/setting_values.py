@@ -11,9 +11,10 @@ from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import phonenumbers
-from domain.phone import DEFAULT_REGION, normalise
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 from pydantic_settings import NoDecode
+
+from domain.phone import DEFAULT_REGION, normalise
 
 STREAM_PATH = "/media-stream"
 DATABASE_SCHEMES = ("sqlite", "sqlite+aiosqlite", "postgresql", "postgresql+asyncpg")

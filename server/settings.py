@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
-from domain.phone import DEFAULT_REGION
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from domain.errors import OperatorError
+from domain.phone import DEFAULT_REGION
 from server.setting_values import (
     STREAM_PATH,
     AccountSid,
@@ -122,6 +122,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_file=ENV_FILE,
         env_file_encoding="utf-8",
+        env_ignore_empty=True,
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
@@ -637,7 +638,7 @@ def host_of(url: str) -> str:
 
 def child_environment(**variables: str) -> dict[str, str]:
     """For a child process: what a program needs to run at all, and `variables`; no key of ours."""
-    kept = {name: value for name in _HARMLESS if (value := os.environ.get(name))}  # noqa: TID251 - here
+    kept = {name: value for name in _HARMLESS if (value := os.environ.get(name))}  # noqa: TID251
     return {**kept, **variables}
 
 
