@@ -7,6 +7,7 @@ from typing import Protocol
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from domain.errors import OperatorError
 from storage import JournalEntry
 
 log = structlog.get_logger(__name__)
@@ -46,25 +47,31 @@ class Journal:
         self._wake.set()
 
     async def flush(self) -> None:
-        """Store all that was written before. Raises SQLAlchemyError or OSError; nothing is lost."""
+        """Store all that was written before. Raises OperatorError; what waits goes on waiting.
+
+        Lines that the database will never take are lost, counted and logged.
+        """
         async with self._storing:
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
                 try:
                     await self._store.append(batch)
+                except SQLAlchemyError as error:
+                    self.lost += len(batch)
+                    log.error("journal.refused", lines=len(batch), error=type(error).__name__)
                 except BaseException:
                     self._waiting.extendleft(reversed(batch))
                     raise
 
     async def run(self) -> None:
-        """Store in batches, for ever; a failing database is tried again."""
+        """Store in batches, for ever; a database that is away is tried again."""
         while True:
             await self._wake.wait()
             self._wake.clear()
             await asyncio.sleep(LINGER_SECONDS)
             try:
                 await self.flush()
-            except (SQLAlchemyError, OSError) as error:
-                log.warning("journal.waits", error=type(error).__name__)
+            except OperatorError as error:
+                log.warning("journal.waits", error=str(error))
                 self._wake.set()
                 await asyncio.sleep(RETRY_SECONDS)

@@ -87,8 +87,8 @@ def fold(text: str) -> str:
 # Words that callers put around a name, and forms of companies; alone they identify nobody.
 _COMMON = frozenset(
     """le la les l un une de du des d et a au aux chez pour bonjour bonsoir allo oui je voudrais
-    veux souhaite parler appelle joindre euh alors donc c est s il vous plait the of and for to societe
-    entreprise sarl sas sasu eurl maison monsieur madame docteur maitre""".split()
+    veux souhaite parler appelle joindre euh alors donc c est s il vous plait the of and for to
+    societe entreprise sarl sas sasu eurl maison monsieur madame docteur maitre""".split()
 )
 # Trades, which many companies share.
 _TRADES = frozenset(

@@ -1,0 +1,115 @@
+"""Who answers: a tenant's configuration → the agent's brief and the sentences that are ours."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from domain.agent import CallContext, function_names, greeting, instructions, profile
+from domain.messages import text
+from domain.tenant import Tenant
+from voice.call import Script
+from voice.functions import specs
+from voice.ports import AgentSpec, TurnDetection
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeDefaults:
+    """The deployment's own; a tenant's phone configuration may say otherwise under `realtime`."""
+
+    model: str
+    voices: Mapping[str, str]  # female, male → the vendor's voice
+    known_voices: frozenset[str]
+    transcription_model: str
+    turn_detection: TurnDetection
+    api_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What an earlier stream of the same call left: turns (role, text), and what was achieved."""
+
+    turns: Sequence[tuple[str, str]] = ()
+    achieved: Sequence[str] = ()
+    transfer_failed: bool = False
+    resumed: bool = False
+
+
+def script(tenant: Tenant, config: Mapping[str, Any], earlier: Earlier) -> Script:
+    """Our own sentences, in the language of the tenant's agent."""
+    who = profile(tenant, config)
+    locale = who.language
+
+    def say(key: str) -> str:
+        return text(locale, key)
+
+    return Script(
+        greeting=greeting(who),
+        resume=say("transfer_failed" if earlier.transfer_failed else "resume"),
+        silence_prompts=(say("silence_prompt_1"), say("silence_prompt_2")),
+        silence_goodbye=say("silence_goodbye"),
+        fillers=(say("filler_1"), say("filler_2")),
+        goodbye=say("goodbye"),
+        maximum_goodbye=say("max_duration_goodbye"),
+        transfer_wait=say("transfer_wait"),
+        keys_pressed=say("keys_pressed"),
+        introduce=text(locale, "introduce", greeting=greeting(who)),
+    )
+
+
+def brief(
+    tenant: Tenant,
+    config: Mapping[str, Any],
+    defaults: RealtimeDefaults,
+    *,
+    now: datetime,
+    caller_number: str | None,
+    earlier: Earlier,
+) -> AgentSpec:
+    """What the model is told, and which model. `now` is an instant; the agent knows local time."""
+    who = profile(tenant, config)
+    has_transfer = bool(config.get("transferNumber"))
+    chosen = config.get("realtime")
+    wanted: Mapping[str, Any] = chosen if isinstance(chosen, Mapping) else {}
+    voice = str(wanted.get("voice") or who.voice_id or "")
+    return AgentSpec(
+        instructions=instructions(
+            who,
+            CallContext(
+                now=now.astimezone(ZoneInfo(tenant.timezone)),
+                caller_number=caller_number,
+                has_transfer=has_transfer,
+                resumed=earlier.resumed,
+                already_done=tuple(earlier.achieved),
+            ),
+        ),
+        functions=specs(function_names(who.agent_type, has_transfer=has_transfer), who.language),
+        model=str(wanted.get("model") or defaults.model),
+        voice=voice if voice in defaults.known_voices else defaults.voices[who.voice],
+        language=who.language[:2].lower(),
+        api_key=defaults.api_key,
+        transcription_model=defaults.transcription_model,
+        turn_detection=_turn_detection(wanted.get("turnDetection"), defaults.turn_detection),
+        history=tuple(earlier.turns),
+    )
+
+
+def _turn_detection(wanted: object, default: TurnDetection) -> TurnDetection:
+    """The tenant's own, each value within what the vendor takes; anything else is the default."""
+    if not isinstance(wanted, Mapping):
+        return default
+
+    def number(key: str, low: float, high: float, otherwise: float) -> float:
+        value = wanted.get(key)
+        if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+            return value
+        return otherwise
+
+    return TurnDetection(
+        threshold=number("threshold", 0.0, 1.0, default.threshold),
+        prefix_padding_ms=int(number("prefixPaddingMs", 0, 2000, default.prefix_padding_ms)),
+        silence_duration_ms=int(
+            number("silenceDurationMs", 200, 3000, default.silence_duration_ms)
+        ),
+    )

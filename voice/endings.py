@@ -1,0 +1,175 @@
+"""How calls end: exactly one stored outcome each, whoever reports the end and however often."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from domain.clock import Clock
+from domain.errors import OperatorError, ProviderError
+from domain.messages import text
+from domain.outcome import Outcome
+from storage import CallRow, NewTicket, Storage
+from voice.call import FAREWELLS, conclude
+from voice.journal import Journal
+from voice.ports import CallControl, CallMetrics
+
+log = structlog.get_logger(__name__)
+
+#: The carrier's states of a call that is over (twilio.md §1.1).
+FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
+#: A stream that is ending stores more than a status callback knows: it goes first.
+STREAM_FIRST_SECONDS = 3.0
+#: Rows of calls on this node are touched this often …
+TOUCH_SECONDS = 60.0
+#: … and a call that nobody touched for this long is looked up at the carrier. Together with
+#: `SWEEP_SECONDS` well under the five minutes that the issue allows.
+UNSEEN = timedelta(seconds=150)
+SWEEP_SECONDS = 30.0
+#: Twilio lets no call last longer; past it, one that the carrier can't be asked about is over.
+LONGEST = timedelta(hours=4)
+SWEEP_BATCH = 100
+
+# Stages of a call_logs row.
+ASKING, OPENING, LIVE = "asking", "opening", "live"
+CLOSING, TRANSFERRING = "closing", "transferring"
+OVERFLOW, REJECTED, BROKEN = "overflow", "rejected", "broken"
+# States of its transfer.
+DIALLING, ACCEPTED, UNANSWERED = "dialling", "accepted", "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Endings:
+    """Concludes calls. `live_ids`: the rows of the calls whose stream is on this node."""
+
+    storage: Storage
+    journal: Journal
+    control: CallControl
+    clock: Clock
+    metrics: CallMetrics
+    live_ids: Callable[[], Sequence[str]]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def finish(
+        self, call_id: str, outcome: Outcome, *, agent: str | None = None, detail: str = ""
+    ) -> bool:
+        """Store the outcome, once: the first to say it is believed. True if this was the first."""
+        await self.journal.flush()
+        first = await self.storage.journal.finish(
+            call_id, outcome, self.clock.now(), agent=agent, detail=detail
+        )
+        if first:
+            self.metrics.count("calls_ended", outcome.value)
+            log.info("call.ended", call_id=call_id, outcome=outcome.value)
+        return first
+
+    async def close(self, row: CallRow, detail: str) -> None:
+        """The carrier says that the call is over: conclude from what is stored."""
+        if row.outcome is None:
+            await self.finish(row.id, await self._conclude(row), detail=detail)
+
+    async def _conclude(self, row: CallRow) -> Outcome:
+        if row.stage == OVERFLOW:
+            return Outcome.OVERFLOW
+        if row.stage == REJECTED:
+            return Outcome.FAILED
+        if row.tenant_id is None:
+            return Outcome.TENANT_UNKNOWN
+        await self.journal.flush()
+        facts = await self.storage.journal.facts(row.id)
+        achieved = {Outcome(effect) for effect in facts.effects}
+        if row.transfer_state == ACCEPTED:
+            achieved.add(Outcome.TRANSFERRED)
+        farewell = any(word in facts.last_caller_text.casefold() for word in FAREWELLS)
+        return conclude(
+            achieved,
+            reason="fault" if row.stage == BROKEN else "",
+            caller_turns=facts.caller_turns,
+            answered=facts.answered or farewell,
+        )
+
+    async def close_from_status(self, call_sid: str, status: str, duration: int | None) -> None:
+        """A status callback: the call is over, if the state is final."""
+        if status not in FINAL:
+            return
+        row = await self.storage.operator.call_by_sid(call_sid)
+        if row is None:
+            return
+        await self.storage.journal.close_from_carrier(call_sid, status, duration)
+        if row.outcome is not None:
+            return
+        if row.stage in (LIVE, CLOSING):
+            await self.sleep(STREAM_FIRST_SECONDS)
+            row = await self.storage.operator.call_by_sid(call_sid) or row
+        await self.close(row, "status_callback")
+
+    async def call_back(self, row: CallRow, reason: str) -> bool:
+        """A promised call-back is a row: a ticket for the tenant. False when nobody could be
+        called back, because the number is withheld or no tenant is known."""
+        if row.tenant_id is None or not row.from_number:
+            return False
+        async with self.storage.tenant(row.tenant_id).write() as rows:
+            tenant = await rows.tenant()
+            await rows.tickets.add(
+                NewTicket(
+                    customer_name=text(tenant.locale, "unknown_caller"),
+                    customer_phone=row.from_number,
+                    subject=text(tenant.locale, f"call_back_{reason}"),
+                    description="",
+                    priority="high",
+                    category="rappel",
+                    call_id=row.id,
+                )
+            )
+        return True
+
+    # ------------------------------------------------------------------------ the sweeper
+
+    async def touch(self) -> None:
+        """Tell the database, for ever, which calls are alive on this node."""
+        while True:
+            await self.sleep(TOUCH_SECONDS)
+            ids = list(self.live_ids())
+            if ids:
+                try:
+                    await self.storage.operator.touch(ids, self.clock.now())
+                except OperatorError as error:
+                    log.warning("calls.not_touched", error=str(error))
+
+    async def sweep(self) -> None:
+        """Close, for ever, the calls whose end nobody reported, from the carrier's record."""
+        while True:
+            await self.sleep(SWEEP_SECONDS)
+            try:
+                await self.sweep_once()
+            except OperatorError as error:
+                log.warning("calls.not_swept", error=str(error))
+
+    async def sweep_once(self) -> int:
+        """How many calls were closed."""
+        now = self.clock.now()
+        live = set(self.live_ids())
+        closed = 0
+        for row in await self.storage.operator.open_calls(now - UNSEEN, SWEEP_BATCH):
+            if row.id not in live and await self._is_over(row, now):
+                await self.close(row, "carrier_record")
+                closed += 1
+        return closed
+
+    async def _is_over(self, row: CallRow, now: datetime) -> bool:
+        try:
+            record = await self.control.fetch(row.call_sid)
+        except ProviderError as error:
+            log.warning("call.not_fetched", call_id=row.id, reason=error.reason)
+            return now - row.started_at > LONGEST
+        if record is None:
+            return True
+        if record.status not in FINAL:
+            await self.storage.operator.touch([row.id], now)  # ask again later
+            return False
+        await self.storage.journal.close_from_carrier(
+            row.call_sid, record.status, record.duration_seconds
+        )
+        return True

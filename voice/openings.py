@@ -1,0 +1,254 @@
+"""How a call is answered: whose it is, journalled first, one answer per CallSid."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from domain import phone
+from domain.clock import Clock
+from domain.messages import text
+from domain.tenant import DEFAULT_LOCALE, Tenant
+from storage import CallRow, NewCall, Storage
+from voice import twiml
+from voice.endings import ASKING, OPENING, OVERFLOW, REJECTED, Endings
+from voice.live_calls import LiveCalls
+from voice.routing import Ask, Confirm, Decision, Found, is_yes, match_company, whose
+from voice.stream_token import LIFETIME, derive, digest, new_nonce
+from voice.streams import Streams
+
+log = structlog.get_logger(__name__)
+
+#: The issue's rules.
+HISTORY = timedelta(days=30)
+TRIES = 2
+#: A dial of ours rings 20 s and is announced for 10: a call that comes back comes within this.
+OWN_DIAL = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Openings:
+    """Answers the voice webhook and the questions that follow it."""
+
+    storage: Storage
+    streams: Streams
+    live_calls: LiveCalls
+    endings: Endings
+    clock: Clock
+    addresses: twiml.Addresses
+    token_secret: bytes
+    own_numbers: frozenset[str]
+    region: str
+
+    # ------------------------------------------------------------------------ a call comes in
+
+    async def open(self, form: Mapping[str, str]) -> str:
+        """The TwiML for a call. Journalled before it is returned. Raises OperatorError."""
+        earlier = await self.storage.operator.call_by_sid(form["CallSid"])
+        if earlier is not None:
+            return await self._again(earlier)
+        call = self._read(form)
+        if await self._is_our_own_dial(call):
+            return await self._journal(call, REJECTED, {"kind": "reject"}, None)
+        decision = await self._whose(call)
+        if isinstance(decision, Found):
+            return await self._answer(call, decision)
+        return await self._journal(call, ASKING, _question(decision, 1), None)
+
+    async def _again(self, row: CallRow) -> str:
+        """A repeated webhook: the earlier answer; an ended call gets nothing."""
+        if row.outcome is not None:
+            return twiml.nothing()
+        return await self._render(row)
+
+    def _read(self, form: Mapping[str, str]) -> NewCall:
+        caller = phone.normalise(form.get("From"), self.region) or ""
+        dialled = phone.normalise(form.get("To"), self.region) or ""
+        forwarded = phone.normalise(form.get("ForwardedFrom"), self.region)
+        if forwarded in {caller, dialled} | self.own_numbers:
+            forwarded = None
+        return NewCall(
+            call_sid=form["CallSid"],
+            from_number=caller,
+            from_raw=form.get("From", "")[:200],
+            to_number=dialled,
+            forwarded_from=forwarded,
+            forwarded_from_raw=form.get("ForwardedFrom", "")[:200],
+            tenant_id=None,
+            found_by=None,
+            stage=ASKING,
+        )
+
+    async def _whose(self, call: NewCall) -> Decision:
+        operator = self.storage.operator
+        forwarded = call.forwarded_from
+        if forwarded is not None and forwarded in await operator.our_numbers():
+            forwarded = None
+        dialled = await operator.tenant_by_number(call.to_number) if call.to_number else None
+        line = await operator.tenant_by_line(forwarded) if forwarded and not dialled else None
+        recent: list[Tenant] = []
+        if dialled is None and forwarded is None and call.from_number:
+            since = self.clock.now() - HISTORY
+            recent = list(await operator.tenants_of_contact(call.from_number, since))
+        return whose(dialled=dialled, forwarded=forwarded is not None, line=line, recent=recent)
+
+    async def _is_our_own_dial(self, call: NewCall) -> bool:
+        """A transfer that we dialled has been forwarded back to us."""
+        if call.from_number and call.from_number in self.own_numbers:
+            return True
+        pending = await self.storage.operator.pending_transfers(self.clock.now() - OWN_DIAL)
+        return any(
+            (transfer.number and transfer.number == call.forwarded_from)
+            or (transfer.from_number and transfer.from_number == call.from_number)
+            for transfer in pending
+        )
+
+    # ---------------------------------------------------------------------------- the answer
+
+    async def _answer(self, call: NewCall, found: Found) -> str:
+        if not self.live_calls.admit(call.call_sid, found.tenant.id):
+            return await self._journal(call, OVERFLOW, {"kind": "overflow"}, found)
+        return await self._journal(call, OPENING, {"kind": "stream", "nonce": new_nonce()}, found)
+
+    async def _journal(
+        self, call: NewCall, stage: str, opening: dict[str, Any], found: Found | None
+    ) -> str:
+        tenant_id, found_by = (found.tenant.id, found.by) if found else (None, None)
+        row, created = await self.storage.operator.open_call(
+            NewCall(
+                call_sid=call.call_sid,
+                from_number=call.from_number,
+                from_raw=call.from_raw,
+                to_number=call.to_number,
+                forwarded_from=call.forwarded_from,
+                forwarded_from_raw=call.forwarded_from_raw,
+                tenant_id=tenant_id,
+                found_by=found_by,
+                stage=stage,
+            ),
+            opening,
+        )
+        if not created:
+            return await self._again(row)
+        log.info("call.opened", call_id=row.id, tenant_id=tenant_id, found_by=found_by, stage=stage)
+        await self._set_in_motion(row)
+        return await self._render(row)
+
+    async def _set_in_motion(self, row: CallRow) -> None:
+        """What the answer promises: a token for the stream, a ticket for the call-back."""
+        kind = row.opening.get("kind")
+        if kind == "stream":
+            await self._arm(row)
+        elif kind == "overflow":
+            await self.endings.call_back(row, "overflow")
+
+    async def _arm(self, row: CallRow) -> None:
+        token = derive(self.token_secret, row.call_sid, row.opening["nonce"])
+        await self.storage.operator.new_stream_token(
+            digest(token), row.call_sid, self.clock.now() + LIFETIME
+        )
+        self.streams.prepare(row)
+
+    async def _render(self, row: CallRow) -> str:
+        opening = row.opening
+        match opening.get("kind"):
+            case "stream":
+                token = derive(self.token_secret, row.call_sid, opening["nonce"])
+                return twiml.stream(self.addresses, token)
+            case "ask":
+                key = "ask_company" if opening["try"] == 1 else "ask_company_again"
+                return self._ask(row, text(DEFAULT_LOCALE, key), digits=4)
+            case "confirm":
+                tenant = await self.storage.operator.get_tenant(opening["tenant_id"])
+                name = tenant.name if tenant else ""
+                words = text(DEFAULT_LOCALE, "confirm_company", company=name)
+                return self._ask(row, words, digits=1)
+            case "overflow":
+                return await self._apologise(row, "overflow")
+            case "broken":
+                return await self._apologise(row, "technical_apology")
+            case "unknown":
+                return twiml.say_and_hang_up(DEFAULT_LOCALE, text(DEFAULT_LOCALE, "tenant_unknown"))
+            case "reject":
+                return twiml.reject()
+        return twiml.hang_up()
+
+    def _ask(self, row: CallRow, words: str, *, digits: int) -> str:
+        return twiml.ask(self.addresses, DEFAULT_LOCALE, words, "tenant", row.id, digits=digits)
+
+    async def _apologise(self, row: CallRow, key: str) -> str:
+        tenant = await self.storage.operator.get_tenant(row.tenant_id) if row.tenant_id else None
+        if tenant is None:
+            return twiml.say_and_hang_up(DEFAULT_LOCALE, text(DEFAULT_LOCALE, f"{key}_unbound"))
+        if not row.from_number:
+            key = f"{key}_no_number"
+        words = text(tenant.locale, key, company=tenant.name)
+        return twiml.say_and_hang_up(tenant.locale, words)
+
+    # --------------------------------------------------------------- the question of the company
+
+    async def answered(self, row: CallRow, form: Mapping[str, str]) -> str:
+        """The caller has answered (or kept silent): bind, ask once more, or part politely."""
+        if row.tenant_id is not None or row.outcome is not None:
+            return await self._again(row)
+        speech, digits = form.get("SpeechResult", ""), form.get("Digits", "")
+        opening = row.opening
+        if opening.get("kind") == "confirm":
+            tenant = await self.storage.operator.get_tenant(opening["tenant_id"])
+            if tenant is not None and is_yes(speech, digits):
+                return await self._bind(row, Found(tenant, opening["by"]))
+            asked = opening["try"] if opening["by"] == "history" else opening["try"] + 1
+            return await self._ask_again(row, Ask(), asked)
+        if opening.get("kind") != "ask":
+            return await self._render(row)
+        decision = await self._recognise(speech, digits)
+        if isinstance(decision, Found):
+            return await self._bind(row, decision)
+        if isinstance(decision, Confirm):
+            return await self._ask_again(row, decision, opening["try"])
+        return await self._ask_again(row, decision, opening["try"] + 1)
+
+    async def _recognise(self, speech: str, digits: str) -> Decision:
+        operator = self.storage.operator
+        if digits:
+            tenant = await operator.tenant_by_code(digits)
+            return Found(tenant, "code") if tenant else Ask()
+        return match_company(speech[:200], await operator.tenant_names())
+
+    async def _bind(self, row: CallRow, found: Found) -> str:
+        await self.storage.operator.bind_call(row.id, found.tenant.id, found.by)
+        log.info("call.bound", call_id=row.id, tenant_id=found.tenant.id, found_by=found.by)
+        admitted = self.live_calls.admit(row.call_sid, found.tenant.id)
+        opening = {"kind": "stream", "nonce": new_nonce()} if admitted else {"kind": "overflow"}
+        return await self.reopen(row, opening, OPENING if admitted else OVERFLOW)
+
+    async def _ask_again(self, row: CallRow, decision: Decision, attempt: int) -> str:
+        if attempt > TRIES:
+            return await self.reopen(row, {"kind": "unknown"}, ASKING)
+        return await self.reopen(row, _question(decision, attempt), ASKING)
+
+    async def reopen(self, row: CallRow, opening: dict[str, Any], stage: str) -> str:
+        """Answer a running call anew: stored first, then said."""
+        operator = self.storage.operator
+        await operator.set_opening(row.id, opening)
+        await operator.set_stage(row.id, stage)
+        current = await operator.get_call(row.id) or row
+        await self._set_in_motion(current)
+        return await self._render(current)
+
+    async def resume(self, row: CallRow) -> str:
+        """A fresh stream for a running call, with a fresh token."""
+        if not self.live_calls.is_live(row.call_sid) and not self.live_calls.admit(
+            row.call_sid, row.tenant_id or ""
+        ):
+            return await self.reopen(row, {"kind": "overflow"}, OVERFLOW)
+        return await self.reopen(row, {"kind": "stream", "nonce": new_nonce()}, OPENING)
+
+
+def _question(decision: Decision, attempt: int) -> dict[str, Any]:
+    if isinstance(decision, Confirm):
+        by, tenant_id = decision.by, decision.tenant.id
+        return {"kind": "confirm", "tenant_id": tenant_id, "by": by, "try": attempt}
+    return {"kind": "ask", "try": attempt}

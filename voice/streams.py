@@ -1,0 +1,216 @@
+"""A media stream's life on this node: its token, its agent, its bridge, its end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from domain.agent import profile
+from domain.errors import OperatorError, ProviderError
+from domain.outcome import Outcome
+from domain.tenant import Tenant
+from storage import CallRow, Storage
+from voice import events as ev
+from voice.agent import Earlier, RealtimeDefaults, brief, script
+from voice.bridge import Bridge, Identity, Surroundings
+from voice.call import Call, Phase, Rules
+from voice.endings import CLOSING, DIALLING, LIVE, TRANSFERRING, UNANSWERED, Endings
+from voice.functions.context import CallContext
+from voice.functions.runner import FunctionRunner
+from voice.live_calls import LiveCalls
+from voice.media_stream.endpoint import Stream
+from voice.media_stream.protocol import Encoder, StartDetails
+from voice.ports import AgentConnector, AgentLeg, AgentSpec, CallControl, MediaSocket
+from voice.stream_token import digest
+from voice.twiml import TOKEN_PARAMETER, Addresses
+
+log = structlog.get_logger(__name__)
+
+#: Turns of an earlier stream that the next agent is told.
+HISTORY_TURNS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Everything about the agent of one call, read once per stream."""
+
+    tenant: Tenant
+    config: dict[str, Any]
+    earlier: Earlier
+    spec: AgentSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """Runs streams. One per node; holds no call itself."""
+
+    storage: Storage
+    live_calls: LiveCalls
+    endings: Endings
+    surroundings: Surroundings
+    connector: AgentConnector
+    control: CallControl
+    functions: FunctionRunner
+    rules: Rules
+    defaults: RealtimeDefaults
+    addresses: Addresses
+    account_sid: str
+    region: str
+
+    # --------------------------------------------------------------------------- preparing
+
+    async def setup(self, row: CallRow) -> Setup:
+        """Read the tenant's configuration and what an earlier stream left."""
+        assert row.tenant_id is not None, "only bound calls have an agent"
+        async with self.storage.tenant(row.tenant_id).read() as rows:
+            tenant = await rows.tenant()
+            channel = await rows.channels.get("phone")
+            earlier = Earlier()
+            if row.attempts > 0:
+                earlier = Earlier(
+                    turns=await rows.calls.spoken(row.id, HISTORY_TURNS),
+                    achieved=tuple((await self.storage.journal.facts(row.id)).effects),
+                    transfer_failed=row.transfer_state == UNANSWERED,
+                    resumed=True,
+                )
+        spec = brief(
+            tenant,
+            channel.config,
+            self.defaults,
+            now=self.surroundings.clock.now(),
+            caller_number=row.from_number or None,
+            earlier=earlier,
+        )
+        return Setup(tenant, dict(channel.config), earlier, spec)
+
+    def prepare(self, row: CallRow) -> None:
+        """Start connecting the agent while the carrier still opens the stream."""
+
+        async def connect() -> AgentLeg:
+            return await self.connector.connect((await self.setup(row)).spec)
+
+        self.live_calls.prepare(row.call_sid, connect)
+
+    # --------------------------------------------------------------------------- the door
+
+    async def consume_token(self, details: StartDetails) -> bool:
+        """Whether this stream's one-time token opens its call; it opens nothing twice."""
+        token = details.custom_parameters.get(TOKEN_PARAMETER, "")
+        if not token or (self.account_sid and details.account_sid != self.account_sid):
+            return False
+        return await self.storage.operator.consume_stream_token(
+            digest(token), details.call_sid, self.surroundings.clock.now()
+        )
+
+    async def run(
+        self, socket: MediaSocket, details: StartDetails, listen: Callable[[Stream], None]
+    ) -> None:
+        """One stream, from `start` to its end."""
+        row = await self.storage.operator.call_by_sid(details.call_sid)
+        if row is None or row.tenant_id is None or row.outcome is not None:
+            log.warning("stream.without_call", stream=details.stream_sid)
+            return
+        setup = await self.setup(row)
+        bridge = self._bridge(row, setup, socket, details)
+        structlog.contextvars.bind_contextvars(call_id=row.id, tenant_id=row.tenant_id)
+        self.live_calls.join(row.call_sid, bridge)
+        try:
+            await self._carry(bridge, row, setup, listen)
+        finally:
+            self.live_calls.leave(row.call_sid, bridge)
+            await bridge.close()
+        await self._over(bridge, row)
+
+    async def _carry(
+        self, bridge: Bridge, row: CallRow, setup: Setup, listen: Callable[[Stream], None]
+    ) -> None:
+        pending: Awaitable[AgentLeg] = self.live_calls.claim(row.call_sid) or (
+            self.connector.connect(setup.spec)
+        )
+        log.info("stream.started", resumed=setup.earlier.resumed)
+        async with asyncio.TaskGroup() as tasks:
+            attaching = tasks.create_task(bridge.attach(pending))
+            staging = tasks.create_task(self._stage(row))
+            bridge.start(tasks, resumed=setup.earlier.resumed)
+            listen(bridge)
+            await bridge.ended.wait()
+            attaching.cancel()
+            await staging
+
+    async def _stage(self, row: CallRow) -> None:
+        try:
+            await self.storage.operator.set_stage(row.id, LIVE)
+        except OperatorError as error:  # the call goes on: the caller must not pay for it
+            log.warning("call.stage_not_stored", error=str(error))
+
+    def _bridge(
+        self, row: CallRow, setup: Setup, socket: MediaSocket, details: StartDetails
+    ) -> Bridge:
+        assert row.tenant_id is not None
+        context = CallContext(
+            storage=self.storage.tenant(row.tenant_id),
+            call_id=row.id,
+            tenant=setup.tenant,
+            caller_number=row.from_number or None,
+            clock=self.surroundings.clock,
+            locale=profile(setup.tenant, setup.config).language,
+            transfer_number=str(setup.config.get("transferNumber") or "") or None,
+            region=self.region,
+        )
+        achieved = [Outcome(effect) for effect in setup.earlier.achieved]
+        return Bridge(
+            call=Call(script(setup.tenant, setup.config, setup.earlier), self.rules, achieved),
+            identity=Identity(row.id, row.call_sid, row.tenant_id),
+            socket=socket,
+            encoder=Encoder(details.stream_sid),
+            actions=_Actions(self, row, context),
+            surroundings=self.surroundings,
+        )
+
+    async def _over(self, bridge: Bridge, row: CallRow) -> None:
+        """The stream is over; is the call? Not when another stream has come, when the agent's leg
+        or the network failed (`continue` goes on), or when it is being transferred."""
+        ended_by = bridge.call.ended_by
+        if bridge.was_replaced or bridge.call.phase is not Phase.OVER:
+            return
+        if ended_by in ("fault", "network", "transfer"):
+            log.info("stream.ended", by=ended_by)
+            return
+        await self.endings.finish(
+            row.id, bridge.call.outcome(), agent=bridge.agent_name, detail=f"ended_by_{ended_by}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Actions:
+    """What one call may ask of the outside (`voice.bridge.CallActions`)."""
+
+    streams: Streams
+    row: CallRow
+    context: CallContext
+
+    async def run_function(self, command: ev.RunFunction) -> ev.FunctionFinished:
+        return await self.streams.functions.run(
+            command.function_call_id, command.name, command.arguments, self.context
+        )
+
+    async def hang_up(self, reason: str) -> None:
+        # Stored first: if the carrier can't be reached, `continue` finds that the call is over.
+        try:
+            await self.streams.storage.operator.set_stage(self.row.id, CLOSING)
+        except OperatorError as error:
+            log.warning("call.stage_not_stored", error=str(error))
+        await self.streams.control.hang_up(self.row.call_sid)
+
+    async def transfer(self, reason: str) -> None:
+        operator = self.streams.storage.operator
+        try:
+            await operator.set_transfer(self.row.id, self.context.transfer_number, DIALLING)
+            await operator.set_stage(self.row.id, TRANSFERRING)
+        except OperatorError as error:
+            raise ProviderError("storage", str(error), retryable=True) from error
+        await self.streams.control.redirect(
+            self.row.call_sid, self.streams.addresses.voice("transfer", self.row.id)
+        )

@@ -1,0 +1,228 @@
+"""Twilio's voice webhooks: thin doors over openings, streams, transfers and endings.
+
+The signature was verified by middleware before any of these runs (`server/app.py`), which leaves
+the form in `scope["state"]["twilio_form"]`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from domain.clock import Clock
+from domain.errors import OperatorError
+from domain.messages import text
+from domain.phone import spoken_digits
+from storage import CallRow, Storage
+from voice import twiml
+from voice.background import Background
+from voice.endings import (
+    ACCEPTED,
+    ASKING,
+    BROKEN,
+    CLOSING,
+    FINAL,
+    OVERFLOW,
+    REJECTED,
+    TRANSFERRING,
+    UNANSWERED,
+    Endings,
+)
+from voice.openings import Openings
+from voice.ports import CallMetrics
+
+log = structlog.get_logger(__name__)
+
+#: Streams that one call may lose before we apologise and promise to call back.
+ATTEMPTS = 4
+#: Twilio's own ids are 34 characters.
+SID_LENGTH = 64
+
+#: Records a message's status; True when it was one of ours.
+MessageStatus = Callable[[Mapping[str, str]], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceWebhooks:
+    """The routes below /webhooks/twilio that concern calls."""
+
+    storage: Storage
+    openings: Openings
+    endings: Endings
+    addresses: twiml.Addresses
+    background: Background
+    message_status: MessageStatus
+    clock: Clock
+    metrics: CallMetrics
+    caller_id: str
+    ring_seconds: int
+
+    def routes(self) -> list[Route]:
+        """All of them; POST only."""
+
+        def route(path: str, handler: Callable[[Request], Awaitable[Response]]) -> Route:
+            return Route(f"/webhooks/twilio/{path}", handler, methods=["POST"])
+
+        return [
+            route("voice", self.incoming),
+            route("voice/tenant/{call_id}", self.tenant),
+            route("voice/continue", self.goes_on),
+            route("voice/transfer/{call_id}", self.transfer),
+            route("voice/transfer/{call_id}/announce", self.announce),
+            route("voice/transfer/{call_id}/accept", self.accept),
+            route("voice/transfer/{call_id}/done", self.transfer_done),
+            route("status", self.status),
+        ]
+
+    # ----------------------------------------------------------------------------- the call
+
+    async def incoming(self, request: Request) -> Response:
+        """A call rings."""
+        began = self.clock.monotonic()
+        form = _form(request)
+        if not 0 < len(form.get("CallSid", "")) <= SID_LENGTH:
+            return PlainTextResponse("CallSid is missing", 400)
+        answer = await self._xml(self.openings.open(form))
+        self.metrics.observe("webhook", self.clock.monotonic() - began)
+        return answer
+
+    async def tenant(self, request: Request) -> Response:
+        """The caller has said which company they want."""
+        form = _form(request)
+        row = await self.storage.operator.get_call(request.path_params["call_id"])
+        if row is None or row.call_sid != form.get("CallSid"):
+            return _twiml(twiml.hang_up())
+        return await self._xml(self.openings.answered(row, form))
+
+    async def goes_on(self, request: Request) -> Response:
+        """The stream has ended, and Twilio asks what now."""
+        form = _form(request)
+        row = await self.storage.operator.call_by_sid(form.get("CallSid", ""))
+        if row is None or row.outcome is not None:
+            return _twiml(twiml.hang_up())
+        if form.get("CallStatus") in FINAL:
+            self._close_later(form)
+            return _twiml(twiml.nothing())
+        return await self._xml(self._next(row))
+
+    async def _next(self, row: CallRow) -> str:
+        if row.stage in (CLOSING, OVERFLOW, REJECTED, BROKEN):
+            return twiml.hang_up()
+        if row.stage == TRANSFERRING:
+            return self._dial(row)
+        if row.stage == ASKING or row.tenant_id is None:
+            return twiml.hang_up()
+        return await self._resume(row)
+
+    async def _resume(self, row: CallRow) -> str:
+        attempt = await self.storage.operator.next_attempt(row.id)
+        if attempt < ATTEMPTS:
+            log.info("call.resumed", call_id=row.id, attempt=attempt)
+            return await self.openings.resume(row)
+        await self.endings.call_back(row, "failed")
+        return await self.openings.reopen(row, {"kind": "broken"}, BROKEN)
+
+    async def status(self, request: Request) -> Response:
+        """A status callback: of a message if it bears a message's fields, else of a call."""
+        form = _form(request)
+        if form.get("MessageSid") or form.get("SmsSid"):
+            await self.message_status(form)
+        else:
+            self._close_later(form)
+        return Response(status_code=204)
+
+    def _close_later(self, form: Mapping[str, str]) -> None:
+        duration = form.get("CallDuration", "")
+        self.background.start(
+            "call.close",
+            self.endings.close_from_status(
+                form.get("CallSid", ""),
+                form.get("CallStatus", ""),
+                int(duration) if duration.isascii() and duration.isdigit() else None,
+            ),
+        )
+
+    # ------------------------------------------------------------------------- the transfer
+
+    async def transfer(self, request: Request) -> Response:
+        """The call was redirected here: ring the owner."""
+        row = await self._transferred(request, "CallSid")
+        return _twiml(self._dial(row) if row else twiml.hang_up())
+
+    def _dial(self, row: CallRow) -> str:
+        if not row.transfer_number:
+            return twiml.hang_up()
+        return twiml.dial(
+            self.addresses, row.transfer_number, self.caller_id, row.id, self.ring_seconds
+        )
+
+    async def announce(self, request: Request) -> Response:
+        """Somebody, or a mailbox, answered: say who calls, and ask for a key."""
+        row = await self._transferred(request, "ParentCallSid")
+        if row is None or row.tenant_id is None:
+            return _twiml(twiml.hang_up())
+        async with self.storage.tenant(row.tenant_id).read() as rows:
+            tenant = await rows.tenant()
+        if row.from_number:
+            caller = spoken_digits(row.from_number, tenant.locale)
+            words = text(tenant.locale, "transfer_announce", caller=caller, company=tenant.name)
+        else:
+            words = text(tenant.locale, "transfer_announce_unknown", company=tenant.name)
+        return _twiml(twiml.announce(self.addresses, tenant.locale, words, row.id))
+
+    async def accept(self, request: Request) -> Response:
+        """Only key 1 takes the call."""
+        row = await self._transferred(request, "ParentCallSid")
+        if row is None or _form(request).get("Digits") != "1":
+            return _twiml(twiml.hang_up())
+        await self.storage.operator.set_transfer(row.id, row.transfer_number, ACCEPTED)
+        log.info("transfer.accepted", call_id=row.id)
+        return _twiml(twiml.nothing())  # the end of the announcement bridges the two
+
+    async def transfer_done(self, request: Request) -> Response:
+        """The dial is over: the end, or back to the agent."""
+        row = await self._transferred(request, "CallSid")
+        form = _form(request)
+        if row is None:
+            return _twiml(twiml.hang_up())
+        if row.transfer_state == ACCEPTED:
+            self._close_later({**form, "CallStatus": "completed"})
+            return _twiml(twiml.hang_up())
+        await self.storage.operator.set_transfer(row.id, row.transfer_number, UNANSWERED)
+        if form.get("CallStatus") in FINAL:
+            self._close_later(form)
+            return _twiml(twiml.nothing())
+        await self.storage.operator.next_attempt(row.id)
+        current = await self.storage.operator.get_call(row.id) or row
+        return await self._xml(self.openings.resume(current))
+
+    async def _transferred(self, request: Request, sid_field: str) -> CallRow | None:
+        """The call of the path, if the request is about it."""
+        row = await self.storage.operator.get_call(request.path_params["call_id"])
+        sid = _form(request).get(sid_field)
+        if row is None or row.outcome is not None or (sid is not None and sid != row.call_sid):
+            return None
+        return row
+
+    # ------------------------------------------------------------------------------- small
+
+    async def _xml(self, answer: Awaitable[str]) -> Response:
+        try:
+            return _twiml(await answer)
+        except OperatorError as error:
+            # Not journalled, so not answered: Twilio turns to the number's fallback address,
+            # which works without us (docs/deploy.md).
+            log.error("call.not_journalled", error=str(error))
+            return PlainTextResponse("storage is not available", 503)
+
+
+def _form(request: Request) -> Mapping[str, str]:
+    form: Mapping[str, str] = request.state.twilio_form
+    return form
+
+
+def _twiml(document: str) -> Response:
+    return Response(document, media_type="application/xml")
