@@ -9,9 +9,10 @@ import logging
 import queue
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
-from contextlib import contextmanager
-from logging.handlers import QueueHandler, QueueListener
+from contextlib import contextmanager, suppress
+from logging.handlers import QueueHandler
 from typing import Any, Literal, TextIO
 
 import msgspec
@@ -42,6 +43,8 @@ SHOWN = frozenset(
 
 #: Lines that wait for a slow terminal; further ones are dropped and counted.
 _QUEUE = 10_000
+#: How long the end waits for them.
+_LAST_LINES_SECONDS = 2.0
 
 #: Loggers of libraries that say a line per request, with addresses and numbers in it.
 _CHATTY = (
@@ -52,8 +55,8 @@ _CHATTY = (
 # Nine digits or more with the separators that people write, not inside a word or an identifier.
 _NUMBER = re.compile(r"(?<![\w.:/-])(?:\+|%2B)?(?:\d[\s.()-]{0,2}){8,}\d(?!\w)")
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
-# SQLAlchemy puts the values of a failed statement into its error.
-_PARAMETERS = re.compile(r"\[parameters: .*?\]$", re.DOTALL | re.MULTILINE)
+# SQLAlchemy puts the values of a failed statement into its error, on a line of their own.
+_PARAMETERS = re.compile(r"^\[parameters: .*$", re.MULTILINE)
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+")
 
 Event = MutableMapping[str, Any]
@@ -122,21 +125,39 @@ def logging_to(
     """
     scrub = Scrubber(secrets)
     shared = _shared_processors()
-    outlet = _Outlet(queue.Queue(_QUEUE))
+    lines: queue.Queue[logging.LogRecord | None] = queue.Queue(_QUEUE)
+    outlet = _Outlet(lines)
     outlet.setFormatter(_formatter(form, scrub, shared, colours=stream.isatty()))
-    writer = QueueListener(outlet.queue, logging.StreamHandler(stream))
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
-    with _root(outlet, level):
-        writer.start()
+    with _writing(lines, stream), _root(outlet, level):
         try:
             yield lambda: outlet.dropped
         finally:
-            writer.stop()
             structlog.reset_defaults()
+
+
+@contextmanager
+def _writing(lines: queue.Queue[logging.LogRecord | None], stream: TextIO) -> Iterator[None]:
+    """A thread that writes the lines; at the end it gets a moment for those that wait."""
+    handler = logging.StreamHandler(stream)
+
+    def write() -> None:
+        while (record := lines.get()) is not None:
+            handler.handle(record)
+
+    # A daemon: a terminal that never reads again must not keep the process from ending.
+    thread = threading.Thread(target=write, name="logs", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        with suppress(queue.Full):
+            lines.put(None, timeout=_LAST_LINES_SECONDS)
+            thread.join(_LAST_LINES_SECONDS)
 
 
 def _shared_processors() -> list[Processor]:
