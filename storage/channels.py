@@ -1,0 +1,205 @@
+"""How a tenant is reached: its configuration per channel."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from domain.errors import Conflict, Invalid
+from storage.conflicts import insert_unless_taken
+from storage.schema import CHANNEL_TYPES, tenant_lines
+from storage.schema import channel_configurations as table
+from storage.scope import Scope, new_id
+
+#: What the dashboard's pages start from when a tenant has never configured a channel.
+#: real-users.md §1.4: the keys are the pages' own.
+DEFAULT_CONFIGS: Mapping[str, Mapping[str, Any]] = {
+    "phone": {
+        "clientPhoneNumber": "",
+        "sara": {
+            "voice": "female",
+            "assistantName": "Sara",
+            "agentType": "reception",
+            "customInstructions": "",
+            "language": "fr-FR",
+        },
+        "transferConfigured": False,
+    },
+    "sms": {"templates": {"rdvConfirmation": True, "rdvRappel": True, "promotions": False}},
+    "email": {
+        "smtp": {
+            "host": "",
+            "port": 587,
+            "secure": True,
+            "user": "",
+            "fromEmail": "",
+            "fromName": "",
+        },
+        "templates": {
+            "rdvConfirmation": True,
+            "rdvRappel": True,
+            "newsletter": False,
+            "promotions": False,
+        },
+    },
+    "whatsapp": {
+        "connectionMethod": "",
+        "whatsappNumber": "",
+        "templates": {
+            "rdvConfirmation": True,
+            "rdvRappel": True,
+            "promotions": False,
+            "reponseAuto": True,
+        },
+    },
+}
+
+#: Channels that work without credentials of the tenant's own.
+_CONFIGURED_FROM_THE_START = frozenset({"phone"})
+
+_COLUMNS = (
+    table.c.channel_type,
+    table.c.enabled,
+    table.c.configured,
+    table.c.config_public,
+    table.c.templates,
+    table.c.assistant_id,
+    table.c.created_at,
+    table.c.updated_at,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One channel of a tenant. `created_at` and `updated_at` are None when it was never saved;
+    `config` holds nothing secret."""
+
+    type: str
+    enabled: bool
+    configured: bool
+    config: dict[str, Any]
+    templates: dict[str, Any]
+    assistant_id: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+class Channels:
+    """A tenant's four channels."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    async def get(self, channel_type: str) -> Channel:
+        """As saved, or as it is before. Invalid for an unknown type."""
+        _check_type(channel_type)
+        statement = self._scope.select(table, *_COLUMNS)
+        row = await self._scope.first(statement.where(table.c.channel_type == channel_type))
+        return _default(channel_type) if row is None else _channel(row)
+
+    async def list(self) -> list[Channel]:
+        """All four, in the order of `CHANNEL_TYPES`."""
+        rows = await self._scope.all(self._scope.select(table, *_COLUMNS))
+        saved = {row["channel_type"]: _channel(row) for row in rows}
+        return [saved.get(each) or _default(each) for each in CHANNEL_TYPES]
+
+    async def save(
+        self,
+        channel_type: str,
+        *,
+        enabled: bool,
+        config: Mapping[str, Any],
+        templates: Mapping[str, Any] | None = None,
+        configured: bool | None = None,
+        line: str | None = None,
+        transfer_number: str | None = None,
+    ) -> Channel:
+        """Replace the public configuration. What is None of `templates` and `configured` stays.
+
+        For the telephone, `line` and `transfer_number` are `config.clientPhoneNumber` and
+        `config.transferNumber` in E.164 (None: there is none). The line is this tenant's from now
+        on and its earlier one is free; Conflict when it is another tenant's.
+        """
+        _check_type(channel_type)
+        await self._create_if_new(channel_type)
+        if channel_type == "phone":
+            await self._take_line(line)
+        changes: dict[str, Any] = {
+            "enabled": enabled,
+            "config_public": dict(config),
+            "transfer_number": transfer_number,
+            "updated_at": self._scope.now(),
+        }
+        if templates is not None:
+            changes["templates"] = dict(templates)
+        if configured is not None:
+            changes["configured"] = configured
+        statement = self._scope.update(table).where(table.c.channel_type == channel_type)
+        await self._scope.connection.execute(statement.values(**changes))
+        return await self.get(channel_type)
+
+    async def _create_if_new(self, channel_type: str) -> None:
+        now = self._scope.now()
+        await insert_unless_taken(
+            self._scope.connection,
+            table,
+            {
+                "id": new_id(),
+                "tenant_id": self._scope.tenant_id,
+                "channel_type": channel_type,
+                "configured": channel_type in _CONFIGURED_FROM_THE_START,
+                "created_at": now,
+                "updated_at": now,
+            },
+        )
+
+    async def _take_line(self, line: str | None) -> None:
+        others = self._scope.delete(tenant_lines)
+        if line is not None:
+            others = others.where(tenant_lines.c.number != line)
+        await self._scope.connection.execute(others)
+        if line is None:
+            return
+        row = {
+            "number": line,
+            "tenant_id": self._scope.tenant_id,
+            "created_at": self._scope.now(),
+        }
+        if await insert_unless_taken(self._scope.connection, tenant_lines, row):
+            return
+        ours = self._scope.select(tenant_lines, tenant_lines.c.number)
+        if await self._scope.first(ours.where(tenant_lines.c.number == line)) is None:
+            raise Conflict(
+                "this line already belongs to another business", field="config.clientPhoneNumber"
+            )
+
+
+def _check_type(channel_type: str) -> None:
+    if channel_type not in CHANNEL_TYPES:
+        raise Invalid(f"must be one of {', '.join(CHANNEL_TYPES)}", field="type")
+
+
+def _default(channel_type: str) -> Channel:
+    return Channel(
+        type=channel_type,
+        enabled=False,
+        configured=channel_type in _CONFIGURED_FROM_THE_START,
+        config=copy.deepcopy(dict(DEFAULT_CONFIGS[channel_type])),
+        templates={},
+    )
+
+
+def _channel(row: sa.RowMapping) -> Channel:
+    return Channel(
+        type=row["channel_type"],
+        enabled=row["enabled"],
+        configured=row["configured"],
+        config=row["config_public"],
+        templates=row["templates"],
+        assistant_id=row["assistant_id"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

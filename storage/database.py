@@ -1,0 +1,313 @@
+"""The database: one URL, two pools, transactions, and a schema that brings itself up to date."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
+
+from domain.errors import OperatorError
+from storage import migrations
+
+#: How long a writer waits for another process's transaction (SQLite), ms. engines.md §2.
+BUSY_TIMEOUT_MS = 10_000
+#: How long a statement waits for a free connection of our own pool, s.
+POOL_TIMEOUT_SECONDS = 10.0
+#: How long establishing a connection may take, s.
+CONNECT_TIMEOUT_SECONDS = 5.0
+#: How long a transaction may take in all, waiting included, s.
+TRANSACTION_TIMEOUT_SECONDS = 20.0
+#: How long a migration may take, waiting for another process's included, s.
+MIGRATION_TIMEOUT_SECONDS = 600.0
+SQLITE_READERS = 4
+POSTGRES_CONNECTIONS = 10
+
+#: `sslmode` is libpq's word, found in every hosting company's URL; asyncpg calls it `ssl`.
+_ASYNCPG_QUERY_NAMES = {"sslmode": "ssl"}
+
+_URL_CURE = (
+    "Set DATABASE_URL to sqlite:///var/coccinelle.sqlite3 (a path relative to the working "
+    "directory), sqlite:////absolute/path.sqlite3 or postgresql://user:password@host/database."
+)
+
+
+class Database:
+    """Connections to one database. Made by `open`; `close` it at the end.
+
+    SQLite has one connection that writes (`BEGIN IMMEDIATE`, so that a transaction that reads and
+    then writes never fails half-way; `synchronous=FULL`, so that "booked" survives a power cut)
+    and several that only read. PostgreSQL has one pool for both.
+    """
+
+    def __init__(self, writer: AsyncEngine, reader: AsyncEngine) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    @classmethod
+    async def open(cls, url: str) -> "Database":
+        """Connect, and create or migrate the schema when it needs it.
+
+        Safe when several processes do it at once. Raises OperatorError when the URL is none of
+        ours, the database can't be reached, or its schema is newer than this program.
+        """
+        parsed = _parse(url)
+        with _operator_errors(f"opening {parsed.render_as_string(hide_password=True)}"):
+            if parsed.get_backend_name() == "sqlite":
+                await asyncio.to_thread(_prepare_file, parsed)
+            await _migrate(parsed)
+        return cls(*_engines(parsed))
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._writer.dialect.name
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """One snapshot: all statements in the block see the same moment. Writing fails."""
+        async with _transaction(self._reader, "reading") as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction: committed at the end of the block, undone when the block raises.
+
+        Raises OperatorError when the database doesn't answer in time or isn't there.
+        """
+        async with _transaction(self._writer, "writing") as connection:
+            yield connection
+
+    async def ping(self) -> None:
+        """Return if the database answers; OperatorError if not."""
+        async with self.read() as connection:
+            await connection.execute(sa.select(1))
+
+    async def close(self) -> None:
+        """Close all connections. Idempotent."""
+        await self._reader.dispose()
+        await self._writer.dispose()
+
+
+@asynccontextmanager
+async def _transaction(engine: AsyncEngine, doing: str) -> AsyncIterator[AsyncConnection]:
+    with _operator_errors(doing):
+        limit = asyncio.timeout(TRANSACTION_TIMEOUT_SECONDS)
+        try:
+            async with limit, engine.begin() as connection:
+                yield connection
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise OperatorError(
+                f"the database took longer than {TRANSACTION_TIMEOUT_SECONDS:g} s ({doing}). "
+                "Check its load and its disk."
+            ) from error
+
+
+@contextmanager
+def _operator_errors(doing: str) -> Iterator[None]:
+    """Turn "not there, not writable, not answering" into OperatorError; the rest passes.
+
+    The driver's message goes along without statement and parameters, which are personal data.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        if not (isinstance(error, OperationalError) or error.connection_invalidated):
+            raise
+        raise OperatorError(
+            f"the database failed ({doing}): {error.orig}. "
+            "Check that it runs, that DATABASE_URL is right and that its disk has room."
+        ) from error
+    except PoolTimeoutError as error:
+        raise OperatorError(
+            f"no database connection was free for {POOL_TIMEOUT_SECONDS:g} s ({doing}). "
+            "Something holds transactions open, or the load is too high for this database."
+        ) from error
+    except _Unreachable as error:
+        raise OperatorError(
+            f"the database can't be reached ({doing}): {error.__cause__}. "
+            "Check that it runs and that DATABASE_URL is right."
+        ) from error
+
+
+class _Unreachable(Exception):
+    """asyncpg's connect failed below the DBAPI: socket, name resolution, time limit."""
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        # The URL isn't repeated: what can't be parsed can't be freed of its password.
+        raise OperatorError(f"DATABASE_URL isn't a database URL. {_URL_CURE}") from error
+    if parsed.drivername in ("sqlite", "sqlite+aiosqlite"):
+        if parsed.database in (None, "", ":memory:") or parsed.host:
+            raise OperatorError(f"DATABASE_URL names no SQLite file. {_URL_CURE}")
+        return parsed.set(drivername="sqlite+aiosqlite")
+    if parsed.drivername in ("postgresql", "postgresql+asyncpg"):
+        query = {_ASYNCPG_QUERY_NAMES.get(name, name): v for name, v in parsed.query.items()}
+        return parsed.set(drivername="postgresql+asyncpg", query=query)
+    raise OperatorError(f"DATABASE_URL has the unknown scheme {parsed.drivername!r}. {_URL_CURE}")
+
+
+def _prepare_file(url: URL) -> None:
+    """Make the directory and the file of a SQLite database, readable by its owner only: it keeps
+    what people said on the telephone. SQLite gives its -wal and -shm the same mode."""
+    assert url.database is not None
+    path = Path(url.database)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        mode = _set_wal(path)
+    except OSError as error:
+        raise OperatorError(
+            f"the database file {path} can't be created or written: {error.strerror}. {_URL_CURE}"
+        ) from error
+    except sqlite3.Error as error:
+        raise OperatorError(
+            f"SQLite refuses {path}: {error}. Is it another kind of file? {_URL_CURE}"
+        ) from error
+    if mode != "wal":
+        raise OperatorError(
+            f"SQLite can't keep a write-ahead log beside {path} (journal mode {mode!r}). "
+            "Put the database on a local disk."
+        )
+
+
+# SQLite answers "locked" at once, whatever the busy timeout, when two processes switch together.
+@retry(
+    retry=retry_if_exception_type(sqlite3.OperationalError),
+    stop=stop_after_delay(BUSY_TIMEOUT_MS / 1000),
+    wait=wait_random(0.005, 0.05),
+    reraise=True,
+)
+def _set_wal(path: Path) -> str:
+    """Turn on write-ahead logging, which the file remembers; the mode that it is in now."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        return str(mode)
+
+
+# ------------------------------------------------------------------------------- engines
+
+
+def _engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
+    """The engine that writes and the one that reads."""
+    if url.get_backend_name() == "sqlite":
+        return (
+            _sqlite_engine(
+                url,
+                begin="BEGIN IMMEDIATE",
+                pragmas=("synchronous=FULL",),
+                poolclass=AsyncAdaptedQueuePool,
+                pool_size=1,
+                max_overflow=0,
+                pool_timeout=POOL_TIMEOUT_SECONDS,
+            ),
+            _sqlite_engine(
+                url,
+                begin="BEGIN",
+                pragmas=("synchronous=NORMAL", "query_only=ON"),
+                poolclass=AsyncAdaptedQueuePool,
+                pool_size=SQLITE_READERS,
+                max_overflow=0,
+                pool_timeout=POOL_TIMEOUT_SECONDS,
+            ),
+        )
+    engine = _postgres_engine(
+        url,
+        statement_timeout_ms=int(TRANSACTION_TIMEOUT_SECONDS * 1000),
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=POSTGRES_CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_SECONDS,
+    )
+    event.listen(engine.sync_engine, "checkout", _discard_closed)
+    reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return engine, reader
+
+
+def _sqlite_engine(url: URL, *, begin: str, pragmas: tuple[str, ...], **pool: Any) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        # The driver starts no transaction by itself: `begin` says when and how. Left alone it
+        # begins at the first write, and updates that read first are lost (engines.md §2).
+        connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_MS / 1000},
+        hide_parameters=True,  # they are what people said
+        **pool,
+    )
+
+    def prepare(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        for pragma in ("foreign_keys=ON", *pragmas):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def start(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine.sync_engine, "connect", prepare)
+    event.listen(engine.sync_engine, "begin", start)
+    return engine
+
+
+def _postgres_engine(url: URL, *, statement_timeout_ms: int, **pool: Any) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        hide_parameters=True,  # they are what people said
+        connect_args={
+            "timeout": CONNECT_TIMEOUT_SECONDS,
+            "server_settings": {
+                "application_name": "coccinelle",
+                "statement_timeout": str(statement_timeout_ms),
+                "idle_in_transaction_session_timeout": str(statement_timeout_ms),
+            },
+        },
+        **pool,
+    )
+    event.listen(engine.sync_engine, "do_connect", _connect)
+    return engine
+
+
+def _connect(dialect: Any, _record: object, args: Any, kwargs: Any) -> Any:
+    try:
+        return dialect.connect(*args, **kwargs)
+    except (OSError, TimeoutError) as error:
+        raise _Unreachable from error
+
+
+def _discard_closed(_connection: object, record: Any, _proxy: object) -> None:
+    """A connection that the server has closed (restart, failover) is replaced unused: costs no
+    round trip, unlike a pre-ping."""
+    if record.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+# ----------------------------------------------------------------------------- migrating
+
+
+async def _migrate(url: URL) -> None:
+    """Bring the schema up to date: one transaction, and one process at a time."""
+    sqlite = url.get_backend_name() == "sqlite"
+    if sqlite:
+        engine = _sqlite_engine(url, begin="BEGIN IMMEDIATE", pragmas=(), poolclass=NullPool)
+    else:
+        engine = _postgres_engine(url, statement_timeout_ms=0, poolclass=NullPool)
+    try:
+        async with asyncio.timeout(MIGRATION_TIMEOUT_SECONDS):
+            async with engine.begin() as connection:
+                await connection.run_sync(migrations.upgrade)
+    finally:
+        await engine.dispose()

@@ -1,0 +1,72 @@
+"""A tenant's rows: the only door to them, and it opens on one tenant."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from domain.clock import Clock
+from domain.tenant import Tenant
+from storage.appointments import Appointments
+from storage.calls import Calls
+from storage.channels import Channels
+from storage.database import Database
+from storage.functions import Functions
+from storage.hours import Hours
+from storage.messages import Messages
+from storage.prospects import Prospects
+from storage.scope import Scope
+from storage.tickets import Tickets
+
+
+class TenantRows:
+    """All that belongs to one tenant, within one transaction."""
+
+    __slots__ = (
+        "_scope",
+        "appointments",
+        "calls",
+        "channels",
+        "functions",
+        "hours",
+        "messages",
+        "prospects",
+        "tickets",
+    )
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self.channels = Channels(scope)
+        self.hours = Hours(scope)
+        self.appointments = Appointments(scope)
+        self.prospects = Prospects(scope)
+        self.tickets = Tickets(scope)
+        self.functions = Functions(scope)
+        self.calls = Calls(scope)
+        self.messages = Messages(scope)
+
+    async def tenant(self) -> Tenant:
+        """The tenant itself; NotFound when it doesn't exist (any more)."""
+        return await self._scope.tenant()
+
+
+class TenantHandle:
+    """Access to one tenant's rows. Cheap; keep it as long as you like."""
+
+    __slots__ = ("_clock", "_database", "tenant_id")
+
+    def __init__(self, database: Database, clock: Clock, tenant_id: str) -> None:
+        self._database = database
+        self._clock = clock
+        self.tenant_id = tenant_id
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[TenantRows]:
+        """The tenant's rows at one moment; writing fails."""
+        async with self._database.read() as connection:
+            yield TenantRows(Scope(connection, self.tenant_id, self._clock))
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[TenantRows]:
+        """One transaction: all of it is stored at the end of the block, or, when the block
+        raises, nothing. Keep it short: on SQLite one writes at a time."""
+        async with self._database.write() as connection:
+            yield TenantRows(Scope(connection, self.tenant_id, self._clock))

@@ -1,0 +1,110 @@
+"""One tenant's view of the database: every statement built here carries the tenant's id."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.clock import Clock
+from domain.errors import Invalid, NotFound
+from domain.tenant import Tenant
+from storage.schema import tenants
+
+T = TypeVar("T")
+
+#: The longest page that a list gives.
+MAX_PAGE = 500
+
+#: The columns that make a `Tenant`.
+TENANT_COLUMNS = (
+    tenants.c.id,
+    tenants.c.name,
+    tenants.c.code,
+    tenants.c.timezone,
+    tenants.c.locale,
+    tenants.c.sector,
+    tenants.c.status,
+)
+
+
+class Page(NamedTuple, Generic[T]):
+    """A part of a list, and how long the list is in all."""
+
+    items: list[T]
+    total: int
+
+
+def new_id() -> str:
+    """32 hexadecimal digits, random."""
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A tenant on a connection, in a transaction. The nouns build their statements with it and
+    with nothing else, so that no statement can forget whose rows it is about."""
+
+    connection: AsyncConnection
+    tenant_id: str
+    clock: Clock
+
+    def now(self) -> datetime:
+        """The instant for `created_at` and its like."""
+        return self.clock.now()
+
+    def select(self, table: sa.Table, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+        """SELECT these columns (all, if none) of the tenant's rows."""
+        chosen = columns or tuple(table.c)
+        return sa.select(*chosen).where(table.c.tenant_id == self.tenant_id)
+
+    def update(self, table: sa.Table) -> sa.Update:
+        """UPDATE of the tenant's rows."""
+        return sa.update(table).where(table.c.tenant_id == self.tenant_id)
+
+    def delete(self, table: sa.Table) -> sa.Delete:
+        """DELETE of the tenant's rows."""
+        return sa.delete(table).where(table.c.tenant_id == self.tenant_id)
+
+    async def insert(self, table: sa.Table, **values: Any) -> None:
+        """INSERT one row of the tenant."""
+        await self.connection.execute(sa.insert(table).values(tenant_id=self.tenant_id, **values))
+
+    async def first(self, statement: sa.Select[Any]) -> sa.RowMapping | None:
+        """The first row, or None."""
+        row: sa.RowMapping | None = (await self.connection.execute(statement)).mappings().first()
+        return row
+
+    async def all(self, statement: sa.Select[Any]) -> Sequence[sa.RowMapping]:
+        """All rows."""
+        rows: Sequence[sa.RowMapping] = (await self.connection.execute(statement)).mappings().all()
+        return rows
+
+    async def page(
+        self,
+        statement: sa.Select[Any],
+        order_by: Sequence[sa.ColumnElement[Any]],
+        limit: int,
+        offset: int,
+    ) -> tuple[Sequence[sa.RowMapping], int]:
+        """`limit` rows from the `offset`-th on, and the number of all. Invalid out of bounds."""
+        if not 1 <= limit <= MAX_PAGE:
+            raise Invalid(f"must lie between 1 and {MAX_PAGE}", field="limit")
+        if offset < 0:
+            raise Invalid("must not be negative", field="offset")
+        count = sa.select(sa.func.count()).select_from(statement.order_by(None).subquery())
+        total = (await self.connection.execute(count)).scalar_one()
+        rows = await self.all(statement.order_by(*order_by).limit(limit).offset(offset))
+        return rows, total
+
+    async def tenant(self, *, lock: bool = False) -> Tenant:
+        """The tenant itself; NotFound when there is none. `lock`: others who lock wait until this
+        transaction ends (on SQLite, writers always do)."""
+        statement = sa.select(*TENANT_COLUMNS).where(tenants.c.id == self.tenant_id)
+        row = await self.first(statement.with_for_update() if lock else statement)
+        if row is None:
+            raise NotFound("no such tenant")
+        return Tenant(**row)
