@@ -28,14 +28,25 @@ SHOWN = frozenset(
         *("call", "call_id", "call_sid", "parent_call_sid", "stream_sid", "tenant", "tenant_id"),
         *("function_call_id", "item_id", "response_id", "message_id", "node", "request_id"),
         # what happened
-        *("action", "agent", "attempt", "attempts", "cause", "channel", "close_code", "code"),
-        *("cure", "detail_code", "direction", "effect", "error", "error_type", "event_type"),
-        *("fatal", "found_by", "function", "kind", "meanwhile", "method", "model", "outcome"),
-        *("path", "reason", "retryable", "route", "signal", "stage", "state", "status", "task"),
-        *("timer", "variable", "vendor", "verb"),
+        *(
+            "agent",
+            "at",
+            "attempt",
+            "by",
+            "cause",
+            "channel",
+            "close_code",
+            "code",
+            "cure",
+            "detail",
+        ),
+        *("direction", "effect", "error", "error_type", "event_type", "fatal", "found_by"),
+        *("frozen", "function", "kind", "meanwhile", "method", "model", "outcome", "path"),
+        *("reason", "resumed", "retryable", "route", "signal", "stage", "state", "status"),
+        *("stream", "task", "timer", "variable", "vendor", "work"),
         # how much
-        *("age_seconds", "buffered", "bytes", "calls", "count", "dropped", "frames", "limit"),
-        *("live", "ms", "open", "seconds", "size", "total"),
+        *("buffered", "bytes", "calls", "count", "days", "dropped", "frames", "limit", "lines"),
+        *("live", "ms", "open", "seconds", "size", "slots", "total"),
         # this server
         *("database", "dialect", "host", "listening", "port", "public_url", "revision", "version"),
     }

@@ -5,6 +5,7 @@ counted per frame stays a plain int where it happens and is read at scrape (`rea
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 from prometheus_client import (
@@ -20,12 +21,22 @@ from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-# A caller waits: what is said to feel immediate, slow and broken on the telephone.
-_SOUND = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
-# The machine answers: budgets of 10 ms (clear) and 50 ms (TwiML) lie in the middle.
-_MACHINE = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 15.0)
+# Two budgets share these: what a caller feels as immediate, slow or broken (tenths of a second),
+# and what the machine may take: 10 ms for `clear`, 50 ms for TwiML.
+_BUCKETS = (
+    *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7),
+    *(1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 15.0),
+)
 
-_LABEL = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.:-]{0,39}")
+#: Counters that have a name of their own: event → (what it counts, its label). Others are series
+#: of `coccinelle_events_total`.
+_COUNTERS = {
+    "calls_ended": ("Calls that ended, by their stored outcome", "outcome"),
+    "functions": ("Functions that agents ran, by the status of the result", "status"),
+    "streams_refused": ("Media streams turned away", "reason"),
+}
+
+_LABEL = re.compile(r"[a-zA-Z0-9_.:-]{0,40}")
 #: Distinct values of one label; what comes after counts as "other". A name that a model or a
 #: stranger made up must not become a time series each.
 _MOST_LABELS = 64
@@ -67,7 +78,7 @@ class _AtScrape(Collector):
 
 
 class Metrics:
-    """One per process, with a registry of its own. Durations are seconds."""
+    """One per process, with a registry of its own. Fulfils `voice.ports.CallMetrics`."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -75,69 +86,38 @@ class Metrics:
         self.registry.register(self._at_scrape)
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self._labels = {
-            name: _Labels() for name in ("outcome", "function", "status", "reason", "door")
+        self._stages = Histogram(
+            "coccinelle_stage_seconds",
+            "How long a stage took: first_sound, turn, barge_in, function, agent_connect, webhook",
+            ["stage"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self._counters = {
+            name: Counter(f"coccinelle_{name}", about, [label], registry=self.registry)
+            for name, (about, label) in _COUNTERS.items()
         }
-        self._calls = self._counter("calls", "Calls that ended, by outcome", "outcome")
-        self._functions = self._counter(
-            "function_calls", "Functions that agents ran", "function", "status"
+        self._events = Counter(
+            "coccinelle_events",
+            "Whatever else happened",
+            ["event", "label"],
+            registry=self.registry,
         )
-        self._refused = self._counter("streams_refused", "Media streams refused", "reason")
-        self._lost = self._counter("agents_lost", "Agent legs lost during a call", "reason")
-        self._doors = self._histogram(
-            "webhook_seconds", "Webhook received to answer", _MACHINE, "door"
-        )
-        self._connect = self._histogram(
-            "agent_connect_seconds", "Agent leg opened and configured", _SOUND
-        )
-        self._first_sound = self._histogram(
-            "first_sound_seconds", "Call answered to first audio of the agent", _SOUND
-        )
-        self._turns = self._histogram(
-            "turn_seconds", "End of the caller's speech to the agent's audio", _SOUND
-        )
-        self._barge_in = self._histogram(
-            "barge_in_seconds", "Caller heard to begin to `clear` sent", _MACHINE
-        )
-        self._run = self._histogram("function_seconds", "A function's run", _SOUND, "function")
+        self._stage, self._event = _Labels(), _Labels()
+        self._label: defaultdict[str, _Labels] = defaultdict(_Labels)
 
-    def call_ended(self, outcome: str) -> None:
-        """A call got its stored outcome."""
-        self._calls.labels(self._labels["outcome"](outcome)).inc()
+    def observe(self, stage: str, seconds: float) -> None:
+        """A stage took so long."""
+        self._stages.labels(self._stage(stage)).observe(seconds)
 
-    def function_ran(self, function: str, status: str, seconds: float) -> None:
-        """An agent's function answered: `status` as in its result ("booked", "taken", …)."""
-        name = self._labels["function"](function)
-        self._functions.labels(name, self._labels["status"](status)).inc()
-        self._run.labels(name).observe(seconds)
-
-    def stream_refused(self, reason: str) -> None:
-        """A media stream was turned away."""
-        self._refused.labels(self._labels["reason"](reason)).inc()
-
-    def agent_lost(self, reason: str) -> None:
-        """An agent's connection broke while its call went on."""
-        self._lost.labels(self._labels["reason"](reason)).inc()
-
-    def webhook_answered(self, door: str, seconds: float) -> None:
-        """A vendor's webhook got its answer. `door` is the route's name, never its path."""
-        self._doors.labels(self._labels["door"](door)).observe(seconds)
-
-    def agent_connected(self, seconds: float) -> None:
-        """An agent's leg stood after so long."""
-        self._connect.observe(seconds)
-
-    def first_sound(self, seconds: float) -> None:
-        """The caller was answered and then waited so long for the agent's voice."""
-        self._first_sound.observe(seconds)
-
-    def turn(self, seconds: float) -> None:
-        """The caller stopped speaking and then waited so long for the agent's voice."""
-        self._turns.observe(seconds)
-
-    def barge_in(self, seconds: float) -> None:
-        """From the model's "speech started" to our `clear`."""
-        self._barge_in.observe(seconds)
+    def count(self, name: str, label: str = "") -> None:
+        """It happened once more."""
+        counter = self._counters.get(name)
+        if counter is not None:
+            counter.labels(self._label[name](label)).inc()
+            return
+        event = self._event(name)
+        self._events.labels(event, self._label[event](label)).inc()
 
     def read_gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """A value that goes up and down, read at scrape: live calls, a queue's length."""
@@ -150,13 +130,3 @@ class Metrics:
     def render(self) -> bytes:
         """All of it, in Prometheus' text format (`CONTENT_TYPE`)."""
         return generate_latest(self.registry)
-
-    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
-        return Counter(f"coccinelle_{name}", documentation, labels, registry=self.registry)
-
-    def _histogram(
-        self, name: str, documentation: str, buckets: tuple[float, ...], *labels: str
-    ) -> Histogram:
-        return Histogram(
-            f"coccinelle_{name}", documentation, labels, buckets=buckets, registry=self.registry
-        )

@@ -116,12 +116,12 @@ async def test_metrics_need_the_token(header: str) -> None:
 
 async def test_metrics_with_the_token() -> None:
     metrics = Metrics()
-    metrics.call_ended("booked")
+    metrics.count("calls_ended", "booked")
     async with client(token="secret", metrics=metrics) as http:
         response = await http.get("/metrics", headers={"authorization": "Bearer secret"})
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
-    assert 'coccinelle_calls_total{outcome="booked"} 1.0' in response.text
+    assert 'coccinelle_calls_ended_total{outcome="booked"} 1.0' in response.text
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
@@ -138,7 +138,7 @@ def free_port() -> int:
 
 def test_metrics_on_a_port_of_their_own() -> None:
     metrics = Metrics()
-    metrics.call_ended("booked")
+    metrics.count("calls_ended", "booked")
     port = free_port()
     with metrics_server(metrics, port):
         response = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False)

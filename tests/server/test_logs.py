@@ -1,8 +1,10 @@
+import ast
 import io
 import json
 import logging
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -230,3 +232,26 @@ def test_a_terminal_that_never_reads_again_does_not_keep_us(
         structlog.get_logger("x").info("nobody reads this")
     assert stream.getvalue() == ""
     stream.reading = True
+
+
+PACKAGES = ("server", "voice", "messaging", "dashboard", "storage", "providers", "domain")
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "bind_contextvars"}
+
+
+def test_every_field_that_we_log_is_on_the_list() -> None:
+    """A hidden field would be of no use to anybody: list it, if it says nothing of a person."""
+    root = Path(__file__).parents[2]
+    files = [file for package in PACKAGES for file in (root / package).rglob("*.py")]
+    fields = {
+        keyword.arg
+        for file in files
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in LEVELS
+        and ast.unparse(call.func.value).endswith(("log", "logger", "contextvars"))
+        for keyword in call.keywords
+        if keyword.arg is not None
+    }
+    assert "call_id" in fields
+    assert fields - SHOWN - {"exc_info"} == set()

@@ -2,6 +2,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from server.metrics import Metrics
+from voice.ports import CallMetrics
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -18,34 +19,41 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 def test_what_happened_is_counted() -> None:
     metrics = Metrics()
-    metrics.call_ended("booked")
-    metrics.call_ended("booked")
-    metrics.call_ended("failed")
-    metrics.function_ran("book_appointment", "taken", 0.01)
-    metrics.stream_refused("token")
-    metrics.agent_lost("timeout")
-    assert value(metrics, "coccinelle_calls_total", outcome="booked") == 2
-    assert value(metrics, "coccinelle_calls_total", outcome="failed") == 1
-    labels = {"function": "book_appointment", "status": "taken"}
-    assert value(metrics, "coccinelle_function_calls_total", **labels) == 1
+    metrics.count("calls_ended", "booked")
+    metrics.count("calls_ended", "booked")
+    metrics.count("calls_ended", "failed")
+    metrics.count("functions", "taken")
+    metrics.count("streams_refused", "token")
+    assert value(metrics, "coccinelle_calls_ended_total", outcome="booked") == 2
+    assert value(metrics, "coccinelle_calls_ended_total", outcome="failed") == 1
+    assert value(metrics, "coccinelle_functions_total", status="taken") == 1
     assert value(metrics, "coccinelle_streams_refused_total", reason="token") == 1
-    assert value(metrics, "coccinelle_agents_lost_total", reason="timeout") == 1
+
+
+def test_what_has_no_counter_of_its_own_is_counted_too() -> None:
+    metrics = Metrics()
+    metrics.count("marks_missing")
+    metrics.count("agents_lost", "timeout")
+    assert value(metrics, "coccinelle_events_total", event="marks_missing", label="") == 1
+    assert value(metrics, "coccinelle_events_total", event="agents_lost", label="timeout") == 1
 
 
 def test_durations_fall_into_their_buckets() -> None:
     metrics = Metrics()
-    metrics.first_sound(0.45)
-    metrics.turn(0.8)
-    metrics.barge_in(0.004)
-    metrics.agent_connected(0.2)
-    metrics.webhook_answered("voice", 0.03)
-    assert value(metrics, "coccinelle_first_sound_seconds_bucket", le="0.5") == 1
-    assert value(metrics, "coccinelle_first_sound_seconds_bucket", le="0.3") == 0
-    assert value(metrics, "coccinelle_turn_seconds_sum") == 0.8
-    assert value(metrics, "coccinelle_barge_in_seconds_bucket", le="0.005") == 1
-    assert value(metrics, "coccinelle_barge_in_seconds_bucket", le="0.002") == 0
-    assert value(metrics, "coccinelle_agent_connect_seconds_count") == 1
-    assert value(metrics, "coccinelle_webhook_seconds_bucket", door="voice", le="0.05") == 1
+    metrics.observe("first_sound", 0.45)
+    metrics.observe("barge_in", 0.004)
+    name = "coccinelle_stage_seconds"
+    assert value(metrics, f"{name}_bucket", stage="first_sound", le="0.5") == 1
+    assert value(metrics, f"{name}_bucket", stage="first_sound", le="0.3") == 0
+    assert value(metrics, f"{name}_sum", stage="first_sound") == 0.45
+    assert value(metrics, f"{name}_bucket", stage="barge_in", le="0.005") == 1
+    assert value(metrics, f"{name}_bucket", stage="barge_in", le="0.002") == 0
+
+
+def test_it_is_what_a_call_needs() -> None:
+    metrics: CallMetrics = Metrics()
+    metrics.observe("turn", 0.8)
+    metrics.count("calls_ended", "booked")
 
 
 def test_plain_ints_are_read_at_scrape() -> None:
@@ -66,23 +74,26 @@ def test_a_name_is_read_once() -> None:
         metrics.read_gauge("live_calls", "…", lambda: 2)
 
 
-def test_made_up_names_do_not_become_series() -> None:
+def test_made_up_labels_do_not_become_series() -> None:
     metrics = Metrics()
     for number in range(500):
-        metrics.function_ran(f"made_up_{number}", "unknown", 0.1)
-    metrics.function_ran('"} evil{', "unknown", 0.1)
-    metrics.function_ran("x" * 1000, "unknown", 0.1)
+        metrics.count("functions", f"made_up_{number}")
+        metrics.count(f"event_{number}", f"label_{number}")
+        metrics.observe(f"stage_{number}", 0.1)
+    metrics.count("functions", '"} evil{')
+    metrics.count("functions", "x" * 1000)
     lines = metrics.render().decode().splitlines()
-    series = [line for line in lines if line.startswith("coccinelle_function_calls_total{")]
+    series = [line for line in lines if line.startswith("coccinelle_functions_total{")]
     assert len(series) == 65
-    labels = {"function": "other", "status": "unknown"}
-    assert value(metrics, "coccinelle_function_calls_total", **labels) == 500 - 64 + 2
+    assert value(metrics, "coccinelle_functions_total", status="other") == 500 - 64 + 2
+    assert sum(line.startswith("coccinelle_events_total{") for line in lines) <= 2 * 64 + 1
+    assert sum(line.startswith("coccinelle_stage_seconds_sum{") for line in lines) == 65
 
 
 def test_two_processes_worth_of_metrics_do_not_share() -> None:
     one, other = Metrics(), Metrics()
-    one.call_ended("booked")
-    assert value(other, "coccinelle_calls_total", outcome="booked") is None
+    one.count("calls_ended", "booked")
+    assert value(other, "coccinelle_calls_ended_total", outcome="booked") is None
 
 
 def test_the_process_is_in_it() -> None:
