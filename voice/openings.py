@@ -100,8 +100,9 @@ class Openings:
             return True
         pending = await self.storage.operator.pending_transfers(self.clock.now() - OWN_DIAL)
         return any(
-            (transfer.number and transfer.number == call.forwarded_from)
-            or (transfer.from_number and transfer.from_number == call.from_number)
+            transfer.number == call.forwarded_from
+            if call.forwarded_from
+            else call.from_number and transfer.from_number == call.from_number
             for transfer in pending
         )
 

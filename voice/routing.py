@@ -110,10 +110,11 @@ def match_company(speech: str, tenants: Sequence[Tenant]) -> Decision:
     said = [word for word in fold(speech).split() if word not in _COMMON]
     if not said:
         return Ask()
-    whole = [tenant for tenant in tenants if _says_all(said, tenant)]
+    whole = [tenant for tenant in tenants if _says_name(said, tenant)]
     if len(whole) == 1:
-        around = set(said) - set(_significant(whole[0])) - _TRADES
-        return (Found if len(around) <= WORDS_AROUND else Confirm)(whole[0], "name")
+        name = set(_significant(whole[0]))
+        certain = name <= set(said) and len(set(said) - name - _TRADES) <= WORDS_AROUND
+        return (Found if certain else Confirm)(whole[0], "name")
     if whole:
         return _longest(whole)
     return _likeliest(said, tenants)
@@ -123,9 +124,9 @@ def _significant(tenant: Tenant) -> list[str]:
     return [word for word in fold(tenant.name).split() if word not in _COMMON]
 
 
-def _says_all(said: Sequence[str], tenant: Tenant) -> bool:
-    name = _significant(tenant)
-    return any(word not in _TRADES for word in name) and set(name) <= set(said)
+def _says_name(said: Sequence[str], tenant: Tenant) -> bool:
+    name = {word for word in _significant(tenant) if word not in _TRADES}
+    return bool(name) and name <= set(said)
 
 
 def _longest(tenants: Sequence[Tenant]) -> Decision:

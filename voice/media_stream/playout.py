@@ -108,5 +108,5 @@ class Playout:
         return (self._sent - self._heard(now)) / BYTES_PER_MS
 
     def _heard(self, now: float) -> int:
-        elapsed = int((now - self._anchor) * 1000) * BYTES_PER_MS
+        elapsed = round((now - self._anchor) * 1000) * BYTES_PER_MS
         return min(self._sent, self._confirmed + max(elapsed, 0))
