@@ -55,16 +55,21 @@ def spoken_day(day: date, today: date, locale: str, *, article: bool = False) ->
     a sentence ("votre rendez-vous du …" aside), and which "demain" and "aujourd'hui" refuse."""
     french_spoken = language_of(locale) == "fr"
     near = {today: ("aujourd'hui", "today"), today + timedelta(days=1): ("demain", "tomorrow")}
-    words = _calendar_day(day, french_spoken=french_spoken)
-    if abs(day - today) > _YEAR_NEEDED_AFTER and day.year != today.year:
-        words = f"{words} {day.year}"
+    far = abs(day - today) > _YEAR_NEEDED_AFTER and day.year != today.year
+    words = calendar_day(day, locale, year=far)
     if day in near:
         return f"{near[day][0]} {words}" if french_spoken else f"{near[day][1]}, {words}"
     return f"le {words}" if article and french_spoken else words
 
 
-def _calendar_day(day: date, *, french_spoken: bool) -> str:
-    if french_spoken:
+def calendar_day(day: date, locale: str, *, year: bool = True) -> str:
+    """ "mardi 24 novembre 2026", whatever day it is today."""
+    words = _weekday_day_month(day, locale)
+    return f"{words} {day.year}" if year else words
+
+
+def _weekday_day_month(day: date, locale: str) -> str:
+    if language_of(locale) == "fr":
         number = "premier" if day.day == 1 else str(day.day)
         return f"{_WEEKDAYS_FR[day.weekday()]} {number} {_MONTHS_FR[day.month - 1]}"
     return f"{_WEEKDAYS_EN[day.weekday()]} {day.day} {_MONTHS_EN[day.month - 1]}"
