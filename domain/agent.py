@@ -63,7 +63,8 @@ _SECTOR_WORDS: Final[Mapping[str, str]] = {
     ),
     "dentiste": "dentaire, cabinet dentaire, dentist, dental, orthodontiste, chirurgien dentiste",
     "restaurant": (
-        "restauration, restauration rapide, brasserie, bistrot, pizzeria, traiteur, creperie, salon de the"
+        "restauration, restauration rapide, brasserie, bistrot, pizzeria, traiteur, creperie, "
+        "salon de the"
     ),
     "automobile": (
         "auto, garage, garagiste, mecanique, carrosserie, carrossier, controle technique, car, "

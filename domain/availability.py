@@ -132,16 +132,14 @@ def verdict(
 
 
 def nearest(slots: Sequence[Slot], wanted: datetime, n: int = 3) -> list[Slot]:
-    """The `n` slots closest to `wanted` (aware), in order of time; of two as close, the earlier."""
+    """The `n` slots closest to `wanted` (aware), nearest first; of two as close, the earlier."""
     moment = wanted.astimezone(UTC)
 
     def distance(slot: Slot) -> tuple[timedelta, datetime]:
         start = slot.start.astimezone(UTC)
         return abs(start - moment), start
 
-    return sorted(
-        sorted(slots, key=distance)[: max(n, 0)], key=lambda slot: slot.start.astimezone(UTC)
-    )
+    return sorted(slots, key=distance)[: max(n, 0)]
 
 
 def _part(at: time) -> PartOfDay:

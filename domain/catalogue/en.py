@@ -21,6 +21,12 @@ MESSAGES: Final[Mapping[str, str]] = {
     "hello_again": "I'm back, and I'm listening.",
     "number_withheld": "Your number is withheld. What number can we reach you on?",
     "ai_disclosure": "Hello, you are speaking to an artificial intelligence.",
+    # Notes to the agent; {keys} is filled in when the keys are known
+    "keys_pressed": "[Keys pressed: {{keys}}]",
+    "introduce": (
+        "The caller didn't hear your greeting. In your next answer, first introduce yourself in "
+        "one sentence, like this: “{greeting}” Then answer what they have just said."
+    ),
     # When something fails
     "technical_apology": (
         "{company}, hello. We have a technical problem, our apologies. "
@@ -78,5 +84,9 @@ MESSAGES: Final[Mapping[str, str]] = {
     "slot_past_no_other": "That time has already passed.",
     "slot_invalid": "I didn't quite get the day and the time. Could you say them again?",
     "no_slots": "There is no free slot at that time.",
+    # What the tenant reads of a call that nobody could take
+    "unknown_caller": "Caller",
+    "call_back_overflow": "To call back: all lines were busy",
+    "call_back_failed": "To call back: the call could not be taken, technical problem",
     "or": "{first} or {last}",
 }

@@ -22,6 +22,12 @@ MESSAGES: Final[Mapping[str, str]] = {
     "hello_again": "Me revoilà, je vous écoute.",
     "number_withheld": "Votre numéro est masqué. À quel numéro peut-on vous joindre ?",
     "ai_disclosure": "Bonjour, vous parlez à une intelligence artificielle.",
+    # Notes to the agent; {keys} is filled in when the keys are known
+    "keys_pressed": "[Touches du clavier : {{keys}}]",
+    "introduce": (
+        "L'appelant n'a pas entendu ton accueil. Dans ta prochaine réponse, présente-toi d'abord "
+        "en une phrase, comme ici : « {greeting} » Puis réponds à ce qu'il vient de dire."
+    ),
     # When something fails
     "technical_apology": (
         "{company}, bonjour. Nous rencontrons un souci technique, toutes nos excuses. "
@@ -81,5 +87,9 @@ MESSAGES: Final[Mapping[str, str]] = {
     "slot_past_no_other": "Ce moment est déjà passé.",
     "slot_invalid": "Je n'ai pas bien saisi le jour et l'heure. Pouvez-vous me les redire ?",
     "no_slots": "Il n'y a pas de créneau libre à ce moment-là.",
+    # What the tenant reads of a call that nobody could take
+    "unknown_caller": "Appelant",
+    "call_back_overflow": "À rappeler : toutes les lignes étaient occupées",
+    "call_back_failed": "À rappeler : l'appel n'a pas pu être pris, souci technique",
     "or": "{first} ou {last}",
 }

@@ -386,11 +386,11 @@ PERSONA: Final = Persona(
         "check_availability": (
             "check_availability: before you offer or accept a time, always, even when the caller "
             "names one. Without a day, call it without a date. Offer two slots, three at most, in "
-            "the words of “spoken”.",
+            "the words of “spoken”. A “note” is for you: heed it, don't read it out.",
         ),
         "book_appointment": (
-            "book_appointment: only for a slot that a function has just given, and once "
-            "the caller has said yes to the day, the time and the name. Copy “start” as it is.",
+            "book_appointment: after check_availability, and once the caller has said yes to the "
+            "day, the time and the name, said back together. Copy the slot's “start” as it is.",
             "Say “it's booked” or “that's noted” only after the status “booked” came back. With "
             "“taken”, “closed”, “past” or “invalid” nothing is booked: say so simply and offer the "
             "“alternatives” received, or ask for another time.",
