@@ -1,13 +1,48 @@
 """What we remember, always scoped to a tenant."""
 
 from domain.clock import Clock
-from storage.call_register import CallRegister
+from storage.appointments import Appointment, NewAppointment
+from storage.call_register import CallRegister, OpenedCall, PendingTransfer
+from storage.calls import CallRow, NewCall, TimelineEntry
+from storage.channels import Channel
 from storage.database import Database
-from storage.journal import CallJournal
-from storage.rows import TenantHandle
-from storage.tenants import TenantDirectory
+from storage.functions import FunctionRun, StoredResult
+from storage.journal import CallFacts, CallJournal, JournalEntry
+from storage.messages import NewMessage
+from storage.prospects import NewProspect, Prospect
+from storage.rows import TenantHandle, TenantRows
+from storage.scope import MAX_PAGE, Page
+from storage.tenants import TenantDirectory, TenantKey
+from storage.tickets import NewTicket, Ticket
 
-__all__ = ["OperatorStore", "Storage"]
+__all__ = [
+    "MAX_PAGE",
+    "Appointment",
+    "CallFacts",
+    "CallJournal",
+    "CallRow",
+    "Channel",
+    "Database",
+    "FunctionRun",
+    "JournalEntry",
+    "NewAppointment",
+    "NewCall",
+    "NewMessage",
+    "NewProspect",
+    "NewTicket",
+    "OpenedCall",
+    "OperatorStore",
+    "Page",
+    "PendingTransfer",
+    "Prospect",
+    "Storage",
+    "StoredResult",
+    "TenantHandle",
+    "TenantKey",
+    "TenantRows",
+    "Ticket",
+    "TimelineEntry",
+]
 
 
 class OperatorStore(TenantDirectory, CallRegister):

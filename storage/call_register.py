@@ -9,13 +9,13 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from domain.clock import Clock
-from domain.errors import NotFound
+from domain.errors import Invalid, NotFound
 from storage import messages
 from storage.calls import CALL_COLUMNS, CallRow, NewCall
 from storage.conflicts import insert_unless_taken
 from storage.database import Database
+from storage.schema import TRANSFER_STATES, channel_messages_log, stream_tokens
 from storage.schema import call_logs as table
-from storage.schema import channel_messages_log, stream_tokens
 from storage.scope import new_id
 
 #: Ids in one statement: well below what either database takes as parameters.
@@ -166,7 +166,9 @@ class CallRegister:
     # ------------------------------------------------------------------------- transfers
 
     async def set_transfer(self, call_id: str, number: str | None, state: str) -> None:
-        """Where a transfer stands. `number` None: we aren't dialling (any more)."""
+        """Where a transfer to `number` stands: dialling | accepted | failed."""
+        if state not in TRANSFER_STATES:
+            raise Invalid(f"must be one of {', '.join(TRANSFER_STATES)}", field="transfer_state")
         await self._update(
             table.c.id == call_id,
             transfer_number=number,
@@ -175,9 +177,11 @@ class CallRegister:
         )
 
     async def pending_transfers(self, since: datetime) -> list[PendingTransfer]:
-        """Calls without an outcome whose transfer to a number was last touched after `since`."""
+        """Calls going on whose transfer we began to dial after `since`, and no end of which is
+        known."""
         statement = sa.select(table.c.id, table.c.from_number, table.c.transfer_number).where(
             table.c.transfer_number.is_not(None),
+            table.c.transfer_state == "dialling",
             table.c.outcome.is_(None),
             table.c.transfer_at >= since,
         )

@@ -128,13 +128,29 @@ class Calls:
 
     async def timeline(self, call_id: str) -> list[TimelineEntry]:
         """What happened on one of the tenant's calls, in order; [] for anybody else's."""
-        mine = self._scope.select(table, table.c.id).where(table.c.id == call_id)
-        statement = (
-            sa.select(call_events.c.seq, call_events.c.at, call_events.c.kind, call_events.c.data)
-            .where(call_events.c.call_id.in_(mine))
-            .order_by(call_events.c.seq)
-        )
+        statement = self._events(call_id).order_by(call_events.c.at, call_events.c.seq)
         return [TimelineEntry(**row) for row in await self._scope.all(statement)]
+
+    async def spoken(self, call_id: str, limit: int) -> list[tuple[str, str]]:
+        """The last turns of one of the tenant's calls, oldest first: (role, text), the role
+        "user" or "assistant"."""
+        latest = (
+            self._events(call_id)
+            .where(call_events.c.kind == "turn")
+            .order_by(call_events.c.at.desc(), call_events.c.seq.desc())
+            .limit(limit)
+        )
+        turns = [row["data"] for row in reversed(await self._scope.all(latest))]
+        return [
+            ("user" if turn.get("who") == "caller" else "assistant", str(turn.get("text", "")))
+            for turn in turns
+        ]
+
+    def _events(self, call_id: str) -> sa.Select[Any]:
+        mine = self._scope.select(table, table.c.id).where(table.c.id == call_id)
+        return sa.select(
+            call_events.c.seq, call_events.c.at, call_events.c.kind, call_events.c.data
+        ).where(call_events.c.call_id.in_(mine))
 
     async def list(
         self,

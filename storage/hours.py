@@ -7,8 +7,9 @@ from itertools import pairwise
 import sqlalchemy as sa
 
 from domain.availability import DEFAULT_HOURS, OpeningRange
-from domain.errors import Invalid
+from domain.errors import Invalid, NotFound
 from storage.schema import business_hours as table
+from storage.schema import tenants
 from storage.scope import Scope
 
 #: Minutes.
@@ -23,22 +24,31 @@ class Hours:
         self._scope = scope
 
     async def get(self) -> list[OpeningRange]:
-        """In order of day and time; `DEFAULT_HOURS` when the tenant has set none."""
-        return await self._stored() or list(DEFAULT_HOURS)
+        """In order of day and time; `DEFAULT_HOURS` when the tenant has never set any. NotFound
+        when there is no such tenant."""
+        if await self.is_default():
+            return list(DEFAULT_HOURS)
+        statement = self._scope.select(table, table.c.day, table.c.opens, table.c.closes)
+        rows = await self._scope.all(statement.order_by(table.c.day, table.c.opens))
+        return [OpeningRange(**row) for row in rows]
 
     async def is_default(self) -> bool:
-        """True when the tenant has set none."""
-        return not await self._stored()
+        """True when the tenant has never set any."""
+        statement = sa.select(tenants.c.hours_set_at).where(tenants.c.id == self._scope.tenant_id)
+        row = await self._scope.first(statement)
+        if row is None:
+            raise NotFound("no such tenant")
+        return row["hours_set_at"] is None
 
     async def replace(self, ranges: Iterable[OpeningRange]) -> None:
-        """Set them all; none at all means the default again.
+        """Set them all; none at all means that the business is never open.
 
         A range that closes no later than it opens closes on the next day. Raises Invalid when two
         overlap.
         """
         wanted = sorted(ranges, key=lambda r: (r.day, r.opens))
         _check(wanted)
-        await self._scope.tenant(lock=True)
+        await self._scope.update_tenant(hours_set_at=self._scope.now())
         await self._scope.connection.execute(self._scope.delete(table))
         if wanted:
             await self._scope.connection.execute(
@@ -53,11 +63,6 @@ class Hours:
                     for r in wanted
                 ],
             )
-
-    async def _stored(self) -> list[OpeningRange]:
-        statement = self._scope.select(table, table.c.day, table.c.opens, table.c.closes)
-        rows = await self._scope.all(statement.order_by(table.c.day, table.c.opens))
-        return [OpeningRange(**row) for row in rows]
 
 
 def _check(ranges: list[OpeningRange]) -> None:

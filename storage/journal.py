@@ -25,14 +25,29 @@ class JournalEntry:
     """One line of a call's timeline.
 
     `kind`: turn | function | latency | usage | event. `data` is JSON-able. Two kinds are read
-    again at the end: a turn's `who` ("caller" or "agent") and `text` (what was heard, not what
-    was meant to be said) make the transcript, and the numbers of `usage` are summed by name.
+    again: a turn's `who` ("caller" or "agent"), `text` (what was heard, not what was meant to be
+    said) and `cut` (truthy: not heard to its end) make the transcript, and the numbers of `usage`
+    are summed by name. Whose call it is, the call's own row says.
     """
 
     call_id: str
     at: datetime
     kind: str
     data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """What is stored of a call so far.
+
+    `effects`: of its functions, `domain.outcome.Outcome`s in the order in which they came about.
+    `answered`: after the caller's last turn the agent said something that was heard to its end.
+    """
+
+    effects: list[str]
+    caller_turns: int
+    last_caller_text: str
+    answered: bool
 
 
 class CallJournal:
@@ -42,13 +57,13 @@ class CallJournal:
         self._database = database
         self._clock = clock
 
-    async def append(self, entries: Sequence[JournalEntry]) -> int:
-        """Store entries, of any calls, in one transaction and in this order; how many.
+    async def append(self, entries: Sequence[JournalEntry]) -> None:
+        """Store entries, of any calls, in one transaction and in this order.
 
         Entries of a call that is gone (its tenant was deleted meanwhile) are left out.
         """
         if not entries:
-            return 0
+            return
         rows = [
             {"call_id": each.call_id, "at": each.at, "kind": each.kind, "data": dict(each.data)}
             for each in entries
@@ -59,11 +74,10 @@ class CallJournal:
         try:
             async with self._database.write() as connection:
                 await connection.execute(sa.insert(call_events), rows)
-                return len(rows)
         except IntegrityError:
-            return await self._append_known(rows)
+            await self._append_known(rows)
 
-    async def _append_known(self, rows: Sequence[Mapping[str, Any]]) -> int:
+    async def _append_known(self, rows: Sequence[Mapping[str, Any]]) -> None:
         async with self._database.write() as connection:
             mentioned = {row["call_id"] for row in rows}
             statement = sa.select(table.c.id).where(table.c.id.in_(mentioned))
@@ -71,7 +85,20 @@ class CallJournal:
             kept = [row for row in rows if row["call_id"] in known]
             if kept:
                 await connection.execute(sa.insert(call_events), kept)
-            return len(kept)
+
+    async def facts(self, call_id: str) -> CallFacts:
+        """What an outcome is concluded from when the call's own process can't say."""
+        async with self._database.read() as connection:
+            turns = [data for kind, data in await _entries(connection, call_id) if kind == "turn"]
+            effects = [effect for _, effect in await _effects(connection, call_id)]
+        callers = [index for index, turn in enumerate(turns) if turn.get("who") == "caller"]
+        last = callers[-1] if callers else len(turns)
+        return CallFacts(
+            effects=effects,
+            caller_turns=len(callers),
+            last_caller_text=str(turns[last].get("text", "")) if callers else "",
+            answered=any(not turn.get("cut") for turn in turns[last + 1 :]),
+        )
 
     async def finish(
         self,
@@ -140,25 +167,38 @@ def _final_status(status: str, outcome: Outcome) -> str:
 
 
 async def _from_timeline(connection: AsyncConnection, call_id: str) -> dict[str, Any]:
-    statement = (
-        sa.select(call_events.c.kind, call_events.c.data)
-        .where(call_events.c.call_id == call_id, call_events.c.kind.in_(("turn", "usage")))
-        .order_by(call_events.c.seq)
-    )
-    rows = (await connection.execute(statement)).all()
+    rows = await _entries(connection, call_id)
     return {
         "transcript": transcript(data for kind, data in rows if kind == "turn"),
         "usage": total_usage(data for kind, data in rows if kind == "usage"),
     }
 
 
-async def _from_functions(connection: AsyncConnection, call_id: str) -> dict[str, Any]:
+async def _entries(
+    connection: AsyncConnection, call_id: str
+) -> Sequence[tuple[str, Mapping[str, Any]]]:
+    """(kind, data) of turns and usage. A turn is stored when it is over: by when it began is the
+    order in which people talked."""
+    statement = (
+        sa.select(call_events.c.kind, call_events.c.data)
+        .where(call_events.c.call_id == call_id, call_events.c.kind.in_(("turn", "usage")))
+        .order_by(call_events.c.at, call_events.c.seq)
+    )
+    return [(kind, data) for kind, data in await connection.execute(statement)]
+
+
+async def _effects(connection: AsyncConnection, call_id: str) -> Sequence[tuple[str, str]]:
+    """(name, effect) of the functions that had one, in order."""
     statement = (
         sa.select(function_calls.c.name, function_calls.c.effect)
         .where(function_calls.c.call_id == call_id, function_calls.c.effect.is_not(None))
         .order_by(function_calls.c.finished_at, function_calls.c.id)
     )
-    rows = (await connection.execute(statement)).all()
+    return [(name, effect) for name, effect in await connection.execute(statement)]
+
+
+async def _from_functions(connection: AsyncConnection, call_id: str) -> dict[str, Any]:
+    rows = await _effects(connection, call_id)
     effects = {effect for _, effect in rows}
     return {
         "actions_performed": [name for name, _ in rows],

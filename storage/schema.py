@@ -31,6 +31,7 @@ CALL_STATUSES = (
     "canceled",
 )
 
+TRANSFER_STATES = ("dialling", "accepted", "failed")
 EVENT_KINDS = ("turn", "function", "latency", "usage", "event")
 
 #: Names are given, not generated, so that a later migration can alter what it names.
@@ -116,6 +117,8 @@ tenants = sa.Table(
     _text("status", "active"),
     _created(),
     _updated(),
+    # NULL: business_hours is empty because nobody has said anything, not because it is closed.
+    _instant("hours_set_at"),
     sa.UniqueConstraint("code"),
     _one_of("status", ("active", "suspended")),
     sa.CheckConstraint("length(code) = 4", name="code"),
@@ -273,14 +276,13 @@ call_logs = sa.Table(
     _one_of("direction", ("inbound", "outbound")),
     _one_of("call_status", CALL_STATUSES),
     _one_of("sentiment", ("positive", "neutral", "negative")),
+    _one_of("transfer_state", TRANSFER_STATES),
     _one_of("outcome", tuple(outcome.value for outcome in Outcome)),
     sa.Index(None, "tenant_id", "started_at"),
     sa.Index(None, "from_number", "started_at"),
     sa.Index(None, "forwarded_from"),
     _partial("call_logs_unfinished", "started_at", where="outcome IS NULL"),
-    _partial(
-        "call_logs_transfer", "transfer_at", where="transfer_number IS NOT NULL AND outcome IS NULL"
-    ),
+    _partial("call_logs_dialling", "transfer_at", where="transfer_state = 'dialling'"),
 )
 
 #: One-time tokens of media streams, hashed; they die with their call.

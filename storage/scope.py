@@ -73,6 +73,17 @@ class Scope:
         """INSERT one row of the tenant."""
         await self.connection.execute(sa.insert(table).values(tenant_id=self.tenant_id, **values))
 
+    async def update_tenant(self, **values: Any) -> None:
+        """Change the tenant itself; who else would, waits until this transaction ends. NotFound
+        when there is none."""
+        changed = await self.connection.execute(
+            sa.update(tenants)
+            .where(tenants.c.id == self.tenant_id)
+            .values(updated_at=self.now(), **values)
+        )
+        if not changed.rowcount:
+            raise NotFound("no such tenant")
+
     async def first(self, statement: sa.Select[Any]) -> sa.RowMapping | None:
         """The first row, or None."""
         row: sa.RowMapping | None = (await self.connection.execute(statement)).mappings().first()
@@ -100,11 +111,9 @@ class Scope:
         rows = await self.all(statement.order_by(*order_by).limit(limit).offset(offset))
         return rows, total
 
-    async def tenant(self, *, lock: bool = False) -> Tenant:
-        """The tenant itself; NotFound when there is none. `lock`: others who lock wait until this
-        transaction ends (on SQLite, writers always do)."""
-        statement = sa.select(*TENANT_COLUMNS).where(tenants.c.id == self.tenant_id)
-        row = await self.first(statement.with_for_update() if lock else statement)
+    async def tenant(self) -> Tenant:
+        """The tenant itself; NotFound when there is none."""
+        row = await self.first(sa.select(*TENANT_COLUMNS).where(tenants.c.id == self.tenant_id))
         if row is None:
             raise NotFound("no such tenant")
         return Tenant(**row)

@@ -69,6 +69,7 @@ def _create_tenants() -> None:
         sa.Column("status", TEXT, server_default="active", nullable=False),
         sa.Column("created_at", INSTANT, nullable=False),
         sa.Column("updated_at", INSTANT, nullable=False),
+        sa.Column("hours_set_at", INSTANT),
         sa.CheckConstraint("status IN ('active', 'suspended')", name="ck_tenants_status"),
         sa.CheckConstraint("length(code) = 4", name="ck_tenants_code"),
         sa.PrimaryKeyConstraint("id", name="pk_tenants"),
@@ -302,6 +303,10 @@ def _create_call_logs() -> None:
         ),
         sa.CheckConstraint("direction IN ('inbound', 'outbound')", name="ck_call_logs_direction"),
         sa.CheckConstraint(
+            "transfer_state IN ('dialling', 'accepted', 'failed')",
+            name="ck_call_logs_transfer_state",
+        ),
+        sa.CheckConstraint(
             "outcome IN ('booked', 'rescheduled', 'cancelled', 'transferred', 'qualified', "
             "'ticket', 'message', 'informed', 'wrong_number', 'tenant_unknown', 'overflow', "
             "'abandoned', 'failed')",
@@ -323,11 +328,11 @@ def _create_call_logs() -> None:
     )
     op.create_index("ix_call_logs_tenant_id_started_at", "call_logs", ["tenant_id", "started_at"])
     op.create_index(
-        "ix_call_logs_transfer",
+        "ix_call_logs_dialling",
         "call_logs",
         ["transfer_at"],
-        sqlite_where=sa.text("transfer_number IS NOT NULL AND outcome IS NULL"),
-        postgresql_where=sa.text("transfer_number IS NOT NULL AND outcome IS NULL"),
+        sqlite_where=sa.text("transfer_state = 'dialling'"),
+        postgresql_where=sa.text("transfer_state = 'dialling'"),
     )
     op.create_index(
         "ix_call_logs_unfinished",
