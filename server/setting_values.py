@@ -70,8 +70,8 @@ def _database_url(value: SecretStr) -> SecretStr:
         raise ValueError(f"doesn't begin with {', '.join(f'{s}://' for s in DATABASE_SCHEMES)}")
     if scheme.startswith("sqlite") and not rest.startswith("/"):
         raise ValueError("needs three slashes before a relative path, four before an absolute one")
-    if not rest.strip("/"):
-        raise ValueError("names no database")
+    if not rest.strip("/") or rest == "/:memory:":
+        raise ValueError("names no database that outlives a connection")
     return value
 
 

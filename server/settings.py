@@ -591,6 +591,14 @@ class Settings(BaseSettings):
         scheme, _, rest = self.database_url.get_secret_value().partition("://")
         return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret as it would look in a text, so that logs can leave it out."""
+        given = (getattr(self, name) for name in type(self).model_fields if self.is_set(name))
+        values = [value.get_secret_value() for value in given if isinstance(value, SecretStr)]
+        password = urlsplit(self.database_url.get_secret_value()).password
+        return (*values, *self.auth_tokens, *([password] if password else []))
+
     def is_set(self, name: str) -> bool:
         """Whether this variable (in lower case) was given rather than left to its default."""
         return name in self.model_fields_set

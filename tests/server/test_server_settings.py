@@ -199,7 +199,11 @@ def test_database_urls(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["mysql://u:hunter22@h/d", "sqlite://x.db", "sqlite:///", "postgresql://", "x.sqlite3"]
+    "url",
+    [
+        *("mysql://u:hunter22@h/d", "sqlite://x.db", "sqlite:///", "sqlite:///:memory:"),
+        *("postgresql://", "x.sqlite3"),
+    ],
 )
 def test_wrong_database_urls(url: str) -> None:
     (line,) = refused(database_url=url)
@@ -331,6 +335,15 @@ def test_secrets_show_nowhere() -> None:
     for text in (repr(settings), str(settings), str(settings.model_dump()), settings.database_name):
         assert plain not in text
     assert len(SECRETS) > 12
+
+
+def test_secrets_are_known_to_whoever_must_hide_them() -> None:
+    settings = Settings.of(
+        twilio_auth_token="new, old",
+        openai_api_key="sk-1",
+        database_url="postgresql://me:hunter2@db.example/c",
+    )
+    assert {"new", "old", "sk-1", "hunter2"} <= set(settings.secrets)
 
 
 # ---------------------------------------------------------------------------------- missing

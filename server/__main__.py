@@ -1,0 +1,67 @@
+"""The `coccinelle` command."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from domain.errors import CoccinelleError
+from server.commands.keys import keys
+from server.commands.migrate import migrate
+from server.commands.serve import serve
+from server.commands.settings import settings
+from server.commands.tenants import tenants
+from server.settings import ENV_FILE, SettingsError
+
+#: A wrong setting or argument; as the shell's own convention has it.
+WRONG_USE = 2
+
+app = typer.Typer(
+    help="The phone line that never goes unanswered.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(serve)
+app.command()(migrate)
+app.add_typer(tenants, name="tenants")
+app.add_typer(keys, name="keys")
+app.command()(settings)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("coccinelle"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    env_file: Annotated[Path, typer.Option(help="A file of settings, beside the environment.")] = (
+        ENV_FILE
+    ),
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    """What holds for every command."""
+    context.obj = env_file
+
+
+def main() -> None:
+    """The command line: 0 done, 1 refused or failed, 2 wrong use or wrong settings."""
+    try:
+        app()
+    except SettingsError as error:
+        for line in error.lines:
+            typer.echo(line, err=True)
+        raise SystemExit(WRONG_USE) from None
+    except CoccinelleError as error:
+        typer.echo(str(error), err=True)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""What the commands share: the settings they were started with, and a storage for a while."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+
+from server.clock import SystemClock
+from server.settings import ENV_FILE, Settings, load
+from storage import Storage
+from storage.database import Database
+
+Result = TypeVar("Result")
+
+
+def settings_of(context: typer.Context) -> Settings:
+    """The settings, from the environment and the file named with --env-file."""
+    file = context.find_object(Path)
+    return load(ENV_FILE if file is None else file)
+
+
+@asynccontextmanager
+async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
+    """The storage of this deployment, created and migrated when it needs it."""
+    database = await Database.open(settings.database_url.get_secret_value())
+    try:
+        yield Storage(database, SystemClock())
+    finally:
+        await database.close()
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """An asynchronous command, to its end."""
+    return asyncio.run(work)

@@ -1,0 +1,144 @@
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from domain.errors import OperatorError
+from server import settings_page
+from server.__main__ import main
+from server.commands.serve import listening_socket
+from server.settings import Settings
+
+
+class Command(Protocol):
+    def __call__(self, *arguments: str) -> tuple[int, str, str]: ...
+
+
+@pytest.fixture
+def coccinelle(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Command:
+    """The command line over a database of its own: (exit status, stdout, stderr)."""
+    for name in list(os.environ):
+        if name.lower() in Settings.model_fields:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/new/c.sqlite3")
+    monkeypatch.setenv("TWILIO_PHONE_NUMBER", "+33939000001")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["coccinelle", "--env-file", os.devnull, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        code = ended.value.code
+        return (code if isinstance(code, int) else 0), captured.out, captured.err
+
+    return run
+
+
+def test_migrate_creates_the_database_and_does_it_twice(
+    coccinelle: Command, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        code, out, _ = coccinelle("migrate")
+        assert code == 0
+        assert "is up to date" in out
+    assert (tmp_path / "new/c.sqlite3").is_file()
+
+
+def test_a_tenant_with_line_transfer_and_key(coccinelle: Command) -> None:
+    code, out, _ = coccinelle(
+        *("tenants", "create", "--name", "Garage du Port", "--line", "01 99 00 12 34"),
+        *("--sector", "garage", "--transfer", "06 39 98 11 11", "--timezone", "Europe/Brussels"),
+    )
+    assert code == 0
+    shown = dict(line.split() for line in out.splitlines())
+    assert set(shown) == {"id", "code", "key"}
+    assert shown["key"].startswith("cck_")
+    code, out, _ = coccinelle("tenants", "list")
+    assert out.splitlines() == [
+        f"{shown['id']}\t{shown['code']}\tactive\tautomobile\tEurope/Brussels\t+33199001234"
+        "\tGarage du Port"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--line", "garage"), 2, "no telephone number"),
+        (("--line", "0199001234"), 1, "already belongs to another business"),
+        (("--line", "+33939000001"), 1, "a number of this server"),
+        (("--transfer", "+33939000001"), 1, "would come back"),
+        (("--transfer", "0199001234"), 1, "would come back"),
+        (("--line", "0199005678", "--transfer", "01.99.00.56.78"), 1, "would come back"),
+        (("--timezone", "Mars/Olympus"), 1, "timezone"),
+    ],
+)
+def test_what_a_tenant_may_not_have(
+    coccinelle: Command, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    coccinelle("tenants", "create", "--name", "First", "--line", "0199001234")
+    refused, out, err = coccinelle("tenants", "create", "--name", "Second", *arguments)
+    assert (refused, out) == (code, "")
+    assert said in err
+    _, listed, _ = coccinelle("tenants", "list")
+    assert "Second" not in listed
+
+
+def test_a_key_for_a_tenant(coccinelle: Command) -> None:
+    _, created, _ = coccinelle("tenants", "create", "--name", "Garage")
+    tenant = created.split()[1]
+    code, out, _ = coccinelle("keys", "create", tenant, "--label", "dashboard")
+    assert code == 0
+    assert out.startswith("cck_")
+    assert out.strip() not in created
+
+
+def test_no_key_for_nobody(coccinelle: Command) -> None:
+    code, out, err = coccinelle("keys", "create", "nobody")
+    assert (code, out) == (1, "")
+    assert "nobody" in err
+
+
+def test_settings_prints_both_pages(coccinelle: Command) -> None:
+    assert coccinelle("settings", "--markdown")[1] == settings_page.markdown()
+    assert coccinelle("settings", "--env")[1] == settings_page.env()
+
+
+@pytest.mark.parametrize("command", [("serve",), ("migrate",), ("tenants", "list")])
+def test_wrong_settings_stop_every_command_with_a_line_each(
+    coccinelle: Command, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("PORT", "eighty")
+    monkeypatch.setenv("PUBLIC_URL", "voice.example.fr")
+    code, out, err = coccinelle(*command)
+    assert (code, out) == (2, "")
+    assert [line.split()[0] for line in err.splitlines()] == ["PORT", "PUBLIC_URL"]
+    assert all("Cure: " in line for line in err.splitlines())
+
+
+def test_an_unreachable_database_is_one_line(
+    coccinelle: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:hunter2@127.0.0.1:1/none")
+    code, _, err = coccinelle("migrate")
+    assert code == 1
+    assert "DATABASE_URL" in err
+    assert "hunter2" not in err
+    assert "Traceback" not in err
+
+
+def test_a_taken_port_is_named_with_its_cure() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(OperatorError, match=r"PORT to a free port"):
+            listening_socket("127.0.0.1", taken.getsockname()[1])
+
+
+def test_an_address_that_is_not_ours_is_named_with_its_cure() -> None:
+    with pytest.raises(OperatorError, match="HOST"):
+        listening_socket("192.0.2.1", 0)
