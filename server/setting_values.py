@@ -50,9 +50,11 @@ def _http_url(value: str) -> str:
 
 def _callback_url(value: str) -> str:
     # Twilio refuses host names with an underscore in addresses that it calls (twilio.md §1.3).
-    if "_" in (_address(value, ("http", "https")).hostname or ""):
+    parts = _address(value, ("http", "https"))
+    if "_" in (parts.hostname or ""):
         raise ValueError("has an underscore in its host name, which Twilio refuses")
-    return value.rstrip("/")
+    # Twilio signs the name in lower case, however it was given (twilio.md §2.2).
+    return urlunsplit(parts._replace(netloc=parts.netloc.lower())).rstrip("/")
 
 
 def stream_address(value: str) -> str:
@@ -156,7 +158,6 @@ Sender = Annotated[str, AfterValidator(_sender)]
 Region = Annotated[str, AfterValidator(_region)]
 Network = Annotated[str, AfterValidator(_network)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
-Numbers = Annotated[tuple[Number, ...], NoDecode, BeforeValidator(_split)]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_log_level)
 ]

@@ -23,7 +23,7 @@ from server.setting_values import (
     HttpUrl,
     LogLevel,
     Networks,
-    Numbers,
+    Number,
     Port,
     Region,
     Seconds,
@@ -242,10 +242,11 @@ class Settings(BaseSettings):
         "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
         meanwhile="everything that comes from Twilio is refused with 403.",
     )
-    twilio_phone_number: Numbers = _about(
-        (),
+    twilio_phone_number: Number | None = _about(
+        None,
         _TWILIO,
-        "The shared number that missed calls are forwarded to; several, with commas.",
+        "The shared number that missed calls are forwarded to. Dedicated numbers of tenants are "
+        "kept with the tenant.",
         "a telephone number such as +33939000001",
         "+33939000001",
         meanwhile="`doctor` and `provision` can't check the number's addresses, and a line that "
@@ -575,10 +576,8 @@ class Settings(BaseSettings):
     @property
     def own_numbers(self) -> frozenset[str]:
         """Numbers of ours that the settings name, in E.164."""
-        numbers = set(self.twilio_phone_number)
-        if self.twilio_sms_from and self.twilio_sms_from.startswith("+"):
-            numbers.add(self.twilio_sms_from)
-        return frozenset(numbers)
+        ours = (self.twilio_phone_number, self.twilio_sms_from)
+        return frozenset(number for number in ours if number and number.startswith("+"))
 
     @property
     def encryption_key_bytes(self) -> bytes | None:

@@ -135,6 +135,12 @@ def test_public_url_follows_from_host_and_port(host: str, url: str) -> None:
     assert Settings.of(host=host, port=9).public_url == url
 
 
+def test_the_host_of_public_url_is_in_lower_case_as_twilio_signs_it() -> None:
+    assert Settings.of(public_url="https://Voice.Example.FR/Sub/").public_url == (
+        "https://voice.example.fr/Sub"
+    )
+
+
 @pytest.mark.parametrize(
     ("public", "stream", "expected"),
     [
@@ -260,10 +266,8 @@ def test_wrong_auth_tokens(text: str) -> None:
 
 
 def test_own_numbers_are_normalised() -> None:
-    settings = Settings.of(
-        twilio_phone_number="09 39 00 00 01, +33 9 39 00 00 02", twilio_sms_from="07.57.00.00.01"
-    )
-    assert settings.own_numbers == {"+33939000001", "+33939000002", "+33757000001"}
+    settings = Settings.of(twilio_phone_number="09 39 00 00 01", twilio_sms_from="07.57.00.00.01")
+    assert settings.own_numbers == {"+33939000001", "+33757000001"}
     assert Settings.of(twilio_sms_from="Coccinelle").own_numbers == frozenset()
 
 
