@@ -1,0 +1,285 @@
+"""Booked, or unmistakably not."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from function_shop import CALLER, FakeClock, Shop
+
+from domain.outcome import Outcome
+from storage.appointments import NewAppointment
+
+TUESDAY = "2026-11-24T14:00:00+01:00"
+
+
+async def _take(shop: Shop, start: str = TUESDAY, minutes: int = 30) -> None:
+    async with shop.storage.tenant(shop.tenant.id).write() as rows:
+        await rows.appointments.book(
+            NewAppointment(datetime.fromisoformat(start), minutes, "Atelier")
+        )
+
+
+async def test_books(shop: Shop) -> None:
+    context = await shop.call()
+    finished = await shop.run(
+        "book_appointment",
+        {
+            "start": TUESDAY,
+            "name": "Marc Durand",
+            "email": "m a r c point durand arobase gémel point com",
+            "service": "Freins",
+            "notes": "Peugeot 208, bruit au freinage",
+        },
+        context,
+    )
+    (row,) = (await shop.rows())["appointments"]
+    assert finished.result == {
+        "status": "booked",
+        "appointment_id": row.id,
+        "spoken": "C'est réservé : demain mardi 24 novembre à quatorze heures.",
+    }
+    assert finished.effect is Outcome.BOOKED
+    assert (row.start_utc, row.minutes) == (datetime(2026, 11, 24, 13, tzinfo=UTC), 30)
+    assert (row.customer_name, row.customer_phone) == ("Marc Durand", CALLER)
+    assert row.customer_email == "marc.durand@gmail.com"
+    assert (row.service, row.notes) == ("Freins", "Peugeot 208, bruit au freinage")
+    assert (row.call_id, row.created_by, row.status) == (context.call_id, "sara", "confirmed")
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "2026-11-24T14:00",
+        "2026-11-24 14:00",
+        "2026-11-24T14h00",
+        "2026-11-24T13:00:00Z",
+        "2026-11-24T08:00:00-05:00",
+    ],
+)
+async def test_spellings_of_a_start(shop: Shop, start: str) -> None:
+    result = await shop.answer("book_appointment", {"start": start, "name": "Marc Durand"})
+    assert result["status"] == "booked"
+    (row,) = (await shop.rows())["appointments"]
+    assert row.start_utc == datetime(2026, 11, 24, 13, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("start", "status"),
+    [
+        ("2026-11-24T12:30", "closed"),
+        ("2026-11-24T11:45", "closed"),  # would last into lunch
+        ("2026-11-29T10:00", "closed"),
+        ("2026-11-24T14:02", "closed"),
+        ("2027-06-01T10:00", "closed"),
+        ("2026-11-23T09:00", "past"),
+        ("2020-01-06T10:00", "past"),
+        ("mardi à deux heures", "invalid"),
+        ("2026-11-24", "invalid"),
+        ("2026-13-45T10:00", "invalid"),
+        ("2026-03-29T02:30", "invalid"),  # the clock jumps over it
+    ],
+)
+async def test_cannot_be_had(shop: Shop, start: str, status: str) -> None:
+    finished = await shop.run("book_appointment", {"start": start, "name": "Marc Durand"})
+    assert finished.result["status"] == status
+    assert finished.effect is None
+    assert "appointment_id" not in finished.result
+    assert finished.result["spoken"]
+    assert (await shop.rows())["appointments"] == []
+    if status != "invalid":
+        assert finished.result["spoken"].startswith("Le rendez-vous n'est pas réservé.")
+        assert len(finished.result["alternatives"]) == 3
+        for slot in finished.result["alternatives"]:
+            assert set(slot) == {"start", "spoken"}
+
+
+async def test_taken(shop: Shop) -> None:
+    await _take(shop)
+    finished = await shop.run("book_appointment", {"start": TUESDAY, "name": "Marc Durand"})
+    assert finished.result["status"] == "taken"
+    assert finished.effect is None
+    assert "appointment_id" not in finished.result
+    assert [slot["start"][11:16] for slot in finished.result["alternatives"]] == [
+        "14:30",
+        "15:00",
+        "15:30",
+    ]
+    assert finished.result["spoken"] == (
+        "Le rendez-vous n'est pas réservé. Ce créneau vient d'être pris. "
+        "Il reste demain mardi 24 novembre à quatorze heures trente, "
+        "demain mardi 24 novembre à quinze heures ou "
+        "demain mardi 24 novembre à quinze heures trente."
+    )
+    assert len((await shop.rows())["appointments"]) == 1
+
+
+async def test_an_alternative_can_be_booked(shop: Shop) -> None:
+    await _take(shop)
+    context = await shop.call()
+    refused = await shop.answer(
+        "book_appointment", {"start": TUESDAY, "name": "Marc Durand"}, context
+    )
+    start = refused["alternatives"][1]["start"]
+    booked = await shop.answer("book_appointment", {"start": start, "name": "Marc Durand"}, context)
+    assert booked["status"] == "booked"
+
+
+async def test_overlap_is_taken(shop: Shop) -> None:
+    await _take(shop, minutes=60)
+    result = await shop.answer(
+        "book_appointment", {"start": "2026-11-24T14:45", "name": "Marc Durand"}
+    )
+    assert result["status"] == "taken"
+
+
+async def test_what_was_refused_may_be_tried_again(shop: Shop) -> None:
+    context = await shop.call()
+    await _take(shop)
+    arguments = {"start": TUESDAY, "name": "Marc Durand"}
+    assert (await shop.answer("book_appointment", arguments, context))["status"] == "taken"
+    async with shop.storage.tenant(shop.tenant.id).write() as rows:
+        (other,) = (await rows.appointments.list()).items
+        await rows.appointments.cancel(other.id)
+    assert (await shop.answer("book_appointment", arguments, context))["status"] == "booked"
+
+
+async def test_the_same_moment_in_other_words_is_not_taken(shop: Shop) -> None:
+    """A model that adds what it has just learnt must not hear that its own slot is gone."""
+    context = await shop.call()
+    arguments = {"start": TUESDAY, "name": "Marc Durand"}
+    first = await shop.answer("book_appointment", arguments, context)
+    again = await shop.run("book_appointment", {**arguments, "notes": "Peugeot"}, context)
+    assert again.result["status"] == "booked"
+    assert again.result["appointment_id"] == first["appointment_id"]
+    assert "inchangées" in again.result["note"]
+    assert again.effect is None
+    assert len((await shop.rows())["appointments"]) == 1
+
+
+async def test_another_call_hears_that_it_is_taken(shop: Shop) -> None:
+    arguments = {"start": TUESDAY, "name": "Marc Durand"}
+    assert (await shop.answer("book_appointment", arguments))["status"] == "booked"
+    assert (await shop.answer("book_appointment", arguments))["status"] == "taken"
+
+
+async def test_two_appointments_in_one_call(shop: Shop) -> None:
+    context = await shop.call()
+    for start in (TUESDAY, "2026-11-25T14:00"):
+        result = await shop.answer(
+            "book_appointment", {"start": start, "name": "Marc Durand"}, context
+        )
+        assert result["status"] == "booked"
+    assert len((await shop.rows())["appointments"]) == 2
+
+
+@pytest.mark.parametrize("name", ["", "   ", None, "inconnu", "Client", "06 39 98 12 34", "?"])
+async def test_nobody_is_booked(shop: Shop, name: str | None) -> None:
+    result = await shop.answer("book_appointment", {"start": TUESDAY, "name": name})
+    assert result["status"] == "invalid"
+    assert "name" in result["error"]
+    assert result["alternatives"] == []
+    assert (await shop.rows())["appointments"] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "stored"),
+    [
+        ("06 39 98 76 54", "+33639987654"),
+        ("0033639987654", "+33639987654"),
+        (639987654, "+33639987654"),
+        ("le même numéro", CALLER),
+        ("caller_number", CALLER),
+        ("", CALLER),
+        ("null", CALLER),
+        (None, CALLER),
+    ],
+)
+async def test_phone(shop: Shop, said: object, stored: str) -> None:
+    result = await shop.answer(
+        "book_appointment", {"start": TUESDAY, "name": "Marc Durand", "phone": said}
+    )
+    assert result["status"] == "booked"
+    (row,) = (await shop.rows())["appointments"]
+    assert row.customer_phone == stored
+
+
+@pytest.mark.parametrize("said", ["06 39 98", "zéro six trente-neuf", "06 39 98 76 54 32 10 98"])
+async def test_unreadable_phone(shop: Shop, said: str) -> None:
+    result = await shop.answer(
+        "book_appointment", {"start": TUESDAY, "name": "Marc Durand", "phone": said}
+    )
+    assert result["status"] == "invalid"
+    assert "chiffre par chiffre" in result["spoken"]
+    assert (await shop.rows())["appointments"] == []
+
+
+async def test_withheld_caller_must_leave_a_way_back(shop: Shop) -> None:
+    context = await shop.call(None)
+    arguments = {"start": TUESDAY, "name": "Marc Durand"}
+    refused = await shop.answer("book_appointment", arguments, context)
+    assert refused["status"] == "invalid"
+    assert "numéro" in refused["spoken"]
+    booked = await shop.answer(
+        "book_appointment", {**arguments, "email": "marc@orange.fr"}, context
+    )
+    assert booked["status"] == "booked"
+    (row,) = (await shop.rows())["appointments"]
+    assert (row.customer_phone, row.customer_email) == (None, "marc@orange.fr")
+
+
+async def test_unreadable_email_does_not_lose_the_booking(shop: Shop) -> None:
+    result = await shop.answer(
+        "book_appointment",
+        {"start": TUESDAY, "name": "Marc Durand", "email": "marc point durant", "notes": "208"},
+    )
+    assert result["status"] == "booked"
+    assert result["email_unreadable"] is True
+    assert "e-mail n'a pas pu être notée" in result["spoken"]
+    (row,) = (await shop.rows())["appointments"]
+    assert row.customer_email is None
+    assert row.notes == "208\nE-mail dicté, illisible : marc point durant"
+
+
+@pytest.mark.parametrize("said", ["", "non communiqué", "null", None])
+async def test_no_email_is_no_email(shop: Shop, said: str | None) -> None:
+    """real-users.md §6.2 (20): never a placeholder."""
+    result = await shop.answer(
+        "book_appointment", {"start": TUESDAY, "name": "Marc Durand", "email": said}
+    )
+    assert result["status"] == "booked"
+    assert "email_unreadable" not in result
+    (row,) = (await shop.rows())["appointments"]
+    assert (row.customer_email, row.notes) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "limit"), [("name", 120), ("notes", 2000), ("service", 300), ("email", 300)]
+)
+async def test_too_long(shop: Shop, field: str, limit: int) -> None:
+    arguments = {"start": TUESDAY, "name": "Marc Durand", field: "a" * (limit + 1)}
+    result = await shop.answer("book_appointment", arguments)
+    assert result["status"] == "invalid"
+    assert field in result["error"]
+    assert str(limit) in result["error"]
+    assert (await shop.rows())["appointments"] == []
+
+
+async def test_in_english(shop: Shop) -> None:
+    result = await shop.answer(
+        "book_appointment",
+        {"start": TUESDAY, "name": "Mark"},
+        await shop.call(locale="en-GB"),
+    )
+    assert result["spoken"] == "It's booked: tomorrow, Tuesday 24 November at two p.m."
+
+
+async def test_a_slot_that_was_offered_can_be_booked(shop: Shop, clock: FakeClock) -> None:
+    for _ in range(5):
+        offered = await shop.answer("check_availability", {"part_of_day": "morning"})
+        for slot in offered["slots"]:
+            result = await shop.answer(
+                "book_appointment", {"start": slot["start"], "name": "Marc Durand"}
+            )
+            assert result["status"] == "booked"
+            assert slot["spoken"] in result["spoken"]
+        clock.advance(timedelta(hours=13))
+    assert len((await shop.rows())["appointments"]) == 25

@@ -1,0 +1,214 @@
+"""Prospects, tickets, messages, transfers, endings."""
+
+import pytest
+from function_shop import CALLER, OWNER, Shop
+
+from domain.outcome import Outcome
+
+# ------------------------------------------------------------------------ qualify_prospect
+
+
+async def test_prospect(shop: Shop) -> None:
+    context = await shop.call()
+    finished = await shop.run(
+        "qualify_prospect",
+        {
+            "name": "Claire Petit",
+            "interest": "achat",
+            "place": "Toulouse",
+            "budget_max": "300 000 €",
+            "property_type": "T3",
+            "deadline": "avant l'été",
+            "notes": "balcon",
+        },
+        context,
+    )
+    (row,) = (await shop.rows())["prospects"]
+    assert finished.result == {"status": "stored", "prospect_id": row.id, "missing": []}
+    assert finished.effect is Outcome.QUALIFIED
+    assert (row.name, row.phone, row.interest) == ("Claire Petit", CALLER, "achat")
+    assert (row.place, row.property_type, row.deadline) == ("Toulouse", "T3", "avant l'été")
+    assert (row.budget_min, row.budget_max) == (None, 300_000)
+    assert (row.notes, row.call_id) == ("balcon", context.call_id)
+
+
+async def test_prospect_of_whom_little_is_known(shop: Shop) -> None:
+    result = await shop.answer(
+        "qualify_prospect", {"interest": "vente", "name": "inconnu"}, await shop.call(None)
+    )
+    assert result["missing"] == [
+        "name",
+        "phone",
+        "place",
+        "property_type",
+        "deadline",
+        "budget_max",
+    ]
+    (row,) = (await shop.rows())["prospects"]
+    assert (row.name, row.phone) == ("", None)
+
+
+async def test_budgets_in_the_wrong_order(shop: Shop) -> None:
+    await shop.answer(
+        "qualify_prospect", {"interest": "achat", "budget_min": "300k", "budget_max": 250_000}
+    )
+    (row,) = (await shop.rows())["prospects"]
+    assert (row.budget_min, row.budget_max) == (250_000, 300_000)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"interest": ""},
+        {"interest": "achat", "budget_max": "cher"},
+        {"interest": "achat", "budget_max": 10**13},
+        {"interest": "achat", "phone": "06 39"},
+    ],
+)
+async def test_no_prospect(shop: Shop, arguments: dict) -> None:
+    result = await shop.answer("qualify_prospect", arguments)
+    assert result["status"] == "invalid"
+    assert "prospect_id" not in result
+    assert (await shop.rows())["prospects"] == []
+
+
+# --------------------------------------------------------------------------- create_ticket
+
+
+async def test_ticket(shop: Shop) -> None:
+    context = await shop.call()
+    finished = await shop.run(
+        "create_ticket",
+        {
+            "subject": "Fuite colonne montante",
+            "description": "Bâtiment A, troisième étage",
+            "priority": "urgent",
+            "name": "Hélène Berger",
+            "phone": "06 39 98 76 54",
+        },
+        context,
+    )
+    (row,) = (await shop.rows())["tickets"]
+    assert finished.result == {"status": "created", "ticket_id": row.id}
+    assert finished.effect is Outcome.TICKET
+    assert (row.subject, row.description) == (
+        "Fuite colonne montante",
+        "Bâtiment A, troisième étage",
+    )
+    assert (row.priority, row.category) == ("urgent", "demande")
+    assert (row.customer_name, row.customer_phone) == ("Hélène Berger", "+33639987654")
+    assert (row.call_id, row.status) == (context.call_id, "open")
+
+
+@pytest.mark.parametrize(
+    ("said", "stored"),
+    [
+        (None, "medium"),
+        ("", "medium"),
+        ("HIGH", "high"),
+        ("Élevée", "high"),
+        ("urgence", "urgent"),
+        ("basse", "low"),
+        ("normal", "medium"),
+        ("moyenne", "medium"),
+        ("dès que possible", "medium"),
+        (1, "medium"),
+    ],
+)
+async def test_priority(shop: Shop, said: object, stored: str) -> None:
+    result = await shop.answer("create_ticket", {"subject": "Panne", "priority": said})
+    assert result["status"] == "created"
+    (row,) = (await shop.rows())["tickets"]
+    assert row.priority == stored
+
+
+async def test_anonymous_ticket(shop: Shop) -> None:
+    result = await shop.answer("create_ticket", {"subject": "Panne"}, await shop.call(None))
+    assert result["status"] == "created"
+    (row,) = (await shop.rows())["tickets"]
+    assert (row.customer_name, row.customer_phone) == ("", None)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"subject": " "}, {"subject": ["x"]}, {"subject": "Panne", "phone": "douze"}],
+)
+async def test_no_ticket(shop: Shop, arguments: dict) -> None:
+    result = await shop.answer("create_ticket", arguments)
+    assert result["status"] == "invalid"
+    assert "ticket_id" not in result
+    assert (await shop.rows())["tickets"] == []
+
+
+# ---------------------------------------------------------------------------- take_message
+
+
+async def test_message(shop: Shop) -> None:
+    finished = await shop.run(
+        "take_message",
+        {"message": "Rappelez-moi demain", "name": "Marc", "recipient": "Monsieur Martin"},
+    )
+    (row,) = (await shop.rows())["tickets"]
+    assert finished.result == {"status": "created", "ticket_id": row.id}
+    assert finished.effect is Outcome.MESSAGE
+    assert (row.subject, row.description) == (
+        "Message téléphonique pour Monsieur Martin",
+        "Rappelez-moi demain",
+    )
+    assert (row.category, row.customer_name, row.customer_phone) == ("message", "Marc", CALLER)
+
+
+async def test_message_for_nobody_in_particular(shop: Shop) -> None:
+    await shop.answer("take_message", {"message": "Rappelez-moi"})
+    (row,) = (await shop.rows())["tickets"]
+    assert row.subject == "Message téléphonique"
+
+
+async def test_no_message(shop: Shop) -> None:
+    assert (await shop.answer("take_message", {"name": "Marc"}))["status"] == "invalid"
+    assert (await shop.rows())["tickets"] == []
+
+
+# --------------------------------------------------------------------------- transfer_call
+
+
+async def test_transfer(shop: Shop) -> None:
+    finished = await shop.run("transfer_call", {"reason": "en colère"})
+    assert finished.result == {"status": "transferring"}
+    assert (finished.then, finished.detail, finished.effect) == ("transfer", "en colère", None)
+
+
+@pytest.mark.parametrize(("caller", "number"), [(CALLER, None), (OWNER, OWNER)])
+async def test_nobody_to_transfer_to(shop: Shop, caller: str, number: str | None) -> None:
+    context = await shop.call(caller, transfer_number=number)
+    finished = await shop.run("transfer_call", {}, context)
+    assert finished.result["status"] == "unavailable"
+    assert "message" in finished.result["spoken"]
+    assert finished.then == ""
+
+
+async def test_the_model_does_not_choose_whom_to_call(shop: Shop) -> None:
+    finished = await shop.run("transfer_call", {"number": "+33899000000", "to": "0899"})
+    assert "899" not in str(finished)
+
+
+# -------------------------------------------------------------------------------- end_call
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail"),
+    [
+        (None, "done"),
+        ("done", "done"),
+        ("Le client a fini", "done"),
+        ("wrong_number", "wrong_number"),
+        ("Wrong number", "wrong_number"),
+        ("faux numéro", "wrong_number"),
+        ("il s'est trompé de numéro", "wrong_number"),
+    ],
+)
+async def test_end(shop: Shop, reason: str | None, detail: str) -> None:
+    finished = await shop.run("end_call", {"reason": reason})
+    assert finished.result == {"status": "ending"}
+    assert (finished.then, finished.detail, finished.effect) == ("end", detail, None)

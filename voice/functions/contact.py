@@ -1,0 +1,39 @@
+"""Who the caller is, as far as a function must know: a number, an address, a name."""
+
+import re
+
+from domain.phone import normalise
+from voice.functions.context import CallContext
+from voice.functions.function import Refused
+
+#: What models write when they mean the number that is calling.
+_CALLING = re.compile(
+    r"(?:le |the )?(?:(?:même|meme|same)(?: num[ée]ro| number)?|(?:num[ée]ro )?(?:de l')?appelant"
+    r"|caller(?:'?s)?(?: number)?|caller_number|ce num[ée]ro|this number)",
+    re.IGNORECASE,
+)
+_LETTER = re.compile(r"[^\W\d_]")
+_ROLES = frozenset(("client", "cliente", "caller", "customer", "appelant", "anonyme", "anonymous"))
+
+
+def reachable_at(given: str | None, context: CallContext) -> str | None:
+    """E.164 of the number given, of the caller when none was; None when that is withheld.
+
+    Raises Refused when a number was given that can't be read: guessing it would lose the caller.
+    """
+    if given is None or _CALLING.fullmatch(given):
+        return context.caller_number
+    number = normalise(given, context.region)
+    if number is None:
+        raise Refused(
+            "phone is not a telephone number; ask for it digit by digit, repeat it back, try again",
+            sentence="phone_unreadable",
+        )
+    return number
+
+
+def person(name: str | None) -> str | None:
+    """The name if it can be somebody's: not a role, not a number."""
+    if name is None or name.casefold() in _ROLES or not _LETTER.search(name):
+        return None
+    return name

@@ -1,0 +1,37 @@
+"""All that a function may touch while it runs."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from domain.clock import Clock
+from domain.phone import DEFAULT_REGION
+from domain.tenant import Tenant
+from storage.rows import TenantHandle
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """One call of one tenant: whatever a model writes, nothing outside of it can be reached.
+
+    `storage` is bound to `tenant`; `caller_number` and `transfer_number` are E.164 or None
+    (withheld, not configured); `locale` is the language that is spoken, a BCP 47 tag; `region`
+    is where national numbers belong.
+    """
+
+    tenant: Tenant
+    storage: TenantHandle = field(repr=False)
+    call_id: str
+    clock: Clock = field(repr=False)
+    caller_number: str | None = field(default=None, repr=False)
+    transfer_number: str | None = field(default=None, repr=False)
+    locale: str = "fr-FR"
+    region: str = DEFAULT_REGION
+
+    def now(self) -> datetime:
+        """The current instant on the tenant's wall clock."""
+        return self.clock.now().astimezone(ZoneInfo(self.tenant.timezone))
+
+    def today(self) -> date:
+        """The tenant's date: at 23:30 in Paris it isn't tomorrow yet, whatever UTC says."""
+        return self.now().date()

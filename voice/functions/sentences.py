@@ -1,0 +1,108 @@
+"""What the functions give the agent to say, besides `domain.messages`.
+
+`spoken` sentences are for the caller's ear; `note_…` tell the agent how to read a result.
+"""
+
+from collections.abc import Mapping
+
+from domain.messages import Language, language_of
+
+FRENCH: Mapping[str, str] = {
+    "not_understood": "Excusez-moi, je n'ai pas bien compris. Pouvez-vous répéter ?",
+    "phone_unreadable": (
+        "Excusez-moi, je n'ai pas bien noté votre numéro. "
+        "Pouvez-vous me le redonner, chiffre par chiffre ?"
+    ),
+    "contact_missing": "À quel numéro de téléphone pouvons-nous vous joindre ?",
+    "name_missing": "À quel nom, s'il vous plaît ?",
+    "day_unreadable": "Excusez-moi, pour quel jour souhaitez-vous un rendez-vous ?",
+    "start_unreadable": (
+        "Excusez-moi, quel jour et à quelle heure souhaitez-vous le rendez-vous ?"
+    ),
+    "booked_already": "Le rendez-vous était déjà réservé : {when}.",
+    "email_unreadable": "En revanche, l'adresse e-mail n'a pas pu être notée.",
+    "details_unchanged": "Les coordonnées déjà notées restent inchangées.",
+    "not_booked": "Le rendez-vous n'est pas réservé.",
+    "too_far": "L'agenda n'est pas encore ouvert à cette date.",
+    "note_more": (
+        "Extrait de {count} créneaux libres : une autre heure peut être demandée "
+        "à book_appointment, qui vérifie."
+    ),
+    "note_time_taken": "Pas libre à l'heure demandée ; voici les créneaux les plus proches.",
+    "note_full": "Plus rien de libre {day} ; voici les créneaux les plus proches.",
+    "note_part_full": (
+        "Plus rien de libre {day} à ce moment de la journée ; voici les créneaux les plus proches."
+    ),
+    "note_closed": "Fermé {day} ; voici les créneaux les plus proches.",
+    "note_past": "Cette date est déjà passée ; voici les prochains créneaux.",
+    "note_too_far": "Dernier jour ouvert à la réservation : {day} ; voici les derniers créneaux.",
+    "note_none": (
+        "Aucun créneau libre dans les {count} prochains jours : "
+        "proposer de prendre un message pour être rappelé."
+    ),
+    "transfer_unavailable": (
+        "Je ne peux pas vous passer quelqu'un, mais je peux prendre un message "
+        "pour que l'on vous rappelle."
+    ),
+    "failed_check_availability": "Je n'arrive pas à consulter l'agenda pour le moment.",
+    "failed_book_appointment": (
+        "Je n'arrive pas à enregistrer le rendez-vous pour le moment : il n'est pas confirmé."
+    ),
+    "failed_qualify_prospect": "Je n'arrive pas à enregistrer votre demande pour le moment.",
+    "failed_create_ticket": "Je n'arrive pas à enregistrer votre demande pour le moment.",
+    "failed_take_message": "Je n'arrive pas à enregistrer votre message pour le moment.",
+    "message_subject": "Message téléphonique",
+    "message_subject_for": "Message téléphonique pour {recipient}",
+    "email_as_heard": "E-mail dicté, illisible : {email}",
+}
+
+ENGLISH: Mapping[str, str] = {
+    "not_understood": "Sorry, I didn't quite get that. Could you say it again?",
+    "phone_unreadable": (
+        "Sorry, I didn't get your number. Could you give it to me again, digit by digit?"
+    ),
+    "contact_missing": "What number can we reach you on?",
+    "name_missing": "What name is it, please?",
+    "day_unreadable": "Sorry, which day would you like an appointment?",
+    "start_unreadable": "Sorry, which day and what time would you like the appointment?",
+    "booked_already": "The appointment was already booked: {when}.",
+    "email_unreadable": "However, the e-mail address could not be noted.",
+    "details_unchanged": "The contact details noted before remain unchanged.",
+    "not_booked": "The appointment is not booked.",
+    "too_far": "The diary isn't open for that date yet.",
+    "note_more": (
+        "An extract of {count} free slots: another time may be asked of book_appointment, "
+        "which checks it."
+    ),
+    "note_time_taken": "Not free at the time asked for; these are the nearest slots.",
+    "note_full": "Nothing free any more {day}; these are the nearest slots.",
+    "note_part_full": (
+        "Nothing free any more {day} in that part of the day; these are the nearest slots."
+    ),
+    "note_closed": "Closed {day}; these are the nearest slots.",
+    "note_past": "That date has already passed; these are the next slots.",
+    "note_too_far": "The last day open for booking is {day}; these are the last slots.",
+    "note_none": (
+        "No free slot in the next {count} days: offer to take a message so that somebody "
+        "calls back."
+    ),
+    "transfer_unavailable": (
+        "I can't put you through to anybody, but I can take a message so that somebody "
+        "calls you back."
+    ),
+    "failed_check_availability": "I can't look at the diary right now.",
+    "failed_book_appointment": ("I can't record the appointment right now: it is not confirmed."),
+    "failed_qualify_prospect": "I can't record your request right now.",
+    "failed_create_ticket": "I can't record your request right now.",
+    "failed_take_message": "I can't record your message right now.",
+    "message_subject": "Telephone message",
+    "message_subject_for": "Telephone message for {recipient}",
+    "email_as_heard": "E-mail as dictated, unreadable: {email}",
+}
+
+_BY_LANGUAGE: Mapping[Language, Mapping[str, str]] = {"fr": FRENCH, "en": ENGLISH}
+
+
+def say(locale: str, key: str, /, **values: str) -> str:
+    """The sentence. KeyError for an unknown key or a missing value; values are never rendered."""
+    return _BY_LANGUAGE[language_of(locale)][key].format_map(values)
