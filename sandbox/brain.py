@@ -122,7 +122,8 @@ class Brain:
                     actions.append(Speak(_NOT_UNDERSTOOD))
                 continue
             actions.extend(self._follow(rule, result, declared))
-        return actions or ([] if stimuli else [Speak(_LISTENING)])
+        answered = any(isinstance(stimulus, Result) for stimulus in stimuli)
+        return actions or ([] if answered else [Speak(_LISTENING)])
 
     def _remember(self, stimulus: Stimulus) -> Any:
         if not isinstance(stimulus, Result):
@@ -135,13 +136,18 @@ class Brain:
         return value
 
     def _choose(self, stimulus: Stimulus, result: Any) -> Mapping[str, Any] | None:
-        """The first rule that fires; one for the n-th time goes before one for every time."""
+        """The first rule that fires. One for the n-th time goes before one for every time, and
+        one for the end of what was heard before one for its beginning."""
         firing = [
             rule.table
             for rule in self._rules
             if _matches(rule.table, stimulus, result) and rule.fires()
         ]
-        return min(firing, key=lambda table: "times" not in table, default=None)
+        return min(
+            firing,
+            key=lambda table: ("times" not in table, -_latest(table, stimulus)),
+            default=None,
+        )
 
     def _follow(
         self, rule: Mapping[str, Any], result: Any, declared: Mapping[str, Tool]
@@ -201,15 +207,22 @@ def _matches(rule: Mapping[str, Any], stimulus: Stimulus, result: Any) -> bool:
     if isinstance(stimulus, Heard):
         if rule.get("unheard"):
             return not stimulus.clips
-        wanted = rule.get("heard", [])
-        clips = [wanted] if isinstance(wanted, str) else wanted
-        return any(clip in stimulus.clips for clip in clips)
+        return _latest(rule, stimulus) >= 0
     if isinstance(stimulus, Note):
         return "note" in rule and rule["note"].casefold() in stimulus.text.casefold()
     if rule.get("result") != stimulus.name:
         return False
     status = result.get("status") if isinstance(result, Mapping) else None
     return "status" not in rule or rule["status"] == status
+
+
+def _latest(rule: Mapping[str, Any], stimulus: Stimulus) -> int:
+    """Place of the last clip in what was heard that the rule is for; -1 without one."""
+    if not isinstance(stimulus, Heard):
+        return -1
+    wanted = rule.get("heard", [])
+    clips = [wanted] if isinstance(wanted, str) else wanted
+    return max((at for at, clip in enumerate(stimulus.clips) if clip in clips), default=-1)
 
 
 def _calls(rule: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -129,11 +129,11 @@ class Ear:
 
     @property
     def hearing(self) -> tuple[str, int, int] | None:
-        """What is being said just now: label, its frames heard, frames it has."""
+        """What is being said just now: label, its frames heard, frames until here."""
         if not self._tracks:
             return None
         track = self._best()
-        return track.utterance.label, track.heard, len(track.utterance.frames)
+        return track.utterance.label, track.heard, track.position + 1
 
     def cleared(self) -> list[EarEvent]:
         """What was queued has been thrown away on purpose: the gap that follows is no loss."""
