@@ -1,6 +1,6 @@
 """Who answers: a tenant's configuration → the agent's brief and the sentences that are ours."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -10,8 +10,13 @@ from domain.agent import CallContext, function_names, greeting, instructions, pr
 from domain.messages import text
 from domain.tenant import Tenant
 from voice.call import Script
-from voice.functions import specs
-from voice.ports import AgentSpec, TurnDetection
+from voice.history import History
+from voice.ports import AgentSpec, FunctionSpec, TurnDetection
+
+#: The functions of these names as the model sees them, in this language.
+FunctionSpecs = Callable[[Sequence[str], str], Sequence[FunctionSpec]]
+#: Turns of an earlier stream that the next agent is told.
+HISTORY_TURNS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +33,9 @@ class RealtimeDefaults:
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What an earlier stream of the same call left: turns (role, text), and what was achieved."""
+    """What an earlier stream of the same call left."""
 
-    turns: Sequence[tuple[str, str]] = ()
-    achieved: Sequence[str] = ()
+    history: History = field(default_factory=History)
     transfer_failed: bool = False
     resumed: bool = False
 
@@ -63,6 +67,7 @@ def brief(
     config: Mapping[str, Any],
     defaults: RealtimeDefaults,
     *,
+    functions: FunctionSpecs,
     now: datetime,
     caller_number: str | None,
     earlier: Earlier,
@@ -81,17 +86,22 @@ def brief(
                 caller_number=caller_number,
                 has_transfer=has_transfer,
                 resumed=earlier.resumed,
-                already_done=tuple(earlier.achieved),
+                already_done=tuple(outcome.value for outcome in earlier.history.achieved),
             ),
         ),
-        functions=specs(function_names(who.agent_type, has_transfer=has_transfer), who.language),
+        functions=functions(
+            function_names(who.agent_type, has_transfer=has_transfer), who.language
+        ),
         model=str(wanted.get("model") or defaults.model),
         voice=voice if voice in defaults.known_voices else defaults.voices[who.voice],
         language=who.language[:2].lower(),
         api_key=defaults.api_key,
         transcription_model=defaults.transcription_model,
         turn_detection=_turn_detection(wanted.get("turnDetection"), defaults.turn_detection),
-        history=tuple(earlier.turns),
+        history=[
+            ("user" if who == "caller" else "assistant", text)
+            for who, text in earlier.history.turns[-HISTORY_TURNS:]
+        ],
     )
 
 

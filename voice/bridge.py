@@ -15,7 +15,7 @@ import structlog
 
 from domain.clock import Clock
 from domain.errors import ProviderError
-from storage import JournalEntry
+from storage.journal import JournalEntry
 from voice import events as ev
 from voice.audio import base64_ms
 from voice.call import Call
@@ -184,7 +184,6 @@ class Bridge:
                 began,
             )
         )
-        self._feed(ev.AgentReady())
 
     async def close(self) -> None:
         """Let go of everything: timers, the leg, the socket."""
@@ -438,7 +437,6 @@ class Bridge:
         self._journal.write(
             JournalEntry(
                 call_id=self._identity.call_id,
-                tenant_id=self._identity.tenant_id,
                 at=self._began_utc + timedelta(seconds=command.at - self._began),
                 kind=command.kind,
                 data=dict(command.data),

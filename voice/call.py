@@ -38,6 +38,7 @@ class Rules:
     """Durations in seconds; origins in docs/settings.md."""
 
     prompt_after: float = 8.0
+    prompts: int = 2
     goodbye_after: float = 25.0
     max_seconds: float = 900.0
     filler_after: float = 1.2
@@ -436,7 +437,7 @@ class Call:
             silence.began = self._now
             silence.prompts = 0
         left = silence.began + self._rules.goodbye_after - self._now
-        if silence.prompts < len(self._script.silence_prompts):
+        if silence.prompts < self._rules.prompts:
             left = min(left, self._rules.prompt_after)
         self._do(ev.StartTimer(PROMPT, max(left, 0.0)))
 
@@ -446,10 +447,11 @@ class Call:
             return
         if self._now >= silence.began + self._rules.goodbye_after - 0.05:
             self._close("silence", self._script.silence_goodbye)
-        elif silence.prompts < len(self._script.silence_prompts):
+        elif silence.prompts < self._rules.prompts:
+            words = self._script.silence_prompts
+            self._do(ev.Say(words[min(silence.prompts, len(words) - 1)]))
             silence.prompting = True
             silence.prompts += 1
-            self._do(ev.Say(self._script.silence_prompts[silence.prompts - 1]))
         else:
             self._listen()
 

@@ -11,8 +11,11 @@ from domain.clock import Clock
 from domain.errors import OperatorError, ProviderError
 from domain.messages import text
 from domain.outcome import Outcome
-from storage import CallRow, NewTicket, Storage
-from voice.call import FAREWELLS, conclude
+from storage import Storage
+from storage.calls import CallRow
+from storage.tickets import NewTicket
+from voice.call import conclude
+from voice.history import read_history
 from voice.journal import Journal
 from voice.ports import CallControl, CallMetrics
 
@@ -78,16 +81,15 @@ class Endings:
         if row.tenant_id is None:
             return Outcome.TENANT_UNKNOWN
         await self.journal.flush()
-        facts = await self.storage.journal.facts(row.id)
-        achieved = {Outcome(effect) for effect in facts.effects}
+        history = await read_history(self.storage.tenant(row.tenant_id), row.id)
+        achieved = set(history.achieved)
         if row.transfer_state == ACCEPTED:
             achieved.add(Outcome.TRANSFERRED)
-        farewell = any(word in facts.last_caller_text.casefold() for word in FAREWELLS)
         return conclude(
             achieved,
             reason="fault" if row.stage == BROKEN else "",
-            caller_turns=facts.caller_turns,
-            answered=facts.answered or farewell,
+            caller_turns=history.caller_turns,
+            answered=history.answered or history.farewell,
         )
 
     async def close_from_status(self, call_sid: str, status: str, duration: int | None) -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from domain.errors import OperatorError
-from storage import JournalEntry
+from storage.journal import JournalEntry
 
 log = structlog.get_logger(__name__)
 
@@ -23,8 +24,8 @@ RETRY_SECONDS = 1.0
 class Store(Protocol):
     """What the journal needs from storage."""
 
-    async def append(self, entries: list[JournalEntry]) -> None:
-        """Store them all, in one transaction."""
+    async def append(self, entries: Sequence[JournalEntry]) -> int:
+        """Store them all, in one transaction; how many."""
         ...
 
 

@@ -129,9 +129,10 @@ class LiveCalls:
         if entry.claimed:
             return
         await asyncio.sleep(KEEP_SECONDS)
-        if self._preparing.get(call_sid) is entry:
-            del self._preparing[call_sid]
-        if not entry.claimed and not entry.leg.cancelled() and entry.leg.exception() is None:
+        if self._preparing.get(call_sid) is not entry:
+            return  # claimed meanwhile
+        del self._preparing[call_sid]
+        if not entry.leg.cancelled() and entry.leg.exception() is None:
             await entry.leg.result().close()
 
     def claim(self, call_sid: str) -> "asyncio.Future[AgentLeg] | None":

@@ -11,7 +11,8 @@ from domain import phone
 from domain.clock import Clock
 from domain.messages import text
 from domain.tenant import DEFAULT_LOCALE, Tenant
-from storage import CallRow, NewCall, Storage
+from storage import Storage
+from storage.calls import CallRow, NewCall
 from voice import twiml
 from voice.endings import ASKING, OPENING, OVERFLOW, REJECTED, Endings
 from voice.live_calls import LiveCalls

@@ -63,7 +63,7 @@ class AgentLeg(Protocol):
         ...
 
     def listen(self, listener: AgentListener) -> None:
-        """Attach the bridge; what happened before is delivered now, in order."""
+        """Attach the bridge; what happened before is delivered now, `AgentReady` first."""
         ...
 
     def hear(self, payload: str) -> None:

@@ -9,9 +9,9 @@ import structlog
 
 from domain.agent import profile
 from domain.errors import OperatorError, ProviderError
-from domain.outcome import Outcome
 from domain.tenant import Tenant
-from storage import CallRow, Storage
+from storage import Storage
+from storage.calls import CallRow
 from voice import events as ev
 from voice.agent import Earlier, RealtimeDefaults, brief, script
 from voice.bridge import Bridge, Identity, Surroundings
@@ -19,6 +19,7 @@ from voice.call import Call, Phase, Rules
 from voice.endings import CLOSING, DIALLING, LIVE, TRANSFERRING, UNANSWERED, Endings
 from voice.functions.context import CallContext
 from voice.functions.runner import FunctionRunner
+from voice.history import read_history
 from voice.live_calls import LiveCalls
 from voice.media_stream.endpoint import Stream
 from voice.media_stream.protocol import Encoder, StartDetails
@@ -27,9 +28,6 @@ from voice.stream_token import digest
 from voice.twiml import TOKEN_PARAMETER, Addresses
 
 log = structlog.get_logger(__name__)
-
-#: Turns of an earlier stream that the next agent is told.
-HISTORY_TURNS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +62,23 @@ class Streams:
     async def setup(self, row: CallRow) -> Setup:
         """Read the tenant's configuration and what an earlier stream left."""
         assert row.tenant_id is not None, "only bound calls have an agent"
-        async with self.storage.tenant(row.tenant_id).read() as rows:
+        handle = self.storage.tenant(row.tenant_id)
+        async with handle.read() as rows:
             tenant = await rows.tenant()
             channel = await rows.channels.get("phone")
-            earlier = Earlier()
-            if row.attempts > 0:
-                earlier = Earlier(
-                    turns=await rows.calls.spoken(row.id, HISTORY_TURNS),
-                    achieved=tuple((await self.storage.journal.facts(row.id)).effects),
-                    transfer_failed=row.transfer_state == UNANSWERED,
-                    resumed=True,
-                )
+        earlier = Earlier()
+        if row.attempts > 0:
+            await self.surroundings.journal.flush()
+            earlier = Earlier(
+                history=await read_history(handle, row.id),
+                transfer_failed=row.transfer_state == UNANSWERED,
+                resumed=True,
+            )
         spec = brief(
             tenant,
             channel.config,
             self.defaults,
+            functions=self.functions.specs,
             now=self.surroundings.clock.now(),
             caller_number=row.from_number or None,
             earlier=earlier,
@@ -142,6 +142,7 @@ class Streams:
     async def _stage(self, row: CallRow) -> None:
         try:
             await self.storage.operator.set_stage(row.id, LIVE)
+            await self.storage.operator.mark_answered(row.id, self.surroundings.clock.now())
         except OperatorError as error:  # the call goes on: the caller must not pay for it
             log.warning("call.stage_not_stored", error=str(error))
 
@@ -159,9 +160,12 @@ class Streams:
             transfer_number=str(setup.config.get("transferNumber") or "") or None,
             region=self.region,
         )
-        achieved = [Outcome(effect) for effect in setup.earlier.achieved]
         return Bridge(
-            call=Call(script(setup.tenant, setup.config, setup.earlier), self.rules, achieved),
+            call=Call(
+                script(setup.tenant, setup.config, setup.earlier),
+                self.rules,
+                setup.earlier.history.achieved,
+            ),
             identity=Identity(row.id, row.call_sid, row.tenant_id),
             socket=socket,
             encoder=Encoder(details.stream_sid),

@@ -16,7 +16,8 @@ from domain.clock import Clock
 from domain.errors import OperatorError
 from domain.messages import text
 from domain.phone import spoken_digits
-from storage import CallRow, Storage
+from storage import Storage
+from storage.calls import CallRow
 from voice import twiml
 from voice.background import Background
 from voice.endings import (

@@ -1,0 +1,119 @@
+"""create_app(settings): routes + middleware + lifespan, nothing else."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, WebSocketRoute
+
+from dashboard.api import api
+from domain.clock import Clock
+from domain.errors import OperatorError
+from providers.twilio.rest import TwilioCallControl
+from providers.twilio.signature import TwilioWebhookGuard
+from server import wiring
+from server.clock import SystemClock
+from server.health import health_routes, metrics_server
+from server.metrics import Metrics
+from server.setting_values import STREAM_PATH
+from server.settings import Settings
+from storage.database import Database
+
+log = structlog.get_logger(__name__)
+
+
+class _Stop(Exception):
+    """Ends the application's task group, and with it all background work."""
+
+
+def create_app(settings: Settings, clock: Clock | None = None) -> Starlette:
+    """The ASGI application. Opens and migrates the database when it starts; reaches no vendor."""
+    clock = clock or SystemClock()
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with _running(settings, clock, metrics) as routes:
+            app.router.routes[:] = routes
+            gc.collect()
+            gc.freeze()  # a full collection takes 20 ms: not over what lives as long as we do
+            yield
+
+    return Starlette(
+        lifespan=lifespan,
+        middleware=[
+            Middleware(
+                TwilioWebhookGuard,
+                signature=wiring.signature(settings),
+                public_url=settings.public_url,
+                stream_url=settings.stream_url,
+                account_sid=settings.twilio_account_sid or "",
+            )
+        ],
+    )
+
+
+@asynccontextmanager
+async def _running(
+    settings: Settings, clock: Clock, metrics: Metrics
+) -> AsyncIterator[list[BaseRoute]]:
+    """Everything that must be there while requests are served; ends in reverse order."""
+    database = await Database.open(settings.database_url.get_secret_value())
+    try:
+        async with _control(settings) as control:
+            with metrics_server(metrics, settings.metrics_port):
+                async with _parts(settings, database, clock, metrics, control) as parts:
+                    yield _routes(settings, parts, database, clock, metrics)
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def _parts(
+    settings: Settings,
+    database: Database,
+    clock: Clock,
+    metrics: Metrics,
+    control: TwilioCallControl,
+) -> AsyncIterator[wiring.Parts]:
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            parts = wiring.build(settings, database, clock, metrics, control, tasks)
+            metrics.read_gauge("live_calls", "Streams on this node", lambda: len(parts.live_calls))
+            metrics.read_counter("journal_lost", "Lines lost", lambda: parts.journal.lost)
+            tasks.create_task(parts.journal.run())
+            tasks.create_task(parts.endings.touch())
+            tasks.create_task(parts.endings.sweep())
+            yield parts
+            parts.live_calls.draining = True
+            await _flush(parts)
+            raise _Stop
+    except* _Stop:
+        pass
+
+
+async def _flush(parts: wiring.Parts) -> None:
+    try:
+        await parts.journal.flush()
+    except OperatorError as error:
+        log.error("journal.lost_at_stop", error=str(error))
+
+
+def _routes(
+    settings: Settings, parts: wiring.Parts, database: Database, clock: Clock, metrics: Metrics
+) -> list[BaseRoute]:
+    return [
+        *parts.webhooks.routes(),
+        WebSocketRoute(STREAM_PATH, parts.endpoint),
+        *health_routes(
+            ping=database.ping,
+            draining=lambda: parts.live_calls.draining,
+            metrics=metrics,
+            metrics_token=settings.metrics_token,
+        ),
+        api(parts.storage, wiring.api_settings(settings), clock),
+    ]

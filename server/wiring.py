@@ -1,0 +1,163 @@
+"""Who is introduced to whom: settings → the concrete parts of one running server."""
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+
+from dashboard.api.settings import ApiSettings
+from domain.clock import Clock
+from messaging.statuses import record_message_status
+from providers.openai.realtime import OpenAIRealtime
+from providers.twilio.rest import TwilioCallControl
+from providers.twilio.signature import TwilioSignature
+from server.metrics import Metrics
+from server.settings import Settings
+from storage import Storage
+from storage.database import Database
+from voice.agent import RealtimeDefaults
+from voice.background import Background
+from voice.bridge import Surroundings
+from voice.call import Rules
+from voice.endings import Endings
+from voice.functions.runner import FunctionRunner
+from voice.journal import Journal
+from voice.live_calls import LiveCalls
+from voice.media_stream.endpoint import MediaStreamEndpoint
+from voice.openings import Openings
+from voice.ports import TurnDetection
+from voice.streams import Streams
+from voice.twiml import Addresses
+from voice.webhooks import VoiceWebhooks
+
+#: The vendor's voices (vapi-openai-pinecone.md §2.2); a tenant may choose one by name.
+REALTIME_VOICES = frozenset("alloy ash ballad coral echo sage shimmer verse marin cedar".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """One running server's parts, for `server.app`."""
+
+    storage: Storage
+    journal: Journal
+    live_calls: LiveCalls
+    endings: Endings
+    webhooks: VoiceWebhooks
+    endpoint: MediaStreamEndpoint
+
+
+def addresses(settings: Settings) -> Addresses:
+    """Our own absolute addresses."""
+    return Addresses(settings.public_url, settings.stream_url)
+
+
+def signature(settings: Settings) -> TwilioSignature:
+    """What checks that a request is Twilio's; without a token it refuses everything."""
+    return TwilioSignature(settings.auth_tokens)
+
+
+def api_settings(settings: Settings) -> ApiSettings:
+    """What the REST endpoints must know."""
+    admin, vapi = settings.admin_api_key, settings.vapi_webhook_secret
+    return ApiSettings(
+        admin_key=admin.get_secret_value() if admin else None,
+        vapi_secret=vapi.get_secret_value() if vapi else None,
+        shared_number=settings.twilio_phone_number,
+        own_numbers=settings.own_numbers,
+        default_region=settings.default_region,
+    )
+
+
+def build(
+    settings: Settings,
+    database: Database,
+    clock: Clock,
+    metrics: Metrics,
+    control: TwilioCallControl,
+    tasks: asyncio.TaskGroup,
+) -> Parts:
+    """Introduce everybody. `tasks` outlives all calls; `control` is closed by who made it."""
+    storage = Storage(database, clock)
+    journal = Journal(storage.journal)
+    live_calls = LiveCalls(
+        clock,
+        tasks,
+        per_node=settings.max_calls_per_node,
+        per_tenant=settings.max_calls_per_tenant,
+    )
+    endings = Endings(storage, journal, control, clock, metrics, live_calls.call_ids)
+    streams = Streams(
+        storage=storage,
+        live_calls=live_calls,
+        endings=endings,
+        surroundings=Surroundings(clock, journal, metrics),
+        connector=OpenAIRealtime(settings.openai_base_url),
+        control=control,
+        functions=FunctionRunner(),
+        rules=_rules(settings),
+        defaults=_defaults(settings),
+        addresses=addresses(settings),
+        account_sid=settings.twilio_account_sid or "",
+        region=settings.default_region,
+    )
+    openings = Openings(
+        storage=storage,
+        streams=streams,
+        live_calls=live_calls,
+        endings=endings,
+        clock=clock,
+        addresses=addresses(settings),
+        token_secret=_token_secret(settings),
+        own_numbers=settings.own_numbers,
+        region=settings.default_region,
+    )
+    webhooks = VoiceWebhooks(
+        storage=storage,
+        openings=openings,
+        endings=endings,
+        addresses=addresses(settings),
+        background=Background(tasks),
+        message_status=lambda form: record_message_status(form, storage),
+        clock=clock,
+        metrics=metrics,
+        caller_id=settings.twilio_phone_number or "",
+        ring_seconds=settings.transfer_ring_seconds,
+    )
+    endpoint = MediaStreamEndpoint(streams.consume_token, streams.run, metrics)
+    return Parts(storage, journal, live_calls, endings, webhooks, endpoint)
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        prompt_after=settings.silence_prompt_seconds,
+        prompts=settings.silence_prompts,
+        goodbye_after=settings.silence_goodbye_seconds,
+        max_seconds=settings.max_call_seconds,
+        filler_after=settings.filler_seconds,
+        goodbye_cap=settings.goodbye_cap_seconds,
+    )
+
+
+def _defaults(settings: Settings) -> RealtimeDefaults:
+    key = settings.openai_api_key
+    return RealtimeDefaults(
+        model=settings.realtime_model,
+        voices={
+            "female": settings.realtime_voice_female,
+            "male": settings.realtime_voice_male,
+        },
+        known_voices=REALTIME_VOICES,
+        transcription_model=settings.realtime_transcription_model,
+        turn_detection=TurnDetection(
+            threshold=settings.realtime_vad_threshold,
+            prefix_padding_ms=settings.realtime_vad_prefix_ms,
+            silence_duration_ms=settings.realtime_vad_silence_ms,
+        ),
+        api_key=key.get_secret_value() if key else "",
+    )
+
+
+def _token_secret(settings: Settings) -> bytes:
+    """What stream tokens are derived with: the same on every node that shares the account."""
+    if settings.auth_tokens:
+        return settings.auth_tokens[0].encode()
+    return secrets.token_bytes(32)  # without an auth token every webhook is refused anyway

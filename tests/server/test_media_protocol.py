@@ -1,0 +1,197 @@
+"""The take-over of uvicorn's websocket: what it rests on must still be there, and behave."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from server.media_protocol import EXTENSION, MediaProtocol
+
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class Route:
+    """Takes the connection over and writes down what it is given."""
+
+    def __init__(self, *, wait_first: float = 0.0) -> None:
+        self.heard: list[bytes] = []
+        self.closed = asyncio.Event()
+        self.closings = 0
+        self.connection: Any = None
+        self._wait_first = wait_first
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        await asyncio.sleep(self._wait_first)
+        self.connection = scope["extensions"][EXTENSION]
+        self.connection.take_over(self._on_text, self._on_closed)
+        await self.closed.wait()
+
+    def _on_text(self, data: bytes) -> None:
+        self.heard.append(data)
+        self.connection.send_text(b"echo " + data)
+
+    def _on_closed(self) -> None:
+        self.closings += 1
+        self.closed.set()
+
+
+@asynccontextmanager
+async def serving(app: App) -> AsyncIterator[str]:
+    config = uvicorn.Config(
+        app,
+        port=0,
+        ws=MediaProtocol,
+        lifespan="off",
+        log_level="error",
+        ws_max_size=65536,
+        ws_per_message_deflate=False,
+    )
+    server = uvicorn.Server(config)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        try:
+            yield f"ws://127.0.0.1:{port}/"
+        finally:
+            server.should_exit = True
+            await running
+
+
+@asynccontextmanager
+async def joined(route: Route) -> AsyncIterator[ClientConnection]:
+    async with serving(route) as url, connect(url, compression=None) as client:
+        yield client
+
+
+async def test_uvicorn_still_has_what_we_touch() -> None:
+    config = uvicorn.Config(lambda: None, lifespan="off")
+    config.load()
+    protocol = MediaProtocol(config, uvicorn.server.ServerState(), {})
+    for name in (
+        "conn queue transport frames curr_msg_data_type read_paused close_sent disconnected "
+        "close_timer close_timeout loop"
+    ).split():
+        assert hasattr(protocol, name), name
+    for name in "handle_connect handle_text handle_close send_receive_event_to_app".split():
+        assert callable(getattr(protocol, name)), name
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 60_000])
+async def test_text_goes_both_ways(size: int) -> None:
+    async with joined(Route()) as client:
+        await client.send("x" * size)
+        assert await client.recv() == "echo " + "x" * size
+
+
+async def test_long_text_goes_out_whole() -> None:
+    route = Route()
+    async with joined(route) as client:
+        await client.send("a")
+        await client.recv()
+        route.connection.send_text(b"y" * 100_000)
+        assert await client.recv() == "y" * 100_000
+
+
+async def test_what_was_queued_before_comes_first_and_in_order() -> None:
+    route = Route(wait_first=0.2)
+    async with joined(route) as client:
+        for number in range(50):
+            await client.send(str(number))
+        for number in range(50):
+            assert await client.recv() == f"echo {number}"
+    assert route.heard == [str(number).encode() for number in range(50)]
+
+
+async def test_fragments_are_joined() -> None:
+    route = Route()
+    async with joined(route) as client:
+        await client.send(["un ", "deux ", "trois"])
+        assert await client.recv() == "echo un deux trois"
+
+
+async def test_binary_is_not_for_us_and_does_no_harm() -> None:
+    route = Route()
+    async with joined(route) as client:
+        await client.send(b"\x00\x01")
+        await client.send("text")
+        assert await client.recv() == "echo text"
+    assert route.heard == [b"text"]
+
+
+async def test_the_peers_close_is_told_once() -> None:
+    route = Route()
+    async with joined(route) as client:
+        await client.send("a")
+        await client.recv()
+        await client.close()
+        await asyncio.wait_for(route.closed.wait(), 2)
+    assert route.closings == 1
+
+
+async def test_a_lost_connection_is_told_once() -> None:
+    route = Route()
+    async with joined(route) as client:
+        await client.send("a")
+        await client.recv()
+        client.transport.abort()
+        await asyncio.wait_for(route.closed.wait(), 2)
+    assert route.closings == 1
+
+
+async def test_a_peer_that_left_before_the_take_over_is_told() -> None:
+    route = Route(wait_first=0.3)
+    async with joined(route) as client:
+        await client.send("a")
+        await client.close()
+        await asyncio.wait_for(route.closed.wait(), 2)
+    assert (route.heard, route.closings) == ([b"a"], 1)
+
+
+async def test_our_close_reaches_the_peer_and_later_sends_are_swallowed() -> None:
+    route = Route()
+    async with joined(route) as client:
+        await client.send("a")
+        await client.recv()
+        route.connection.close(1008)
+        route.connection.close(1000)
+        route.connection.send_text(b"late")
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+        assert client.close_code == 1008
+    assert route.closings == 1
+
+
+async def test_too_big_a_message_closes() -> None:
+    route = Route()
+    async with joined(route) as client:
+        await client.send("a")
+        await client.recv()
+        await client.send("x" * 70_000)
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+        assert client.close_code == 1009
+        await asyncio.wait_for(route.closed.wait(), 2)
+
+
+async def test_buffered_is_what_the_peer_has_not_taken() -> None:
+    route = Route()
+    async with joined(route) as client:
+        await client.send("a")
+        await client.recv()
+        assert route.connection.buffered == 0
+        client.transport.pause_reading()
+        for _ in range(400):
+            route.connection.send_text(b"z" * 50_000)
+        assert route.connection.buffered > 1_000_000
+        client.transport.abort()

@@ -1,0 +1,138 @@
+"""Calls in progress on a node: admission, replacement, legs that wait for their caller."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from domain.errors import ProviderError
+from tests.fakes.clock import FakeClock
+from voice import live_calls
+from voice.live_calls import LiveCalls
+
+
+class Stream:
+    def __init__(self, tenant_id: str = "t1") -> None:
+        self.call_id = "row"
+        self.tenant_id = tenant_id
+        self.let_go = False
+
+    def replaced(self) -> None:
+        self.let_go = True
+
+
+class Leg:
+    closed = False
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@asynccontextmanager
+async def registry(per_node: int = 2, per_tenant: int | None = None) -> AsyncIterator[LiveCalls]:
+    async with asyncio.TaskGroup() as tasks:
+        yield LiveCalls(FakeClock(), tasks, per_node, per_tenant)
+
+
+async def test_a_node_admits_so_many() -> None:
+    async with registry(per_node=2) as calls:
+        assert calls.admit("CA1", "t1")
+        assert calls.admit("CA2", "t2")
+        assert calls.admit("CA1", "t1"), "a call that has its place keeps it"
+        assert not calls.admit("CA3", "t1")
+
+
+async def test_a_tenant_is_admitted_so_many_times() -> None:
+    async with registry(per_node=9, per_tenant=1) as calls:
+        assert calls.admit("CA1", "t1")
+        assert not calls.admit("CA2", "t1")
+        assert calls.admit("CA3", "t2")
+
+
+async def test_a_place_that_no_stream_takes_is_free_again() -> None:
+    async with registry(per_node=1) as calls:
+        assert calls.admit("CA1", "t1")
+        assert isinstance(calls.clock, FakeClock)
+        calls.clock.advance(31)
+        assert calls.admit("CA2", "t1")
+
+
+async def test_a_draining_node_admits_nobody_new() -> None:
+    async with registry() as calls:
+        calls.join("CA1", Stream())
+        calls.draining = True
+        assert calls.admit("CA1", "t1")
+        assert not calls.admit("CA2", "t1")
+
+
+async def test_the_newest_stream_of_a_call_wins() -> None:
+    async with registry() as calls:
+        first, second = Stream(), Stream()
+        calls.join("CA1", first)
+        calls.join("CA1", second)
+        assert (first.let_go, second.let_go) == (True, False)
+        calls.leave("CA1", first)
+        assert calls.is_live("CA1")
+        calls.leave("CA1", second)
+        assert not calls.is_live("CA1")
+
+
+async def test_a_prepared_leg_is_claimed_once() -> None:
+    async with registry() as calls:
+        leg = Leg()
+
+        async def connect() -> Leg:
+            await asyncio.sleep(0.01)
+            return leg
+
+        calls.prepare("CA1", connect)
+        calls.prepare("CA1", connect)
+        claimed = calls.claim("CA1")
+        assert claimed is not None
+        assert await claimed is leg
+        assert calls.claim("CA1") is None
+    assert not leg.closed
+
+
+async def test_a_leg_that_nobody_claims_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_calls, "KEEP_SECONDS", 0.05)
+    leg = Leg()
+
+    async def connect() -> Leg:
+        return leg
+
+    async with registry() as calls:
+        calls.prepare("CA1", connect)
+    assert leg.closed
+    assert calls.claim("CA1") is None
+
+
+async def test_a_failed_connection_is_told_to_who_claims_it() -> None:
+    async def connect() -> Leg:
+        raise ProviderError("openai", "refused", retryable=False)
+
+    async with registry() as calls:
+        calls.prepare("CA1", connect)
+        claimed = calls.claim("CA1")
+        assert claimed is not None
+        with pytest.raises(ProviderError):
+            await claimed
+
+
+async def test_a_leg_whose_claimer_left_meanwhile_is_closed() -> None:
+    leg = Leg()
+    go = asyncio.Event()
+
+    async def connect() -> Leg:
+        await go.wait()
+        return leg
+
+    async with registry() as calls:
+        calls.prepare("CA1", connect)
+        await asyncio.sleep(0)
+        claimed = calls.claim("CA1")
+        assert claimed is not None
+        claimed.cancel()
+        go.set()
+    assert leg.closed

@@ -1,0 +1,42 @@
+"""What is stored of a call so far: read when another stream, or its end, must know it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from domain.outcome import Outcome
+from storage.rows import TenantHandle
+from voice.call import FAREWELLS
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """`turns`: (who, text), who "caller" or "agent", oldest first, as heard."""
+
+    turns: Sequence[tuple[str, str]] = ()
+    achieved: Sequence[Outcome] = ()
+    #: The last thing on the line was an answer of the agent, heard to its end.
+    answered: bool = False
+
+    @property
+    def caller_turns(self) -> int:
+        return sum(who == "caller" for who, _ in self.turns)
+
+    @property
+    def farewell(self) -> bool:
+        """The caller's last words were a goodbye, after at least one answer."""
+        said = [text.casefold() for who, text in self.turns if who == "caller"]
+        return len(said) > 1 and any(word in said[-1] for word in FAREWELLS)
+
+
+async def read_history(handle: TenantHandle, call_id: str) -> History:
+    """All that was said and achieved on this call of this tenant."""
+    async with handle.read() as rows:
+        timeline = await rows.calls.timeline(call_id)
+        functions = await rows.functions.of_call(call_id)
+    turns = sorted((entry for entry in timeline if entry.kind == "turn"), key=lambda turn: turn.at)
+    last = turns[-1].data if turns else {}
+    return History(
+        turns=[(turn.data["who"], turn.data["text"]) for turn in turns],
+        achieved=[Outcome(function.effect) for function in functions if function.effect],
+        answered=last.get("who") == "agent" and not last.get("cut"),
+    )
