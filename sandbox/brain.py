@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 _CONDITIONS = ("heard", "unheard", "note", "result")
 _FIELDS = frozenset({*_CONDITIONS, "status", "times", "say", "call"})
 _PLACE = re.compile(r"\{([a-z]+)([+.][^{}]+)\}")
+_QUOTED = re.compile(r"«(.+)»|“(.+)”|\"(.+)\"", re.DOTALL)
 _NOT_UNDERSTOOD = "Excusez-moi, je n'ai pas bien compris. Pouvez-vous répéter, s'il vous plaît ?"
 _LISTENING = "Je vous écoute."
 
@@ -56,9 +57,11 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something to read: a text item, or the instructions of one response."""
+    """Something to read: a text item, or the instructions of one response. `order`: it comes from
+    the operator (role system), whose quoted words the model says first."""
 
     text: str
+    order: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +121,7 @@ class Brain:
             rule = self._choose(stimulus, result)
             if rule is None:
                 self.unmatched.append(stimulus)
-                if isinstance(stimulus, Heard):
-                    actions.append(Speak(_NOT_UNDERSTOOD))
+                actions.extend(_by_nature(stimulus))
                 continue
             actions.extend(self._follow(rule, result, declared))
         answered = any(isinstance(stimulus, Result) for stimulus in stimuli)
@@ -201,6 +203,20 @@ class Brain:
             except (LookupError, TypeError, ValueError):
                 raise LookupError(f"nothing at {place[0]}") from None
         return value
+
+
+def quoted(instructions: str) -> str | None:
+    """The words that instructions quote, if they do."""
+    found = _QUOTED.search(instructions)
+    return next(filter(None, found.groups())).strip() if found else None
+
+
+def _by_nature(stimulus: Stimulus) -> list[Action]:
+    """What a model does that no rule tells otherwise."""
+    if isinstance(stimulus, Heard):
+        return [Speak(_NOT_UNDERSTOOD)]
+    words = quoted(stimulus.text) if isinstance(stimulus, Note) and stimulus.order else None
+    return [Speak(words)] if words else []
 
 
 def _matches(rule: Mapping[str, Any], stimulus: Stimulus, result: Any) -> bool:

@@ -1,13 +1,12 @@
 """The responses of one emulated Realtime session: begun, played over time, cancelled. Pure."""
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from sandbox.audio import BYTES_PER_MS, FRAME_BYTES, stamp
-from sandbox.brain import Action, Brain, Call, Note, Speak, Stimulus
+from sandbox.brain import Action, Brain, Call, Note, Speak, Stimulus, quoted
 from sandbox.realtime_config import Config, tools
 from sandbox.realtime_items import Conversation, Item
 from sandbox.realtime_outbox import Outbox
@@ -22,7 +21,6 @@ from sandbox.realtime_response import (
 from sandbox.realtime_shapes import Refused
 from sandbox.render import render
 
-_QUOTED = re.compile(r"«(.+)»|“(.+)”|\"(.+)\"", re.DOTALL)
 _INPUT_AUDIO_TOKENS_PER_S = 10
 _CHARACTERS_PER_TOKEN = 4
 _RATE_LIMITS = [
@@ -57,9 +55,11 @@ class Mind:
         """Something to answer in the next response."""
         self.stimuli.append(stimulus)
 
-    def forget_notes(self) -> None:
-        """What was to be read has been answered."""
-        self.stimuli = [each for each in self.stimuli if not isinstance(each, Note)]
+    def forget_notes(self, *, orders: bool) -> None:
+        """What was to be read has been answered; the operator's orders perhaps too."""
+        self.stimuli = [
+            each for each in self.stimuli if not isinstance(each, Note) or (each.order > orders)
+        ]
 
     def think(self, config: Config) -> list[Action]:
         """What to do about it all."""
@@ -206,10 +206,10 @@ class Replies:
         return None
 
     def _think(self, config: Config, instructions: str) -> list[Action]:
-        quoted = _QUOTED.search(instructions)
-        if quoted:
-            self._mind.forget_notes()
-            return [Speak(next(filter(None, quoted.groups())).strip())]
+        words = quoted(instructions)
+        if words:
+            self._mind.forget_notes(orders=False)
+            return [Speak(words)]
         if instructions:
             self._mind.notice(Note(instructions))
         return self._mind.think(config)

@@ -136,11 +136,11 @@ class Session:
                     call.answered_at = self._outbox.now
             self._mind.notice(Result(name, item["output"]))
         elif item["type"] == "message" and item["role"] == "assistant":
-            self._mind.forget_notes()  # an earlier leg has answered what stands before
+            self._mind.forget_notes(orders=True)  # an earlier leg has answered what stands before
         elif item["type"] == "message":
             text = " ".join(part["text"] for part in item["content"] if "text" in part)
             self.record.read.append(text)
-            self._mind.notice(Note(text))
+            self._mind.notice(Note(text, order=item["role"] == "system"))
 
     def _truncate(self, event: dict[str, Any]) -> None:
         item_id, end_ms = event["item_id"], event["audio_end_ms"]
