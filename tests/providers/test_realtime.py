@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from realtime_server import RealtimeServer, realtime_server
 
 from domain.errors import OperatorError, ProviderError
 from providers.openai import realtime
 from providers.openai.realtime import OpenAIRealtime, RealtimeLeg
+from tests.fakes.realtime_server import RealtimeServer, realtime_server
 from voice.events import (
     AgentFault,
     AgentGone,
