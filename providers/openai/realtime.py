@@ -111,7 +111,10 @@ class OpenAIRealtime:
             raise _refused(error) from error
         except (picows.WSError, OSError) as error:
             raise ProviderError(
-                VENDOR, f"no connection: {type(error).__name__}", retryable=True, code="connect"
+                VENDOR,
+                f"no connection: {type(error).__name__}",
+                retryable=not isinstance(error, ssl.SSLCertVerificationError),
+                code="connect",
             ) from error
         if not leg.is_open:
             raise ProviderError(
@@ -264,7 +267,7 @@ class RealtimeLeg(picows.WSListener):
         done = False
         try:
             if frame.msg_type == _TEXT and frame.fin and not self._fragments:
-                self._received(frame.get_payload_as_memoryview())
+                self._received(frame.get_payload_as_bytes())
             else:
                 self._rare(transport, frame)
             done = True
@@ -272,7 +275,7 @@ class RealtimeLeg(picows.WSListener):
             if not done:
                 self._lose("internal error")
 
-    def _received(self, text: bytes | memoryview) -> None:
+    def _received(self, text: bytes) -> None:
         if self._over:
             return
         for output in self._protocol.receive(text):
