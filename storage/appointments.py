@@ -119,6 +119,7 @@ class Appointments:
             rdv_type=new.service,
             rdv_duration_minutes=new.minutes,
             notes=new.notes,
+            status="confirmed",
             call_id=new.call_id,
             created_by=new.created_by,
             created_at=now,

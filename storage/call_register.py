@@ -12,7 +12,7 @@ from domain.clock import Clock
 from domain.errors import Invalid, NotFound
 from storage import messages
 from storage.calls import CALL_COLUMNS, CallRow, NewCall
-from storage.conflicts import insert_unless_taken
+from storage.conflicts import unless_taken
 from storage.database import Database
 from storage.schema import TRANSFER_STATES, channel_messages_log, stream_tokens
 from storage.schema import call_logs as table
@@ -69,10 +69,14 @@ class CallRegister:
             "seen_at": now,
         }
         async with self._database.write() as connection:
-            created = await insert_unless_taken(connection, table, row) == 1
-            statement = sa.select(*CALL_COLUMNS).where(table.c.call_sid == new.call_sid)
-            stored = (await connection.execute(statement)).mappings().one()
-        return OpenedCall(CallRow(**stored), created)
+            insert = unless_taken(connection, table, row).returning(*CALL_COLUMNS)
+            created = (await connection.execute(insert)).mappings().first()
+            if created is not None:
+                return OpenedCall(CallRow(**created), created=True)
+            earlier = sa.select(*CALL_COLUMNS).where(table.c.call_sid == new.call_sid)
+            return OpenedCall(
+                CallRow(**(await connection.execute(earlier)).mappings().one()), created=False
+            )
 
     async def set_opening(self, call_id: str, opening: Mapping[str, Any]) -> None:
         """Replace what a repeated webhook is to be answered with."""

@@ -7,16 +7,19 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+Rows = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
-async def insert_unless_taken(
-    connection: AsyncConnection,
-    table: sa.Table,
-    rows: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-) -> int:
-    """Insert those rows that violate no unique constraint; how many that were.
+
+def unless_taken(connection: AsyncConnection, table: sa.Table, rows: Rows) -> sa.Insert:
+    """The statement that inserts those rows that violate no unique constraint.
 
     A row that another transaction has inserted but not yet committed is waited for.
     """
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(rows).on_conflict_do_nothing()
-    return (await connection.execute(statement)).rowcount
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table).values(rows).on_conflict_do_nothing()
+    return sqlite.insert(table).values(rows).on_conflict_do_nothing()
+
+
+async def insert_unless_taken(connection: AsyncConnection, table: sa.Table, rows: Rows) -> int:
+    """Insert those rows; how many they were."""
+    return (await connection.execute(unless_taken(connection, table, rows))).rowcount
