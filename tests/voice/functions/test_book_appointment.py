@@ -3,10 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from function_shop import CALLER, FakeClock, Shop
 
 from domain.outcome import Outcome
 from storage.appointments import NewAppointment
+from tests.fakes.clock import FakeClock
+from tests.voice.functions.shop import CALLER, Shop, both_databases
 
 TUESDAY = "2026-11-24T14:00:00+01:00"
 
@@ -18,6 +19,7 @@ async def _take(shop: Shop, start: str = TUESDAY, minutes: int = 30) -> None:
         )
 
 
+@both_databases
 async def test_books(shop: Shop) -> None:
     context = await shop.call()
     finished = await shop.run(
@@ -92,6 +94,7 @@ async def test_cannot_be_had(shop: Shop, start: str, status: str) -> None:
             assert set(slot) == {"start", "spoken"}
 
 
+@both_databases
 async def test_taken(shop: Shop) -> None:
     await _take(shop)
     finished = await shop.run("book_appointment", {"start": TUESDAY, "name": "Marc Durand"})
@@ -131,6 +134,7 @@ async def test_overlap_is_taken(shop: Shop) -> None:
     assert result["status"] == "taken"
 
 
+@both_databases
 async def test_what_was_refused_may_be_tried_again(shop: Shop) -> None:
     context = await shop.call()
     await _take(shop)
@@ -142,6 +146,7 @@ async def test_what_was_refused_may_be_tried_again(shop: Shop) -> None:
     assert (await shop.answer("book_appointment", arguments, context))["status"] == "booked"
 
 
+@both_databases
 async def test_the_same_moment_in_other_words_is_not_taken(shop: Shop) -> None:
     """A model that adds what it has just learnt must not hear that its own slot is gone."""
     context = await shop.call()

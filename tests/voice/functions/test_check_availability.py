@@ -1,12 +1,13 @@
 """Which slots the agent may offer."""
 
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
-from function_shop import MONDAY, FakeClock, Shop
 
 from domain.availability import OpeningRange
 from storage.appointments import NewAppointment
+from tests.fakes.clock import FakeClock
+from tests.voice.functions.shop import Shop
 
 
 def _starts(result: dict) -> list[str]:
@@ -43,7 +44,7 @@ async def test_soonest(shop: Shop) -> None:
 
 
 async def test_soonest_crosses_a_weekend(shop: Shop, clock: FakeClock) -> None:
-    clock.instant = datetime(2026, 11, 27, 16, 10, tzinfo=UTC)  # Friday, 17:10
+    clock.advance(timedelta(days=4, hours=8))  # Friday, 17:10
     result = await shop.answer("check_availability")
     assert result["slots"][0]["start"] == "2026-11-27T17:30:00+01:00"
     assert _days(result) == {"2026-11-27", "2026-11-30"}
@@ -202,8 +203,7 @@ async def test_the_tenants_own_clock(
     assert _starts(result)[0] == first
 
 
-async def test_the_night_of_the_time_change(shop: Shop, clock: FakeClock) -> None:
-    clock.instant = datetime(2026, 10, 23, 20, 0, tzinfo=UTC)  # Friday before the change
-    result = await shop.answer("check_availability")
+async def test_the_night_of_the_time_change(shop: Shop) -> None:
+    friday = FakeClock(datetime(2026, 10, 23, 20, 0, tzinfo=UTC))
+    result = await Shop(shop.storage, shop.tenant, friday).answer("check_availability")
     assert _starts(result)[0] == "2026-10-26T09:00:00+01:00"  # Monday, on winter time
-    clock.instant = MONDAY

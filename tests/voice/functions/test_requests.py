@@ -1,13 +1,14 @@
 """Prospects, tickets, messages, transfers, endings."""
 
 import pytest
-from function_shop import CALLER, OWNER, Shop
 
 from domain.outcome import Outcome
+from tests.voice.functions.shop import CALLER, OWNER, Shop, both_databases
 
 # ------------------------------------------------------------------------ qualify_prospect
 
 
+@both_databases
 async def test_prospect(shop: Shop) -> None:
     context = await shop.call()
     finished = await shop.run(
@@ -76,6 +77,7 @@ async def test_no_prospect(shop: Shop, arguments: dict) -> None:
 # --------------------------------------------------------------------------- create_ticket
 
 
+@both_databases
 async def test_ticket(shop: Shop) -> None:
     context = await shop.call()
     finished = await shop.run(
@@ -144,6 +146,7 @@ async def test_no_ticket(shop: Shop, arguments: dict) -> None:
 # ---------------------------------------------------------------------------- take_message
 
 
+@both_databases
 async def test_message(shop: Shop) -> None:
     finished = await shop.run(
         "take_message",

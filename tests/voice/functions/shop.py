@@ -2,13 +2,16 @@
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
+
+import pytest
 
 from domain.tenant import Tenant
 from storage import Storage
 from storage.calls import NewCall
+from tests.fakes.clock import FakeClock
 from voice.events import FunctionFinished
 from voice.functions.context import CallContext
 from voice.functions.runner import FunctionRunner
@@ -19,20 +22,8 @@ CALLER = "+33639981234"
 OWNER = "+33639980001"
 
 
-class FakeClock:
-    """Stands still until told otherwise."""
-
-    def __init__(self, now: datetime = MONDAY) -> None:
-        self.instant = now
-
-    def now(self) -> datetime:
-        return self.instant
-
-    def monotonic(self) -> float:
-        return (self.instant - MONDAY).total_seconds()
-
-    def advance(self, by: timedelta) -> None:
-        self.instant += by
+#: For tests of what the two databases do differently.
+both_databases = pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 
 
 @dataclass
