@@ -12,9 +12,7 @@ from domain.errors import Conflict
 from domain.messages import language_of, one_of, text
 from domain.outcome import Outcome
 from domain.spoken import parse_instant, spoken_instant
-from storage.appointments import Appointment, NewAppointment
-from storage.rows import TenantRows
-from storage.scope import MAX_PAGE
+from storage import MAX_PAGE, Appointment, NewAppointment, TenantRows
 from voice.functions import diary
 from voice.functions.arguments import Name, Phrase, Text, schema
 from voice.functions.contact import person, reachable_at

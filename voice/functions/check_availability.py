@@ -10,7 +10,7 @@ import msgspec
 from domain.availability import DEFAULT_MINUTES, HORIZON_DAYS, Slot, named_part, nearest
 from domain.messages import language_of
 from domain.spoken import parse_day, parse_instant, spoken_day
-from storage.rows import TenantRows
+from storage import TenantRows
 from voice.functions import diary
 from voice.functions.arguments import Phrase, schema
 from voice.functions.context import CallContext

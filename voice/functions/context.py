@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from domain.clock import Clock
 from domain.phone import DEFAULT_REGION
 from domain.tenant import Tenant
-from storage.rows import TenantHandle
+from storage import TenantHandle
 
 
 @dataclass(frozen=True, slots=True)

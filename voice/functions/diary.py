@@ -15,7 +15,7 @@ from domain.availability import (
     verdict,
 )
 from domain.spoken import spoken_instant
-from storage.rows import TenantRows
+from storage import TenantRows
 from voice.functions.context import CallContext
 
 #: How many slots a caller can be read at once, and how far around a full day we look.

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from domain.messages import language_of
-from storage.rows import TenantRows
+from storage import TenantRows
 from voice.functions.arguments import Text, schema
 from voice.functions.context import CallContext
 from voice.functions.function import Answer

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from domain.outcome import Outcome
-from storage.rows import TenantRows
+from storage import TenantRows
 from voice.functions.context import CallContext
 from voice.functions.sentences import say
 from voice.ports import FunctionSpec
@@ -27,7 +27,7 @@ class Answer:
     detail: str = ""
 
 
-@dataclass
+@dataclass(eq=False)
 class Refused(Exception):
     """Arguments that can't be used.
 

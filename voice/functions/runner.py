@@ -11,8 +11,7 @@ import structlog
 
 from domain.errors import Conflict
 from domain.outcome import Outcome
-from storage.functions import FunctionRun, StoredResult
-from storage.rows import TenantRows
+from storage import FunctionRun, StoredResult, TenantRows
 from voice.events import FunctionFinished
 from voice.functions import FUNCTIONS
 from voice.functions.arguments import canonical, clean_text, decode, digest
@@ -216,7 +215,7 @@ def _report(error: BaseException, request: _Request, context: CallContext) -> No
     personal data, so they stay out."""
     frames = traceback.extract_tb(error.__traceback__)
     _log.error(
-        "function failed",
+        "function.failed",
         function=request.name if request.function else "unknown",
         call_id=context.call_id,
         tenant_id=context.tenant.id,

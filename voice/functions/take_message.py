@@ -7,8 +7,7 @@ import msgspec
 
 from domain.messages import language_of
 from domain.outcome import Outcome
-from storage.rows import TenantRows
-from storage.tickets import NewTicket
+from storage import NewTicket, TenantRows
 from voice.functions.arguments import Name, Phrase, Text, schema
 from voice.functions.contact import person, reachable_at
 from voice.functions.context import CallContext

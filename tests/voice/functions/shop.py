@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from domain.tenant import Tenant
-from storage import Storage
-from storage.calls import NewCall
+from storage import NewCall, Storage
 from tests.fakes.clock import FakeClock
 from voice.events import FunctionFinished
 from voice.functions.context import CallContext

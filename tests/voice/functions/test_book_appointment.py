@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.outcome import Outcome
-from storage.appointments import NewAppointment
+from storage import NewAppointment
 from tests.fakes.clock import FakeClock
 from tests.voice.functions.shop import CALLER, Shop, both_databases
 

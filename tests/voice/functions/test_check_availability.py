@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from domain.availability import OpeningRange
-from storage.appointments import NewAppointment
+from storage import NewAppointment
 from tests.fakes.clock import FakeClock
 from tests.voice.functions.shop import Shop
 

@@ -15,10 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.outcome import Outcome
-from storage import Storage
-from storage.database import Database
-from storage.rows import TenantHandle, TenantRows
-from storage.tickets import NewTicket
+from storage import Database, NewTicket, Storage, TenantHandle, TenantRows
 from tests.fakes.clock import FakeClock
 from tests.voice.functions.shop import CALLER, Shop, both_databases
 from voice.functions import FUNCTIONS
