@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from domain.errors import CoccinelleError
+from server.commands.demo import demo
 from server.commands.keys import keys
 from server.commands.migrate import migrate
 from server.commands.serve import serve
@@ -28,6 +29,7 @@ app.command()(migrate)
 app.add_typer(tenants, name="tenants")
 app.add_typer(keys, name="keys")
 app.command()(settings)
+app.command()(demo)
 
 
 def _version(wanted: bool) -> None:
