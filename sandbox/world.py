@@ -1,0 +1,238 @@
+"""The outside world of one server: Twilio, OpenAI Realtime and as many callers as wanted."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sandbox.brain import Brain
+from sandbox.caller import DONE_MS, PATIENCE_MS, Listener, ScriptedCaller
+from sandbox.faults import Faults
+from sandbox.openai_realtime import AGENT_TAG_BIT, RealtimeEmulator
+from sandbox.realtime_record import SessionRecord
+from sandbox.recording import LineRecording
+from sandbox.report import CallLog, CallReport, OnEvent
+from sandbox.scenario import Scenario, load
+from sandbox.twilio import MAX_CALL_SECONDS, TwilioEmulator, inbound_leg
+
+#: A real model thinks between two sentences, and takes its time: the caller is more patient.
+REAL_DONE_MS = 1500
+REAL_PATIENCE_MS = 40_000
+#: How far apart the ear's position and the truncation may have been noted.
+_JOIN_SECONDS = 2.0
+
+
+class World:
+    """An async context manager. Start the server between entering and `target`, with
+    TWILIO_API_BASE_URL = `twilio_url` and OPENAI_BASE_URL = `openai_url`.
+
+    `real_model`: no model is emulated; callers go by the sound of the agent's voice, and the
+    report says what was observed. `on_event` gets every moment of every call as a dict.
+    """
+
+    def __init__(
+        self,
+        *,
+        auth_token: str,
+        account_sid: str,
+        number: str,
+        openai_key: str = "",
+        wav_dir: Path | None = None,
+        on_event: OnEvent | None = None,
+        real_model: bool = False,
+    ) -> None:
+        self.number = number
+        self.twilio = TwilioEmulator(
+            account_sid=account_sid,
+            auth_tokens=[each.strip() for each in auth_token.split(",")],
+            numbers=[number],
+        )
+        self.openai = None if real_model else RealtimeEmulator(openai_key, self._brain)
+        self._voices = _Voices()
+        self._wav_dir = wav_dir
+        self._on_event = on_event
+        self._scenarios: dict[int, tuple[Scenario, str]] = {}
+        self._logs: dict[int, CallLog] = {}
+        self._last_tag = 0
+        self._stack = AsyncExitStack()
+        if self.openai is not None:
+            self.openai.published = self._voices.published
+            self.openai.on_event = self._model_event
+
+    async def __aenter__(self) -> Self:
+        if self.openai is not None:
+            await self._stack.enter_async_context(self.openai)
+        await self._stack.enter_async_context(self.twilio)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def twilio_url(self) -> str:
+        """TWILIO_API_BASE_URL."""
+        return self.twilio.url
+
+    @property
+    def openai_url(self) -> str:
+        """OPENAI_BASE_URL; "" when the model is real."""
+        return self.openai.url if self.openai is not None else ""
+
+    def target(self, public_url: str) -> None:
+        """The server is there: the number's webhooks go to it."""
+        self.twilio.point_at(public_url.rstrip("/"))
+
+    async def call(
+        self,
+        scenario: Scenario | str,
+        *,
+        line: str = "",
+        number: str = "",
+        caller: str = "",
+        forwarded_from: str | None = None,
+        faults: Faults | None = None,
+        max_seconds: float = MAX_CALL_SECONDS,
+    ) -> CallReport:
+        """One call, from ringing to the last webhook.
+
+        `line`: the tenant's own number, sent as ForwardedFrom when the scenario says so;
+        `forwarded_from` overrides it with any text ("" for none). `number`: the number rung, by
+        default ours. `caller`: overrides the scenario's number with any text.
+        """
+        script = load(scenario) if isinstance(scenario, str) else scenario
+        self._last_tag = tag = self._last_tag % (AGENT_TAG_BIT - 1) + 1
+        caller_number = caller or script.caller.number
+        forwarded = forwarded_from
+        if forwarded is None and script.caller.forwarded:
+            forwarded = line
+        report = CallReport(
+            self.twilio.new_sid("CA"),
+            tag,
+            caller_number,
+            number or self.number,
+            forwarded or None,
+            scenario=script.name,
+        )
+        log = CallLog(report, asyncio.get_running_loop().time, self._on_event)
+        self._scenarios[tag], self._logs[tag] = (script, caller_number), log
+        try:
+            await self._ring(script, log, faults, max_seconds)
+        finally:
+            del self._scenarios[tag], self._logs[tag]
+        log.emit("report", report=report.to_json())
+        return report
+
+    async def _ring(
+        self, script: Scenario, log: CallLog, faults: Faults | None, max_seconds: float
+    ) -> None:
+        report = log.report
+        emulated = self.openai is not None
+        party = ScriptedCaller(
+            script.caller.steps,
+            tag=report.tag,
+            log=log,
+            voices=self._voices if emulated else None,
+            done_ms=DONE_MS if emulated else REAL_DONE_MS,
+            patience_ms=PATIENCE_MS if emulated else REAL_PATIENCE_MS,
+        )
+        leg = inbound_leg(party, log, forwarded_from=report.forwarded_from)
+        if self._wav_dir is not None:
+            leg.recording = LineRecording()
+        await self.twilio.call_in(leg, faults=faults, max_seconds=max_seconds)
+        if leg.recording is not None and self._wav_dir is not None:
+            path = self._wav_dir / f"{report.call_sid}.wav"
+            await asyncio.to_thread(leg.recording.save, path)
+            report.wav = str(path)
+        if self.openai is not None:
+            self._join(log, self.openai)
+
+    # ------------------------------------------------------------------ the model's side
+
+    def _brain(self, tag: int | None) -> Brain:
+        """The mind for the call of this tag. One that has heard nobody knows no rules: it only
+        ever speaks what it is told to, word for word."""
+        known = self._scenarios.get(tag) if tag is not None else None
+        if known is None:
+            return Brain(())
+        script, caller_number = known
+        return Brain(script.rules, caller={"number": caller_number})
+
+    def _model_event(self, name: str, fields: Mapping[str, Any]) -> None:
+        log = self._logs.get(fields.get("call_tag") or 0)
+        if log is not None:
+            log.emit(name, **{key: value for key, value in fields.items() if key != "call_tag"})
+
+    def _join(self, log: CallLog, openai: RealtimeEmulator) -> None:
+        """What the model recorded of this call, beside what the ear did."""
+        sessions = [each for each in openai.sessions if each.call_tag == log.report.tag]
+        for session in sessions:
+            self._voices.forget(session.tag)
+            for barge_in in log.report.barge_ins:
+                if barge_in.cleared_ms is not None and barge_in.ear_label is not None:
+                    at = log.at(barge_in.cleared_ms)
+                    found = _truncation(session, barge_in.ear_label, at)
+                    if found is not None:
+                        barge_in.truncated_ms = found
+        log.report.model = {"sessions": [_summary(each) for each in sessions]}
+
+
+class _Voices:
+    """Who says what: the renderings of every session, by the tag in its audio."""
+
+    def __init__(self) -> None:
+        self._said: dict[int, list[tuple[str, bytes]]] = {}
+        self._listeners: dict[int, list[Listener]] = {}
+
+    def published(self, tag: int, text: str, audio: bytes) -> None:
+        """A session is about to say this."""
+        self._said.setdefault(tag, []).append((text, audio))
+        for listener in self._listeners.get(tag, ()):
+            listener(text, audio)
+
+    def follow(self, tag: int, listener: Listener) -> None:
+        """Tell what was said and will be."""
+        for text, audio in self._said.get(tag, ()):
+            listener(text, audio)
+        self._listeners.setdefault(tag, []).append(listener)
+
+    def forget(self, tag: int) -> None:
+        """That session is over."""
+        self._said.pop(tag, None)
+        self._listeners.pop(tag, None)
+
+
+def _truncation(session: SessionRecord, text: str, at: float) -> float | None:
+    """How much of the sentence the model was told the caller heard, at about this time."""
+    items = {each.item_id for each in session.said if each.text == text}
+    near = [
+        each
+        for each in session.truncations
+        if each.item_id in items and abs(each.at - at) < _JOIN_SECONDS
+    ]
+    closest = min(near, key=lambda each: abs(each.at - at), default=None)
+    return None if closest is None else float(closest.audio_end_ms)
+
+
+def _summary(session: SessionRecord) -> dict[str, Any]:
+    """A session, as plain values."""
+    brain = session.brain
+    return {
+        "heard": [asdict(each) for each in session.heard],
+        "said": [asdict(each) for each in session.said],
+        "functions": [asdict(each) for each in session.calls],
+        "truncations": [asdict(each) for each in session.truncations],
+        "errors": session.errors,
+        "defects": asdict(session.defects),
+        "script_defects": list(brain.defects) if brain is not None else [],
+        "unmatched": [repr(each) for each in brain.unmatched] if brain is not None else [],
+        "frames_heard": session.appended_ms // 20,
+        "close_code": session.close_code,
+    }
