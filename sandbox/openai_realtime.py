@@ -215,15 +215,17 @@ class _Line:
 
     async def _write(self) -> None:
         try:
-            while not self._session.expired:
+            while True:
                 now = self._clock()
                 if self._breaks(now):
                     await self._break()
                     return
                 self._session.advance(now)
                 await self._send(now)
+                if self._session.expired:
+                    await self._connection.close(_CLOSE_EXPIRED, "session expired")
+                    return
                 await self._pause()
-            await self._connection.close(_CLOSE_EXPIRED, "session expired")
         except ConnectionClosed:
             return
 
@@ -232,7 +234,7 @@ class _Line:
         for event in self._session.drain():
             _observe(event, self._tell)
             if mute is None or now - self._began < mute:
-                await self._connection.send(json.dumps(event, ensure_ascii=False))
+                await self._connection.send(json.dumps(event))
 
     async def _pause(self) -> None:
         until = self._session.due()

@@ -1,7 +1,6 @@
 """The input audio buffer of one emulated Realtime session: voice detection, turns, idle timeout."""
 
 from base64 import b64decode
-from binascii import Error as NotBase64
 
 from sandbox.audio import FRAME_BYTES, FRAME_MS
 from sandbox.brain import Heard, Note
@@ -66,7 +65,7 @@ class Listener:
             raise Refused("sandbox_unsupported", message, "session.audio.input.format")
         try:
             audio = b64decode(encoded, validate=True)
-        except NotBase64:
+        except ValueError:
             message = (
                 "Invalid 'audio'. Expected base64-encoded audio bytes (audio/pcmu) but got an "
                 "invalid value."

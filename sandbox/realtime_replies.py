@@ -72,13 +72,7 @@ class Mind:
 class _Running:
     response: Response
     script: Iterator[Step]
-    events: list[ServerEvent] = field(default_factory=list)
     due: float = float("inf")
-
-    def step(self, since: float) -> None:
-        """Get ready for what comes next, counted from `since`: an absolute clock doesn't drift."""
-        delay, self.events = next(self.script)
-        self.due = since + delay
 
 
 class Replies:
@@ -141,12 +135,8 @@ class Replies:
     def advance(self, now: float) -> None:
         """Send what is due."""
         for running in list(self._running):
-            while running.due <= now:
-                if running.events and running.events[-1]["type"] == "response.done":
-                    self._end(running, running.events)
-                    break
-                self._outbox.send(running.events)
-                running.step(running.due)
+            if running.due <= now:
+                self._play(running, now)
 
     def truncated(self) -> None:
         """The caller hears no more of what was sent."""
@@ -248,7 +238,19 @@ class Replies:
             error = {"type": "server_error", "code": code, "message": message}
             self._end(running, response.cut("failed", None, error))
         elif number not in self._habits.hang:
-            running.step(self._outbox.now)
+            running.due = self._outbox.now
+            self._play(running, self._outbox.now)
+
+    def _play(self, running: _Running, now: float) -> None:
+        for step in running.script:
+            if isinstance(step, float):
+                running.due += step  # from when the last was due: an absolute clock doesn't drift
+                if running.due > now:
+                    return
+            elif step[-1]["type"] == "response.done":
+                self._end(running, step)
+            else:
+                self._outbox.send(step)
 
     def _end(self, running: _Running, events: list[ServerEvent]) -> None:
         self._running.remove(running)

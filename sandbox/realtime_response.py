@@ -11,7 +11,7 @@ from sandbox.brain import Action, Call, Speak
 from sandbox.realtime_items import Item
 
 ServerEvent = dict[str, Any]
-Step = tuple[float, list[ServerEvent]]
+Step = float | list[ServerEvent]  # seconds to wait, or events to send now
 
 # The vendor bills about 20 audio tokens for a second of speech, 10 for a second of listening
 # (shared/reference/vapi-openai-pinecone.md §2.7), and 4 characters make a token of text.
@@ -81,18 +81,16 @@ class Response:
         }
 
     def script(self) -> Iterator[Step]:
-        """Delays (seconds) and events from the first item to `response.done`."""
-        yield self.pace.thinking_s, []
-        delay = 0.0
+        """Waits and events, until `response.done`. Events are made when they leave."""
+        yield self.pace.thinking_s
         for action in self.think():
-            steps = self._message(action.text) if isinstance(action, Speak) else self._call(action)
-            for wait, events in steps:
-                yield delay + wait, events
-                delay = 0.0
+            yield from (
+                self._message(action.text) if isinstance(action, Speak) else self._call(action)
+            )
             if self.reason:
                 break
         self.status = "incomplete" if self.reason else "completed"
-        yield delay, [{"type": "response.done", "response": self.object()}]
+        yield [{"type": "response.done", "response": self.object()}]
 
     def cut(self, status: str, reason: str | None, error: dict[str, Any] | None) -> list[Any]:
         """End it now: the events that close what is open, then `response.done`."""
@@ -108,16 +106,15 @@ class Response:
         audio = self.stage.render(self, item["id"], text)
         allowed = self._allowed_bytes()
         part = {"type": "audio", "transcript": ""}
-        yield 0.0, [*self._opening(item), self._event("response.content_part.added", part=part)]
+        yield [*self._opening(item), self._event("response.content_part.added", part=part)]
         chunk = self.pace.chunk_ms * BYTES_PER_MS
-        delay = 0.0
         for at in range(0, min(len(audio), allowed), chunk):
             piece = audio[at : min(at + chunk, allowed)]
-            yield delay, self._sound(item, text, audio, at, piece)
-            delay = len(piece) / BYTES_PER_MS / 1000 / self.pace.speed
+            yield self._sound(item, text, audio, at, piece)
+            yield len(piece) / BYTES_PER_MS / 1000 / self.pace.speed
         if len(audio) > allowed:
             self.reason = "max_output_tokens"
-        yield delay, self._close("incomplete" if self.reason else "completed")
+        yield self._close("incomplete" if self.reason else "completed")
 
     def _sound(self, item: Item, text: str, audio: bytes, at: int, piece: bytes) -> list[Any]:
         events = []
@@ -144,26 +141,27 @@ class Response:
         assert self._open is not None
         part = {"type": "text", "text": ""}
         added = self._event("response.content_part.added", part=part)
-        yield 0.0, [*self._opening(self._open), added]
+        yield [*self._opening(self._open), added]
         self._told = text
         self.characters += len(text)
-        yield 0.0, [self._event("response.output_text.delta", delta=text)]
-        yield 0.0, self._close("completed")
+        yield [self._event("response.output_text.delta", delta=text)]
+        yield self._close("completed")
 
     def _call(self, call: Call) -> Iterator[Step]:
         call_id = self.stage.new_id("call")
         body = {"type": "function_call", "call_id": call_id, "name": call.name, "arguments": ""}
         item = self._begin(body)
         arguments = json.dumps(call.arguments, ensure_ascii=False)
-        yield _CALL_DELAY_S, self._opening(item)
+        yield _CALL_DELAY_S
+        yield self._opening(item)
         for at in range(0, len(arguments), _ARGUMENTS_CHUNK):
             delta = arguments[at : at + _ARGUMENTS_CHUNK]
             self._told += delta
             self.characters += len(delta)
             event = self._event("response.function_call_arguments.delta", delta=delta)
-            yield 0.0, [event | {"call_id": call_id}]
+            yield [event | {"call_id": call_id}]
         self.stage.called(call_id, call)
-        yield 0.0, self._close("completed")
+        yield self._close("completed")
 
     def _begin(self, body: dict[str, Any]) -> Item:
         self._told = ""
