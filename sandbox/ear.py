@@ -83,7 +83,7 @@ class _Track:
         return self.position + 1 == len(self.utterance.frames)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _frames(audio: bytes) -> tuple[bytes, ...]:
     clear = masked(audio)
     return tuple(clear[at : at + FRAME_BYTES] for at in range(0, len(clear), FRAME_BYTES))

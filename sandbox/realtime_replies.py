@@ -10,7 +10,7 @@ from sandbox.brain import Action, Brain, Call, Note, Speak, Stimulus, quoted
 from sandbox.realtime_config import Config, tools
 from sandbox.realtime_items import Conversation, Item
 from sandbox.realtime_outbox import Outbox
-from sandbox.realtime_record import FunctionCall, Utterance
+from sandbox.realtime_record import FunctionCall, SessionRecord, Utterance
 from sandbox.realtime_response import (
     OUTPUT_AUDIO_TOKENS_PER_S,
     Pace,
@@ -44,11 +44,12 @@ class Habits:
 
 class Mind:
     """The brain of a call, and what has happened since it last spoke. The brain is made when it
-    is first needed, from the tag of the call heard until then."""
+    is first needed, and once more when only then a caller is heard: it knows whose it is."""
 
-    def __init__(self, make: Callable[[], Brain]) -> None:
+    def __init__(self, record: SessionRecord, make: Callable[[int | None], Brain]) -> None:
+        self._record = record
         self._make = make
-        self.brain: Brain | None = None
+        self._made_for: int | None = None
         self.stimuli: list[Stimulus] = []
 
     def notice(self, stimulus: Stimulus) -> None:
@@ -63,9 +64,15 @@ class Mind:
 
     def think(self, config: Config) -> list[Action]:
         """What to do about it all."""
-        self.brain = self.brain or self._make()
         stimuli, self.stimuli = self.stimuli, []
-        return self.brain.think(stimuli, tools(config))
+        return self._brain().think(stimuli, tools(config))
+
+    def _brain(self) -> Brain:
+        record = self._record
+        if record.brain is None or self._made_for != record.call_tag:
+            record.brain = self._make(record.call_tag)
+            self._made_for = record.call_tag
+        return record.brain
 
 
 @dataclass(slots=True)

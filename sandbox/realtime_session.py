@@ -24,8 +24,8 @@ _CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 
 
 class Session:
-    """`record.config` is the session object. `brain`: makes the mind of a call when it is first
-    needed, from the tag of the call heard until then. `expires_at`: on the session's clock."""
+    """`record.config` is the session object. `brain`: makes the mind of a call from its tag
+    (None as long as nobody has been heard). `expires_at`: on the session's clock."""
 
     def __init__(
         self,
@@ -39,13 +39,13 @@ class Session:
         self.expired = False
         self._expires_at = expires_at
         self._conversation = Conversation()
-        self._hearing = Hearing()
-        record.defects = self._hearing.defects
+        hearing = Hearing()
+        record.defects = hearing.defects
         self._outbox = Outbox(record)
-        self._mind = Mind(lambda: self._remember(brain(self._hearing.tag)))
+        self._mind = Mind(record, brain)
         self._replies = Replies(self._outbox, self._conversation, self._mind, habits, rendered)
         self._listener = Listener(
-            self._outbox, self._conversation, self._replies, self._hearing, self._mind
+            self._outbox, self._conversation, self._replies, hearing, self._mind
         )
         self._outbox.emit("session.created", session=dict(record.config))
 
@@ -87,10 +87,6 @@ class Session:
     def unreadable(self, problem: str) -> None:
         """A message that is no JSON text."""
         self._outbox.refuse(Refused("invalid_json", problem))
-
-    def _remember(self, brain: Brain) -> Brain:
-        self.record.brain = brain
-        return brain
 
     def _update(self, event: dict[str, Any]) -> None:
         spoken = self._conversation.spoken

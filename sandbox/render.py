@@ -51,7 +51,7 @@ _SOUNDS = tuple(
 )
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=512)
 def render(text: str) -> bytes:
     """µ-law of the agent saying the text; empty when there is nothing to say in it."""
     said = tokens(text)

@@ -237,6 +237,23 @@ async def test_two_calls_do_not_mix() -> None:
         assert emulator.session(3) is None
 
 
+async def test_a_mind_that_had_to_answer_before_it_heard_anybody_learns_whose_it_is() -> None:
+    def brains(tag: int | None) -> Brain:
+        return Brain(RULES if tag == 7 else [])
+
+    async with (
+        RealtimeEmulator(KEY, brains, latency_ms=5, speed=40.0) as emulator,
+        dialled(emulator) as client,
+    ):
+        await client.configure()
+        await client.send("response.create")
+        await client.until("response.done")
+        await client.hear("robot_marc", 40)
+        done = await client.until("response.done")
+        said = done["response"]["output"][0]["content"][0]["transcript"]
+        assert said == "Oui, je suis une intelligence artificielle."
+
+
 async def test_text_is_answered_too(client: Client) -> None:
     content = [{"type": "input_text", "text": "[Touche 1]"}]
     item = {"type": "message", "role": "user", "content": content}
