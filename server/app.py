@@ -1,7 +1,6 @@
 """create_app(settings): routes + middleware + lifespan, nothing else."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, WebSocketRoute
 
-from dashboard.api import api
+from dashboard.api.router import routes as api_routes
 from domain.clock import Clock
 from domain.errors import OperatorError
 from providers.twilio.rest import TwilioCallControl
@@ -39,8 +38,6 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with _running(settings, clock, metrics) as routes:
             app.router.routes[:] = routes
-            gc.collect()
-            gc.freeze()  # a full collection takes 20 ms: not over what lives as long as we do
             yield
 
     return Starlette(
@@ -64,7 +61,8 @@ async def _running(
     """Everything that must be there while requests are served; ends in reverse order."""
     database = await Database.open(settings.database_url.get_secret_value())
     try:
-        async with _control(settings) as control:
+        async with wiring.twilio_account(settings) as account:
+            control = TwilioCallControl(account)
             with metrics_server(metrics, settings.metrics_port):
                 async with _parts(settings, database, clock, metrics, control) as parts:
                     yield _routes(settings, parts, database, clock, metrics)
@@ -115,5 +113,5 @@ def _routes(
             metrics=metrics,
             metrics_token=settings.metrics_token,
         ),
-        api(parts.storage, wiring.api_settings(settings), clock),
+        *api_routes(parts.storage, wiring.api_settings(settings), clock),
     ]

@@ -8,7 +8,7 @@ from dashboard.api.settings import ApiSettings
 from domain.clock import Clock
 from messaging.statuses import record_message_status
 from providers.openai.realtime import OpenAIRealtime
-from providers.twilio.rest import TwilioCallControl
+from providers.twilio.rest import TwilioAccount, TwilioCallControl
 from providers.twilio.signature import TwilioSignature
 from server.metrics import Metrics
 from server.settings import Settings
@@ -53,6 +53,15 @@ def addresses(settings: Settings) -> Addresses:
 def signature(settings: Settings) -> TwilioSignature:
     """What checks that a request is Twilio's; without a token it refuses everything."""
     return TwilioSignature(settings.auth_tokens)
+
+
+def twilio_account(settings: Settings) -> TwilioAccount:
+    """The account's REST API; without credentials each use says so."""
+    return TwilioAccount(
+        settings.twilio_api_base_url,
+        settings.twilio_account_sid or "",
+        settings.auth_tokens[0] if settings.auth_tokens else "",
+    )
 
 
 def api_settings(settings: Settings) -> ApiSettings:
@@ -116,7 +125,7 @@ def build(
         endings=endings,
         addresses=addresses(settings),
         background=Background(tasks),
-        message_status=lambda form: record_message_status(form, storage),
+        message_status=lambda form: record_message_status(form, storage, clock),
         clock=clock,
         metrics=metrics,
         caller_id=settings.twilio_phone_number or "",

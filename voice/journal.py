@@ -24,8 +24,8 @@ RETRY_SECONDS = 1.0
 class Store(Protocol):
     """What the journal needs from storage."""
 
-    async def append(self, entries: Sequence[JournalEntry]) -> int:
-        """Store them all, in one transaction; how many."""
+    async def append(self, entries: Sequence[JournalEntry]) -> None:
+        """Store them all, in one transaction."""
         ...
 
 

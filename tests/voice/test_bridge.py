@@ -113,9 +113,8 @@ class Store:
     def __init__(self) -> None:
         self.entries: list[JournalEntry] = []
 
-    async def append(self, entries: Sequence[JournalEntry]) -> int:
+    async def append(self, entries: Sequence[JournalEntry]) -> None:
         self.entries += entries
-        return len(entries)
 
 
 class World:
