@@ -193,7 +193,7 @@ def test_json_is_bound_by_its_hash() -> None:
 def test_a_form_keeps_first_values_and_all_pairs() -> None:
     form = TwilioForm([("a", "1"), ("b", ""), ("a", "2")])
     assert dict(form) == {"a": "1", "b": ""}
-    assert form.getlist("a") == ["1", "2"]
+    assert form.getall("a") == ["1", "2"]
     assert form.pairs == (("a", "1"), ("b", ""), ("a", "2"))
     assert form.get("c") is None
 
