@@ -204,12 +204,12 @@ class Appointments:
                 "cell": cell,
                 "rendez_vous_id": appointment_id,
             }
-            for cell in _cells(start, end)
+            for cell in cells_of(start, end)
         ]
         return await insert_unless_taken(self._scope.connection, cells, wanted) == len(wanted)
 
 
-def _cells(start: datetime, end: datetime) -> range:
+def cells_of(start: datetime, end: datetime) -> range:
     """Every cell that the time from `start` until just before `end` touches."""
     first = int(start.timestamp()) // CELL_SECONDS
     last = -(-int(end.timestamp()) // CELL_SECONDS)

@@ -47,11 +47,16 @@ class PostgresServer:
         """The address of one of its databases, as DATABASE_URL."""
         return f"postgresql://postgres@/{database}?host={self.directory}"
 
-    def run(self, *statements: str) -> None:
-        """Run SQL as superuser, outside of any transaction."""
+    def run(self, *statements: str, on: str = "postgres") -> None:
+        """Run SQL as superuser on a database, outside of any transaction."""
         commands = [word for statement in statements for word in ("-c", statement)]
-        psql = ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", self.directory, "-U", "postgres"]
-        subprocess.run([self.programs / psql[0], *psql[1:], *commands], check=True, timeout=30)
+        whom = ["-h", self.directory, "-U", "postgres", "-d", on]
+        subprocess.run(
+            [self.programs / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", *whom, *commands],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            timeout=30,
+        )
 
     @contextmanager
     def database(self, template: str = "template0") -> Iterator[str]:

@@ -1,0 +1,239 @@
+"""One chain of migrations leads to the schema, from nothing, once, and back."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from domain.errors import OperatorError
+from storage import Database, migrations
+from storage.schema import metadata, tenants
+from tests.fakes.clock import START
+from tests.postgres import PostgresServer
+
+#: What opens databases when told to: one address per line, answered by "done" or the error.
+_OPENER = """
+import asyncio, sys
+from storage import Database
+
+async def open_and_close(url):
+    await (await Database.open(url)).close()
+
+print("ready", flush=True)
+for line in sys.stdin:
+    try:
+        asyncio.run(open_and_close(line.strip()))
+        print("done", flush=True)
+    except Exception as error:
+        print(repr(error), flush=True)
+"""
+
+
+def _engine(url: str) -> AsyncEngine:
+    """Without our settings, so that what is tested is the file or the server."""
+    scheme, rest = url.split("://", 1)
+    driver = {"sqlite": "aiosqlite", "postgresql": "asyncpg"}[scheme]
+    return create_async_engine(f"{scheme}+{driver}://{rest}")
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
+    engine = _engine(url)
+    async with engine.begin() as connection:
+        yield connection
+    await engine.dispose()
+
+
+def _described(connection: sa.Connection) -> dict[str, Any]:
+    """Everything about the tables that a database can tell, in comparable form."""
+    inspector = sa.inspect(connection)
+    described: dict[str, Any] = {}
+    for table in inspector.get_table_names():
+        if table == "alembic_version":
+            continue
+        columns = {
+            column["name"]: (
+                str(column["type"]),
+                column["nullable"],
+                column["default"],
+                column.get("identity"),
+            )
+            for column in inspector.get_columns(table)
+        }
+        described[table] = {
+            "columns": columns,
+            "order": list(columns),
+            "primary key": inspector.get_pk_constraint(table),
+            "foreign keys": _by_name(inspector.get_foreign_keys(table)),
+            "unique": _by_name(inspector.get_unique_constraints(table)),
+            "checks": _by_name(inspector.get_check_constraints(table)),
+            "indexes": _by_name(
+                {
+                    **index,
+                    "dialect_options": {
+                        name: str(value) for name, value in index.get("dialect_options", {}).items()
+                    },
+                }
+                for index in inspector.get_indexes(table)
+            ),
+        }
+    return described
+
+
+def _by_name(things: Any) -> dict[str, Any]:
+    return {thing["name"]: dict(thing) for thing in things}
+
+
+@contextmanager
+def _another_empty(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if dialect == "sqlite":
+        yield f"sqlite:///{tmp_path}/another.sqlite3"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    with server.database() as name:
+        yield server.url(name)
+
+
+async def test_the_migrated_database_is_the_schema(
+    url: str, dialect: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    async with _connected(url) as connection:
+        migrated = await connection.run_sync(_described)
+    with _another_empty(dialect, request, tmp_path) as other:
+        async with _connected(other) as connection:
+            await connection.run_sync(metadata.create_all)
+            created = await connection.run_sync(_described)
+    assert set(migrated) == set(metadata.tables)
+    for table in created:
+        for aspect in created[table]:
+            assert migrated[table][aspect] == created[table][aspect], (table, aspect)
+
+
+async def test_alembic_finds_no_difference(url: str) -> None:
+    def differences(connection: sa.Connection) -> list[Any]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, metadata))
+
+    async with _connected(url) as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_down_and_up_again(empty_url: str) -> None:
+    await (await Database.open(empty_url)).close()
+    async with _connected(empty_url) as connection:
+        await connection.run_sync(migrations.downgrade, "base")
+        assert await connection.run_sync(_described) == {}
+    async with _connected(empty_url) as connection:
+        assert await connection.run_sync(migrations.current) is None
+    database = await Database.open(empty_url)
+    async with database.read() as reading:
+        assert (await reading.execute(sa.select(tenants))).all() == []
+        assert await reading.run_sync(migrations.current) == "0001"
+    await database.close()
+
+
+async def test_opening_again_keeps_what_is_there(url: str) -> None:
+    first = await Database.open(url)
+    async with first.write() as connection:
+        await connection.execute(
+            sa.insert(tenants).values(
+                id="kept",
+                name="Garage",
+                code="0001",
+                timezone="Europe/Paris",
+                locale="fr-FR",
+                sector="autre",
+                created_at=START,
+                updated_at=START,
+            )
+        )
+    await first.close()
+    second = await Database.open(url)
+    async with second.read() as connection:
+        assert (await connection.execute(sa.select(tenants.c.id))).scalars().all() == ["kept"]
+    await second.close()
+
+
+async def test_a_migration_that_fails_leaves_nothing(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = migrations.upgrade
+
+    def broken(connection: sa.Connection) -> None:
+        whole(connection)
+        connection.exec_driver_sql("SELECT * FROM no_such_table")
+
+    monkeypatch.setattr(migrations, "upgrade", broken)
+    with pytest.raises((OperatorError, sa.exc.DBAPIError), match="no_such_table"):
+        await Database.open(empty_url)
+    async with _connected(empty_url) as connection:
+        assert await connection.run_sync(lambda c: sa.inspect(c).get_table_names()) == []
+    monkeypatch.undo()
+    await (await Database.open(empty_url)).close()
+
+
+async def test_a_newer_database_is_left_alone(empty_url: str) -> None:
+    await (await Database.open(empty_url)).close()
+    async with _connected(empty_url) as connection:
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(OperatorError, match=r"9999.*newer"):
+        await Database.open(empty_url)
+
+
+def test_processes_that_start_together_migrate_once(
+    dialect: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Two real processes and several empty databases, each opened by both at once."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _OPENER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            cwd=request.config.rootpath,
+        )
+        for _ in range(2)
+    ]
+    try:
+        _race(processes, dialect, request, tmp_path)
+    finally:
+        for process in processes:
+            process.communicate(timeout=10)
+    assert [process.returncode for process in processes] == [0, 0]
+
+
+def _race(
+    processes: list[subprocess.Popen[str]],
+    dialect: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+) -> None:
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for number in range(5):
+        directory = tmp_path / str(number)
+        with _another_empty(dialect, request, directory) as url:
+            for process in processes:
+                assert process.stdin is not None
+                process.stdin.write(f"{url}\n")
+                process.stdin.flush()
+            answers = [process.stdout.readline() for process in processes if process.stdout]
+            assert answers == ["done\n"] * 2
+            assert asyncio.run(_versions(url)) == ["0001"]
+
+
+async def _versions(url: str) -> list[str]:
+    async with _connected(url) as connection:
+        rows = await connection.exec_driver_sql("SELECT version_num FROM alembic_version")
+        return list(rows.scalars())
