@@ -8,8 +8,10 @@ import typer
 
 from domain.errors import CoccinelleError
 from server.commands.demo import demo
+from server.commands.doctor import doctor
 from server.commands.keys import keys
 from server.commands.migrate import migrate
+from server.commands.provision import provision
 from server.commands.serve import serve
 from server.commands.settings import settings
 from server.commands.tenants import tenants
@@ -25,6 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serve)
+app.command()(doctor)
+app.command()(provision)
 app.command()(migrate)
 app.add_typer(tenants, name="tenants")
 app.add_typer(keys, name="keys")

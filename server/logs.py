@@ -8,7 +8,6 @@ Writing happens in a thread behind a bounded queue: a terminal that doesn't read
 import logging
 import queue
 import re
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
@@ -124,7 +123,7 @@ class _Outlet(QueueHandler):
 
 @contextmanager
 def logging_to(
-    stream: TextIO = sys.stderr,
+    stream: TextIO,
     *,
     level: str = "INFO",
     form: Literal["json", "console"] = "json",

@@ -1,6 +1,7 @@
 """What the commands share: the settings they were started with, and a storage for a while."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 import typer
 
 from server.clock import SystemClock
+from server.logs import logging_to
 from server.settings import ENV_FILE, Settings, load
 from storage import Storage
 from storage.database import Database
@@ -33,5 +35,6 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """An asynchronous command, to its end."""
-    return asyncio.run(work)
+    """An asynchronous command, to its end. What it says, it prints: the log is for trouble."""
+    with logging_to(sys.stderr, level="ERROR", form="console"):
+        return asyncio.run(work)

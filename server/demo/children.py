@@ -120,7 +120,7 @@ async def _wait(process: asyncio.subprocess.Process, seconds: float) -> None:
     # Not `process.wait`: that also waits for the pipes, which a grandchild may hold open.
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while process.returncode is None:
+            while process.returncode is None:  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.02)
 
 

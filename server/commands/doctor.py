@@ -1,0 +1,32 @@
+"""`coccinelle doctor`: what would keep calls from being answered."""
+
+import typer
+
+from server.clock import SystemClock
+from server.commands.session import run, settings_of
+from server.doctor import Finding, examine
+from server.settings import Settings
+
+_COLOURS = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}
+
+
+def doctor(context: typer.Context) -> None:
+    """Check settings, database, our own address, Twilio, OpenAI and the clock."""
+    if not run(_examine(settings_of(context))):
+        raise typer.Exit(1)
+
+
+async def _examine(settings: Settings) -> bool:
+    """Whether nothing failed."""
+    well = True
+    async for finding in examine(settings, SystemClock()):
+        _print(finding)
+        well = well and finding.level != "fail"
+    return well
+
+
+def _print(finding: Finding) -> None:
+    level = typer.style(f"{finding.level:<4}", fg=_COLOURS[finding.level])
+    typer.echo(f"{level}  {finding.what}")
+    if finding.cure:
+        typer.echo(f"      → {finding.cure}")

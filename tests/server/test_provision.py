@@ -1,0 +1,144 @@
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from sandbox.twilio import TwilioEmulator
+from server.__main__ import main
+from server.settings import Settings
+
+SID = "AC" + "0123456789abcdef" * 2
+NUMBER, DEDICATED = "+33939000001", "+33939000002"
+BIN = "https://handler.twilio.com/twiml/EH1"
+
+Coccinelle = Callable[..., Awaitable[tuple[int, str, str]]]
+
+
+@pytest.fixture
+def coccinelle(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Coccinelle:
+    """The command line, in a thread with a loop of its own: (exit status, stdout, stderr)."""
+    for name in list(os.environ):
+        if name.lower() in Settings.model_fields:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/c.sqlite3")
+    monkeypatch.setenv("TWILIO_ACCOUNT_SID", SID)
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "secret")
+    monkeypatch.setenv("TWILIO_PHONE_NUMBER", NUMBER)
+    monkeypatch.setenv("PUBLIC_URL", "https://voice.example.fr")
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["coccinelle", "--env-file", os.devnull, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code if isinstance(ended.value.code, int) else 0
+
+    async def command(*arguments: str) -> tuple[int, str, str]:
+        code = await asyncio.to_thread(run, *arguments)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return command
+
+
+@pytest.fixture
+async def twilio(monkeypatch: pytest.MonkeyPatch) -> TwilioEmulator:
+    return TwilioEmulator(account_sid=SID, auth_tokens=["secret"], numbers=[NUMBER, DEDICATED])
+
+
+async def test_sets_the_addresses_and_reads_them_back(
+    coccinelle: Coccinelle, twilio: TwilioEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with twilio:
+        monkeypatch.setenv("TWILIO_API_BASE_URL", twilio.url)
+        code, out, err = await coccinelle("provision", "--twilio", "--fallback-url", BIN)
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        NUMBER,
+        "  calls     POST https://voice.example.fr/webhooks/twilio/voice",
+        f"  fallback  POST {BIN}",
+        "  status    POST https://voice.example.fr/webhooks/twilio/status",
+    ]
+    number = twilio.numbers[NUMBER]
+    assert number.voice_url == "https://voice.example.fr/webhooks/twilio/voice"
+    assert (number.voice_method, number.voice_fallback_url) == ("POST", BIN)
+    assert number.status_callback == "https://voice.example.fr/webhooks/twilio/status"
+    assert twilio.numbers[DEDICATED].voice_url == ""
+
+
+@pytest.mark.parametrize(
+    "url", ["https://voice.example.fr/fallback", "https://VOICE.example.fr:444/f", "ftp://x/y", "x"]
+)
+async def test_refuses_a_fallback_that_would_fail_with_us(
+    coccinelle: Coccinelle,
+    twilio: TwilioEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+    url: str,
+) -> None:
+    async with twilio:
+        monkeypatch.setenv("TWILIO_API_BASE_URL", twilio.url)
+        code, _, err = await coccinelle("provision", "--twilio", "--fallback-url", url)
+    assert code == 1
+    assert "TwiML Bin" in err
+    assert twilio.numbers[NUMBER].voice_url == ""
+
+
+async def test_needs_a_fallback(
+    coccinelle: Coccinelle, twilio: TwilioEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with twilio:
+        monkeypatch.setenv("TWILIO_API_BASE_URL", twilio.url)
+        code, _, err = await coccinelle("provision", "--twilio")
+        assert code == 1
+        assert "TwiML Bin" in err
+        assert twilio.numbers[NUMBER].voice_url == ""
+        monkeypatch.setenv("TWILIO_FALLBACK_URL", BIN)
+        assert (await coccinelle("provision", "--twilio"))[0] == 0
+        assert twilio.numbers[NUMBER].voice_fallback_url == BIN
+
+
+async def test_keeps_a_fallback_that_is_there_already(
+    coccinelle: Coccinelle, twilio: TwilioEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with twilio:
+        monkeypatch.setenv("TWILIO_API_BASE_URL", twilio.url)
+        twilio.numbers[NUMBER].voice_fallback_url = BIN
+        code, out, _ = await coccinelle("provision", "--twilio")
+    assert code == 0
+    assert BIN in out
+
+
+async def test_says_what_it_lacks(
+    coccinelle: Coccinelle, twilio: TwilioEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with twilio:
+        monkeypatch.setenv("TWILIO_API_BASE_URL", twilio.url)
+        code, _, err = await coccinelle("provision")
+        assert code == 2
+        assert "--twilio" in err
+        monkeypatch.setenv("TWILIO_PHONE_NUMBER", "+33939000009")
+        code, _, err = await coccinelle("provision", "--twilio", "--fallback-url", BIN)
+        assert code == 1
+        assert "+33939000009" in err
+        monkeypatch.delenv("TWILIO_PHONE_NUMBER")
+        code, _, err = await coccinelle("provision", "--twilio", "--fallback-url", BIN)
+        assert code == 1
+        assert "TWILIO_PHONE_NUMBER" in err
+        monkeypatch.delenv("PUBLIC_URL")
+        code, _, err = await coccinelle("provision", "--twilio", "--fallback-url", BIN)
+        assert code == 1
+        assert "PUBLIC_URL" in err
+
+
+async def test_without_credentials_twilio_is_not_asked(
+    coccinelle: Coccinelle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TWILIO_AUTH_TOKEN")
+    monkeypatch.setenv("TWILIO_API_BASE_URL", "http://127.0.0.1:1")
+    code, _, err = await coccinelle("provision", "--twilio", "--fallback-url", BIN)
+    assert code == 1
+    assert "auth token" in err
