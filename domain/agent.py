@@ -287,18 +287,21 @@ _TITLE: Final = re.compile(r"(?P<title>dr|docteur|me|ma[iî]tre)\.?\s+(?P<name>\
 _TITLED_SECTORS: Final = {"sante": "doctor", "dentiste": "doctor", "juridique": "counsel"}
 _NO_NAME: Final = frozenset({"", "assistant", "assistante", "agent", "agente", "ia", "ai"})
 
-# A text says that an AI speaks when it names one; "assistante vocale" alone doesn't.
+_AI: Final = (
+    r"(?:(?i:intelligence artificielle|artificial intelligence|robot)"
+    r"|IA\b|I\.A\.|AI\b|A\.I\.)"  # in capitals: "j'ai" is none
+)
+# A text says that an AI speaks when the speaker is one: "expert en intelligence artificielle" and
+# "assistante vocale" say something else. When in doubt it is said once more.
 _NAMES_AI: Final = re.compile(
-    r"intelligence artificielle|artificial intelligence|\bIA\b|\bI\.A\.?|(?<!['’])\bAI\b|\bA\.I\.?"
-    r"|(?i:\brobot\b|\b(?:assistant|assistante|agent|agente|standard|voix) "
-    r"(?:virtuel|virtuelle|automatis[ée]e?|artificielle?)\b|\bvirtual (?:assistant|agent)\b"
-    r"|\bautomated (?:assistant|agent)\b|intelligence artificielle|artificial intelligence)"
+    r"\b(?i:je suis|assistante?|agente?|standard|voix|vous parlez|vous répond|I am|I['’]m|speaking)"
+    rf"\b[^.!?]{{0,60}}?(?<!\ben )(?<!\bin )(?<!d['’])\b{_AI}"
+    r"|\bAI (?i:(?:voice )?(?:assistant|agent|receptionist))\b"
 )
 _DENIES_AI: Final = re.compile(
-    r"\b(?:pas|ni|non|aucune?|jamais|not|no|never|isn['’]t|sans)\b[^.!?;]{0,30}"
-    r"\b(?:robot|ia|ai|intelligence artificielle|artificial intelligence|machine|bot)\b"
-    r"|\b(?:vraie? (?:personne|humaine?)|real (?:person|human))\b",
-    re.IGNORECASE,
+    rf"\b(?i:pas|ni|non|aucune?|jamais|not|no|never|sans)\b[^.!?;]{{0,30}}\b{_AI}"
+    rf"|(?i:n['’]t)\b[^.!?;]{{0,30}}\b{_AI}"
+    r"|\b(?i:vraie? (?:personne|humaine?)|real (?:person|human))\b"
 )
 _HELLO: Final = re.compile(
     r"(?:bonjour|bonsoir|hello|hi|good (?:morning|afternoon|evening))\b"
@@ -335,7 +338,8 @@ def _own_welcome(profile: AgentProfile, persona: Persona, company: str, name: st
         return ""
     gender = _gender(profile)
     says_whom = not company or _letters(company) in _letters(resolved)
-    says_ai = _NAMES_AI.search(resolved) is not None
+    said = resolved.replace(company, "") if company else resolved  # "IA Conseil" is only a name
+    says_ai = _NAMES_AI.search(said) is not None
     if says_ai and says_whom:
         return resolved
     lines = persona.lines

@@ -94,18 +94,19 @@ def free_slots(  # noqa: PLR0913 - one question, all of it
     length = timedelta(minutes=minutes)
     taken = _merged((start, end) for start, end in busy if start < end)
     wanted = named_part(part_of_day)
-    slots = []
-    for opens, closes in _openings(hours, zone, first, last):
-        for start in _steps(opens, closes, length):
-            local = start.astimezone(zone)
-            if (
-                start >= now + MINIMUM_NOTICE
-                and first <= local.date() <= last
-                and wanted in (None, _part(local.time()))
-                and not _overlaps(taken, start, start + length)
-            ):
-                slots.append(Slot(local, minutes))
-    return slots
+    # A set, since ranges that overlap may yield the same slot.
+    starts = {
+        start
+        for opens, closes in _openings(hours, zone, first, last)
+        for start in _steps(opens, closes, length)
+        if start >= now + MINIMUM_NOTICE and not _overlaps(taken, start, start + length)
+    }
+    slots = [Slot(start.astimezone(zone), minutes) for start in sorted(starts)]
+    return [
+        slot
+        for slot in slots
+        if first <= slot.start.date() <= last and wanted in (None, _part(slot.start.time()))
+    ]
 
 
 def verdict(
@@ -127,7 +128,7 @@ def verdict(
         return "closed"
     begin = start.astimezone(UTC)
     end = begin + timedelta(minutes=minutes)
-    openings = _openings(hours, zone, local.date(), local.date())
+    openings = _merged(_openings(hours, zone, local.date(), local.date()))
     return "ok" if any(opens <= begin and end <= closes for opens, closes in openings) else "closed"
 
 
@@ -151,9 +152,9 @@ def _part(at: time) -> PartOfDay:
 def _openings(
     hours: Sequence[OpeningRange], zone: ZoneInfo, first: date, last: date
 ) -> list[_Span]:
-    """When the business is open on these days, as UTC spans; those that touch are one.
+    """When the business is open on these days, as UTC spans, one per range and day.
 
-    The day before and the day after are looked at too: ranges run past midnight.
+    The days around them are looked at too: ranges run past midnight, appointments as well.
     """
     spans = []
     for offset in range(-1, (last - first).days + 2):
@@ -168,7 +169,7 @@ def _openings(
                         _instant(closing_day, opening.closes, zone, fold=0),
                     )
                 )
-    return _merged(span for span in spans if span[0] < span[1])
+    return [span for span in spans if span[0] < span[1]]
 
 
 def _instant(day: date, at: time, zone: ZoneInfo, *, fold: int) -> datetime:

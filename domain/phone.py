@@ -18,8 +18,9 @@ DEFAULT_REGION: Final = "FR"
 
 # Longer texts are no telephone number: several diversions with display names stay below it.
 _MAX_TEXT: Final = 512
-# A number and its separators; E.164 allows 15 digits, an international prefix adds up to 5.
+# A number and its separators; an international prefix adds up to 5 digits to E.164's 15.
 _MAX_NUMBER_TEXT: Final = 64
+_MAX_E164_DIGITS: Final = 15
 _MAX_DIGITS: Final = 20
 _MAX_CANDIDATES: Final = 8
 
@@ -59,13 +60,14 @@ def normalise(raw: str | None, region: str = DEFAULT_REGION) -> str | None:
 
 def is_withheld(raw: str | None) -> bool:
     """Whether a carrier's `From` tells that it has no number to show (or none at all is there)."""
-    if raw is None or not raw.strip():
+    shown = (raw or "")[:_MAX_TEXT].strip()
+    if not shown:
         return True
-    if normalise(raw) is not None:
+    if normalise(shown) is not None:
         return False
-    if _WITHHELD_WORDS.search(raw[:_MAX_TEXT]):
+    if _WITHHELD_WORDS.search(shown):
         return True
-    return (_dialled(raw) or "").lstrip("+") in _SENTINELS
+    return (_dialled(shown) or "").lstrip("+") in _SENTINELS
 
 
 def spoken_digits(e164: str, locale: str) -> str:
@@ -102,15 +104,13 @@ def _digit_by_digit(text: str, locale: str) -> str:
 
 
 def _split(raw: str) -> list[str]:
-    """At commas that stand neither in quotes nor in angle brackets."""
+    """At commas outside of quotes: a display name may hold another number."""
     parts: list[str] = []
-    start, quoted, bracketed = 0, False, False
+    start, quoted = 0, False
     for at, character in enumerate(raw):
-        if character == '"' and not bracketed:
+        if character == '"':
             quoted = not quoted
-        elif character in "<>" and not quoted:
-            bracketed = character == "<"
-        elif character == "," and not quoted and not bracketed:
+        elif character == "," and not quoted:
             parts.append(raw[start:at])
             start = at + 1
     parts.append(raw[start:])
@@ -129,7 +129,8 @@ def _number(candidate: str, region: str) -> str | None:
     # IS_POSSIBLE_LOCAL_ONLY lacks its area code: nobody can be reached or told apart by it.
     if possible != phonenumbers.ValidationResult.IS_POSSIBLE or _keeps_prefix(number):
         return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return e164 if len(e164) <= 1 + _MAX_E164_DIGITS else None
 
 
 def _keeps_prefix(number: phonenumbers.PhoneNumber) -> bool:

@@ -108,6 +108,9 @@ def spoken_instant(start: datetime, today: date, locale: str, *, article: bool =
 
 # ------------------------------------------------------------------------------ reading
 
+# A calendar date: the library would also take "2026-W48T10:00", which names no day.
+_ISO_DATE_AND_TIME: Final = re.compile(r"[0-9]{4}(-?)[0-9]{2}\1[0-9]{2}[Tt\s]")
+
 
 def parse_instant(text: str | None, timezone: str) -> datetime | None:
     """An ISO 8601 date and time as an aware datetime in `timezone` (an IANA name).
@@ -116,7 +119,7 @@ def parse_instant(text: str | None, timezone: str) -> datetime | None:
     that moment (the nights of the time change), when the time is missing, or when it isn't ISO.
     "14h30" is taken for "14:30".
     """
-    if not text or len(text) > _MAX_TEXT or not re.search(r"[T\s]", text.strip(), re.IGNORECASE):
+    if not text or len(text) > _MAX_TEXT or not _ISO_DATE_AND_TIME.match(text.strip()):
         return None
     written = re.sub(r"(?<=[0-9])\s*[hH]\s*(?=[0-9]{2})", ":", text.strip())
     written = re.sub(r"(?<=[0-9]{2})\s*[hH]$", ":00", written)
@@ -140,16 +143,27 @@ def parse_day(text: str | None, today: date, *, timezone: str | None = None) -> 
     """A day in French, English or ISO 8601, seen from `today`; None when unreadable or ambiguous.
 
     A date without a year is the next one to come; "24/11" has the day first; a weekday is the next
-    one after today, and none when it is today's own. Parts of a day ("mardi matin") are passed
-    over. An ISO instant with an offset counts for its day in `timezone` if given, else as written.
+    one after today, and none when it is today's own. Times and parts of a day ("mardi matin à
+    9h") are passed over; what contradicts itself ("demain lundi" on a Monday) is None. An
+    ISO instant with an offset counts for its day in `timezone` if given, else as written.
     """
     if not text or len(text) > _MAX_TEXT:
         return None
     iso = _iso_day(text.strip(), timezone)
     if iso is not None:
         return iso
-    words = _PARTS_OF_DAY.sub(" ", _fold(text))
-    words = " ".join(_digits_for_words(words).split())
+    words = " ".join(_PARTS_OF_DAY.sub(" ", _digits_for_words(_fold(text))).split())
+    words = _TIME.sub("", words)
+    near = _NEAR_WORD.match(words)
+    if near is None:
+        return _read(words, today)
+    day, rest = _read(near[1], today), words[near.end() :]
+    if day and rest in _WEEKDAY_NUMBER:
+        return day if _WEEKDAY_NUMBER[rest] == day.weekday() else None
+    return day if _read(rest, today) == day else None
+
+
+def _read(words: str, today: date) -> date | None:
     try:
         for pattern, reading in _READINGS:
             found = pattern.fullmatch(words)
@@ -161,7 +175,7 @@ def parse_day(text: str | None, today: date, *, timezone: str | None = None) -> 
 
 
 def _iso_day(text: str, timezone: str | None) -> date | None:
-    if not re.match(r"[0-9]{4}-", text):
+    if not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
         return None
     try:
         if len(text) <= len("2025-11-24"):
@@ -182,7 +196,7 @@ def _fold(text: str) -> str:
 
 
 _PARTS_OF_DAY: Final = re.compile(
-    r"\b(?:dans la |en (?:debut|fin) de |in the |le |au )?"
+    r"\b(?:dans la |en (?:debut|fin) de |in the |le |au |du )?"
     r"(?:matin|matinee|apres midi|soir|soiree|journee|morning|afternoon|evening)\b"
 )
 _WEEKDAY_NUMBER: Final = {
@@ -191,14 +205,23 @@ _WEEKDAY_NUMBER: Final = {
 _MONTH_NUMBER: Final = {
     _fold(name): number % 12 + 1 for number, name in enumerate(_MONTHS_FR + _MONTHS_EN)
 }
-_DAY_WORDS: Final = {
-    **{_fold(french(number)): str(number) for number in range(2, 32)},
+# From two on: "un", "une" and "one" are articles as well.
+_NUMBER_WORDS: Final = {
+    **{_fold(english(number)): str(number) for number in range(2, 60)},
+    **{_fold(french(number)): str(number) for number in range(2, 60)},
+    **{_fold(french(number, feminine=True)): str(number) for number in (21, 31, 41, 51)},
     "premier": "1",
     "1er": "1",
 }
-_DAY_WORD: Final = re.compile(
-    r"\b(?:" + "|".join(sorted(_DAY_WORDS, key=len, reverse=True)) + r")\b"
+_NUMBER_WORD: Final = re.compile(
+    r"\b(?:" + "|".join(sorted(_NUMBER_WORDS, key=len, reverse=True)) + r")\b"
 )
+# What may follow a day without changing it: "mardi à 14h30", "Tuesday at two p.m.".
+_TIME: Final = re.compile(
+    r" (?:a|at|vers|around)(?: partir de)? (?:midi|minuit|noon|midnight|une|one|[0-9]{1,2})"
+    r"(?: ?(?:h|heures?|:))? ?(?:oh )?(?:[0-9]{1,2}|une|one)?(?: ?[ap]\.?m\.?)?$"
+)
+_NEAR_WORD: Final = re.compile("(aujourd hui|today|demain|tomorrow) ")
 
 _WEEKDAY: Final = "(?P<weekday>" + "|".join(_WEEKDAY_NUMBER) + ")"
 _MONTH: Final = "(?P<month>" + "|".join(_MONTH_NUMBER) + ")"
@@ -207,7 +230,7 @@ _YEAR: Final = "(?P<year>[0-9]{4})"
 
 
 def _digits_for_words(words: str) -> str:
-    return _DAY_WORD.sub(lambda found: _DAY_WORDS[found.group()], words)
+    return _NUMBER_WORD.sub(lambda found: _NUMBER_WORDS[found.group()], words)
 
 
 def _next_weekday(number: int, today: date) -> date:
