@@ -1,0 +1,165 @@
+"""Errors on the wire: application/problem+json (RFC 9457), and what the pages read besides.
+
+A problem carries `type`, `title`, `status`, `detail` (English, for the developer who sent the
+request), `instance`, `code` (a key of `dashboard.catalogue`), `field` and `errors` where a value
+is wrong, and for the pages `success: false` and `error`, a sentence that can be shown as it is.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.responses import Response
+from starlette.types import ExceptionHandler
+from starlette.websockets import WebSocket
+
+from dashboard.catalogue import has_sentence, sentence
+from domain.errors import (
+    CallerError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    OperatorError,
+    Unauthorised,
+)
+from domain.tenant import DEFAULT_LOCALE
+
+log = structlog.get_logger(__name__)
+
+#: What every answer of the API carries: it belongs to one reader and to this moment.
+NO_STORE = {"cache-control": "no-store"}
+
+_STATUSES: Mapping[type[CallerError], int] = {
+    Unauthorised: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    Invalid: 422,
+}
+
+_CODES: Mapping[int, str] = {
+    400: "bad_request",
+    401: "unauthorised",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "timeout",
+    409: "conflict",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "invalid",
+    503: "unavailable",
+}
+
+_DETAILS: Mapping[int, str] = {
+    404: "There is nothing at this address.",
+    405: "This address doesn't know this method; the Allow header names those it knows.",
+}
+
+
+def problem(
+    error: CallerError, request: HTTPConnection, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The answer to a request that can't be taken."""
+    status = _status(error)
+    code = _code(error, status)
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": error.detail,
+        "instance": quote(request.scope["path"]),
+        "code": code,
+        "success": False,
+        "error": _sentence(_locale(request), code, error.field),
+    }
+    if error.field:
+        body["field"] = error.field
+        body["errors"] = [{"field": error.field, "detail": error.detail}]
+    return Response(
+        msgspec.json.encode(body),
+        status_code=status,
+        headers={**NO_STORE, **(headers or {})},
+        media_type="application/problem+json",
+    )
+
+
+def _status(error: CallerError) -> int:
+    """A kind of refusal has its status; a plain CallerError says its own."""
+    for kind, status in _STATUSES.items():
+        if isinstance(error, kind):
+            return status
+    return error.status
+
+
+def _code(error: CallerError, status: int) -> str:
+    if error.message_key and has_sentence(error.message_key):
+        return error.message_key
+    return _CODES.get(status, "internal" if status >= 500 else "bad_request")
+
+
+def _sentence(locale: str, code: str, field: str | None) -> str:
+    if code == "invalid" and field:
+        return sentence(locale, "invalid_field", field=field)
+    return sentence(locale, code)
+
+
+def _locale(request: HTTPConnection) -> str:
+    """The tenant's, once the key has told whose request this is."""
+    access = request.scope.get("state", {}).get("access")
+    tenant = getattr(access, "tenant", None)
+    return str(getattr(tenant, "locale", DEFAULT_LOCALE))
+
+
+def unavailable(error: OperatorError, request: HTTPConnection) -> Response:
+    """503: the operator must act; the same request may succeed later."""
+    log.error("api_unavailable", path=request.scope["path"], reason=str(error))
+    detail = "This can't be done right now; nothing was changed. Try again."
+    return problem(CallerError(detail, status=503), request, {"retry-after": "5"})
+
+
+def on_caller_error(request: Request | WebSocket, error: Exception) -> Response:
+    """Ours: it says itself what is wrong."""
+    assert isinstance(error, CallerError)
+    return problem(error, request)
+
+
+def on_http_exception(request: Request | WebSocket, error: Exception) -> Response:
+    """The framework's: no such address, no such method."""
+    assert isinstance(error, HTTPException)
+    detail = _DETAILS.get(error.status_code, error.detail)
+    return problem(CallerError(detail, status=error.status_code), request, error.headers)
+
+
+def on_disconnect(request: Request | WebSocket, error: Exception) -> Response:
+    """The client left in the middle of its body: nobody reads this, and nobody need be woken."""
+    return problem(CallerError("The body ended too early."), request)
+
+
+def on_operator_error(request: Request | WebSocket, error: Exception) -> Response:
+    """The database, most likely."""
+    assert isinstance(error, OperatorError)
+    return unavailable(error, request)
+
+
+def on_unexpected(request: Request | WebSocket, error: Exception) -> Response:
+    """Ours to mend. Says nothing of the error; Starlette raises it again for the server's log."""
+    return problem(
+        CallerError("Something failed here; the operator's log has the details.", status=500),
+        request,
+    )
+
+
+EXCEPTION_HANDLERS: Mapping[Any, ExceptionHandler] = {
+    CallerError: on_caller_error,
+    HTTPException: on_http_exception,
+    OperatorError: on_operator_error,
+    ClientDisconnect: on_disconnect,
+    Exception: on_unexpected,
+}

@@ -1,0 +1,84 @@
+"""The addresses of the API, and what stands before and around them."""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from dashboard.api.appointments import Appointments
+from dashboard.api.auth import ApiGuard
+from dashboard.api.business_hours import BusinessHours
+from dashboard.api.calls import Calls
+from dashboard.api.channels import Channels
+from dashboard.api.problem import EXCEPTION_HANDLERS
+from dashboard.api.prospects import Prospects
+from dashboard.api.settings import ApiSettings
+from dashboard.api.tenants import Tenants
+from dashboard.api.tickets import Tickets
+from dashboard.api.vapi import refuse_tool_calls
+from domain.clock import Clock
+from storage import Storage
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+PREFIX = "/api"
+
+
+def routes(
+    storage: Storage, settings: ApiSettings, clock: Clock, extra: Sequence[BaseRoute] = ()
+) -> list[BaseRoute]:
+    """Everything under /api/, to be put into the server's routes.
+
+    It is an application of its own, so that whatever happens under /api/, unknown addresses
+    included, passes the guard and ends as problem+json. `extra` are further routes to stand
+    behind the same guard, with paths below /api.
+    """
+    api = Starlette(
+        routes=[*endpoints(storage, settings), *extra],
+        middleware=[
+            Middleware(ApiGuard, keys=storage.operator, settings=settings, clock=clock),
+        ],
+        exception_handlers=EXCEPTION_HANDLERS,
+    )
+    # `/calls/` is another address than `/calls`: a redirect would be neither JSON nor a problem.
+    api.router.redirect_slashes = False
+    mount = Mount(PREFIX, app=api, name="api")
+    # Starlette's own pattern lets a path with a line break (%0A) slip past the mount.
+    mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)
+    return [mount]
+
+
+def endpoints(storage: Storage, settings: ApiSettings) -> list[Route]:
+    """The route table, with paths below /api."""
+    tenants = Tenants(storage, settings)
+    channels = Channels(storage, settings)
+    calls, hours = Calls(storage), BusinessHours(storage)
+    return [
+        resource("/tenants", GET=tenants.index, POST=tenants.create),
+        resource("/tenants/{id}", GET=tenants.show),
+        resource("/tenants/{id}/keys", POST=tenants.create_key),
+        resource("/v1/channels", GET=channels.index),
+        resource("/v1/channels/{type}", GET=channels.show, PUT=channels.save),
+        resource("/v1/calls", GET=calls.index),
+        resource("/v1/calls/{id}", GET=calls.show),
+        resource("/v1/appointments", GET=Appointments(storage).index),
+        resource("/v1/business-hours", GET=hours.show, POST=hours.save),
+        resource("/v1/prospects", GET=Prospects(storage).index),
+        resource("/v1/tickets", GET=Tickets(storage).index),
+        resource("/vapi/functions", POST=refuse_tool_calls),
+        resource("/vapi/events", POST=refuse_tool_calls),
+    ]
+
+
+def resource(path: str, **handlers: Handler) -> Route:
+    """One address with a handler per method, so that a 405 names all methods it knows."""
+
+    async def endpoint(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await handlers[method](request)
+
+    return Route(path, endpoint, methods=list(handlers), name=path)

@@ -1,0 +1,24 @@
+"""What the REST endpoints need to know about this deployment."""
+
+from dataclasses import dataclass, field
+
+from domain.phone import DEFAULT_REGION
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """`admin_key` opens the operator's paths, `vapi_secret` Vapi's; unset (None or empty) means
+    that nothing opens them. `shared_number` and `own_numbers` are this deployment's Twilio
+    numbers in E.164; the dedicated ones of tenants are in the database. `default_region` is the
+    ISO 3166 country in which national numbers are read."""
+
+    admin_key: str | None = field(default=None, repr=False)
+    vapi_secret: str | None = field(default=None, repr=False)
+    shared_number: str | None = None
+    own_numbers: frozenset[str] = frozenset()
+    default_region: str = DEFAULT_REGION
+
+    @property
+    def deployment_numbers(self) -> frozenset[str]:
+        """All numbers of ours that belong to no single tenant."""
+        return self.own_numbers | {self.shared_number} if self.shared_number else self.own_numbers

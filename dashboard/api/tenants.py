@@ -1,0 +1,191 @@
+"""The operator's nouns: tenants, their keys and their numbers (`/api/tenants…`)."""
+
+import re
+from typing import Annotated, Any
+from zoneinfo import available_timezones
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from dashboard.api.auth import operator_access
+from dashboard.api.body import clean_text, json_response, read_json
+from dashboard.api.query import is_identifier
+from dashboard.api.settings import ApiSettings
+from dashboard.catalogue import CATALOGUES
+from domain.agent import normalise_sector
+from domain.errors import Conflict, Invalid, NotFound
+from domain.phone import normalise
+from domain.tenant import DEFAULT_LOCALE, DEFAULT_TIMEZONE, Tenant
+from storage import Storage
+
+LONGEST_NAME = 200
+LONGEST_LABEL = 100
+#: Dedicated numbers that one request may give to a tenant.
+MOST_NUMBERS = 50
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+#: BCP 47 as far as a business needs it: language, perhaps region.
+_LOCALE = re.compile(r"([A-Za-z]{2})(?:[-_]([A-Za-z]{2}))?")
+
+
+class TenantBody(msgspec.Struct, frozen=True):
+    """A new tenant. `id` is the dashboard's own, when it has one; `numbers` are Twilio numbers of
+    this deployment that ring for this tenant alone."""
+
+    name: str
+    timezone: str = DEFAULT_TIMEZONE
+    locale: str = DEFAULT_LOCALE
+    sector: str | None = None
+    id: str | None = None
+    numbers: Annotated[list[str], msgspec.Meta(max_length=MOST_NUMBERS)] = []
+
+
+class KeyBody(msgspec.Struct, frozen=True):
+    """A new key; `label` says for what."""
+
+    label: str = ""
+
+
+class Tenants:
+    """The handlers."""
+
+    def __init__(self, storage: Storage, settings: ApiSettings) -> None:
+        self._operator = storage.operator
+        self._settings = settings
+        # Read once: it walks the whole zone directory.
+        self._timezones = frozenset(available_timezones())
+
+    async def create(self, request: Request) -> Response:
+        """POST: 201 with the tenant; 409 when its id or a number is taken."""
+        operator_access(request)
+        body = await read_json(request, TenantBody)
+        name = clean_text(body.name, "name", longest=LONGEST_NAME, key="tenant_name_invalid")
+        timezone, locale = self._timezone(body.timezone), locale_of(body.locale)
+        if body.id is not None and not _ID.fullmatch(body.id):
+            raise Invalid(
+                "An id is 1 to 64 letters, digits, hyphens and underscores.",
+                field="id",
+                message_key="tenant_id_invalid",
+            )
+        numbers = await self._numbers(body.numbers)
+        tenant = await self._operator.create_tenant(
+            name, timezone, locale, normalise_sector(body.sector), body.id
+        )
+        for number in numbers:
+            await self._operator.add_number(tenant.id, number)
+        return json_response({"success": True, **describe(tenant, numbers)}, status=201)
+
+    async def index(self, request: Request) -> Response:
+        """GET: all of them."""
+        operator_access(request)
+        tenants = await self._operator.list_tenants()
+        return json_response({"success": True, "tenants": [describe(each) for each in tenants]})
+
+    async def show(self, request: Request) -> Response:
+        """GET: one, with its dedicated numbers."""
+        tenant = await self._tenant(request)
+        numbers = await self._operator.numbers(tenant.id)
+        return json_response({"success": True, **describe(tenant, numbers)})
+
+    async def create_key(self, request: Request) -> Response:
+        """POST: 201 with the key, which nobody can read again."""
+        tenant = await self._tenant(request)
+        body = await read_json(request, KeyBody, may_be_empty=True)
+        if len(body.label) > LONGEST_LABEL:
+            raise Invalid(f"A label has at most {LONGEST_LABEL} characters.", field="label")
+        key = await self._operator.create_key(tenant.id, body.label.strip())
+        return json_response(
+            {"success": True, "key": key, "tenant_id": tenant.id, "label": body.label.strip()},
+            status=201,
+        )
+
+    async def _tenant(self, request: Request) -> Tenant:
+        operator_access(request)
+        tenant_id = request.path_params["id"]
+        tenant = await self._operator.get_tenant(tenant_id) if is_identifier(tenant_id) else None
+        if tenant is None:
+            raise NotFound("There is no tenant with this id.", message_key="tenant_unknown")
+        return tenant
+
+    def _timezone(self, name: str) -> str:
+        if name not in self._timezones:
+            raise Invalid(
+                "Give an IANA time zone, such as Europe/Paris.",
+                field="timezone",
+                message_key="timezone_invalid",
+            )
+        return name
+
+    async def _numbers(self, given: list[str]) -> list[str]:
+        """In E.164, each once, none in other use. Raises Invalid, Conflict."""
+        if not given:
+            return []
+        dedicated = await self._operator.our_numbers()
+        numbers: dict[str, None] = {}
+        for index, text in enumerate(given):
+            field = f"numbers[{index}]"
+            number = normalise(text, self._settings.default_region)
+            if number is None:
+                raise Invalid(
+                    "This can't be read as a telephone number; give it as +33….",
+                    field=field,
+                    message_key="number_unreadable",
+                )
+            if number in dedicated:
+                raise Conflict(
+                    "This number belongs to a tenant.", field=field, message_key="number_taken"
+                )
+            await self._check_number(number, field)
+            numbers[number] = None
+        return list(numbers)
+
+    async def _check_number(self, number: str, field: str) -> None:
+        if number in self._settings.deployment_numbers:
+            raise Invalid(
+                "This is a shared number of the deployment; it can't belong to one tenant.",
+                field=field,
+                message_key="number_shared",
+            )
+        if await self._operator.is_line(number):
+            raise Invalid(
+                "This is a tenant's line that forwards to us, not a number of ours.",
+                field=field,
+                message_key="number_is_line",
+            )
+        if await self._operator.is_transfer_number(number):
+            raise Invalid(
+                "Calls are transferred to this number; it can't be one of ours.",
+                field=field,
+                message_key="number_is_transfer",
+            )
+
+
+def locale_of(text: str) -> str:
+    """ "FR_fr" → "fr-FR", "en" → "en". Raises Invalid for what isn't a locale and for languages
+    whose sentences we don't have: their callers would hear French."""
+    match = _LOCALE.fullmatch(text)
+    language = match[1].lower() if match else ""
+    if match is None or language not in CATALOGUES:
+        raise Invalid(
+            f"Give a locale such as fr-FR; languages: {', '.join(sorted(CATALOGUES))}.",
+            field="locale",
+            message_key="locale_invalid",
+        )
+    return f"{language}-{match[2].upper()}" if match[2] else language
+
+
+def describe(tenant: Tenant, numbers: list[str] | None = None) -> dict[str, Any]:
+    """A tenant as the operator sees it."""
+    described: dict[str, Any] = {
+        "id": tenant.id,
+        "code": tenant.code,
+        "name": tenant.name,
+        "timezone": tenant.timezone,
+        "locale": tenant.locale,
+        "sector": tenant.sector,
+        "status": tenant.status,
+    }
+    if numbers is not None:
+        described["numbers"] = numbers
+    return described

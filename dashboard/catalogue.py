@@ -1,0 +1,157 @@
+"""What the dashboard says to the people who read it: ready sentences, French and English.
+
+A sentence is found by a key; the keys of errors are also the `code` that a problem carries.
+"""
+
+from collections.abc import Mapping
+
+from domain.messages import Language, language_of
+
+_FR: Mapping[str, str] = {
+    # By status, when nothing more precise is known.
+    "bad_request": "La demande est illisible. Rechargez la page, puis réessayez.",
+    "unauthorised": "Votre session n’est pas valable. Veuillez vous reconnecter.",
+    "forbidden": "Vous n’avez pas accès à cette page.",
+    "not_found": "Cet élément est introuvable.",
+    "method_not_allowed": "Cette action n’existe pas ici.",
+    "timeout": "La demande a mis trop de temps à arriver. Veuillez réessayer.",
+    "conflict": "Cette valeur est déjà prise.",
+    "too_large": "La demande est trop volumineuse.",
+    "unsupported_media_type": "Le format de la demande n’est pas reconnu (JSON attendu).",
+    "invalid": "Une valeur n’est pas valable. Vérifiez votre saisie.",
+    "invalid_field": "La valeur de « {field} » n’est pas valable.",
+    "unavailable": "Le service est momentanément indisponible. Veuillez réessayer.",
+    "internal": "Un problème est survenu de notre côté. Veuillez réessayer dans un instant.",
+    # Keys and tenants.
+    "tenant_unknown": "Cette organisation est introuvable.",
+    "tenant_id_taken": "Cet identifiant d’organisation est déjà utilisé.",
+    "tenant_id_invalid": (
+        "L’identifiant ne peut contenir que des lettres sans accent, des chiffres, des tirets"
+        " et des tirets bas (64 au plus)."
+    ),
+    "tenant_name_invalid": "Veuillez indiquer le nom de l’organisation.",
+    "timezone_invalid": "Ce fuseau horaire n’existe pas (exemple : Europe/Paris).",
+    "locale_invalid": "Cette langue n’est pas disponible (exemples : fr-FR, en-GB).",
+    "number_unreadable": "Un numéro est illisible. Indiquez-le par exemple sous la forme +33….",
+    "number_shared": "Un numéro commun ne peut pas être attribué à une seule organisation.",
+    "number_is_line": "Un numéro indiqué est déjà une ligne renvoyée vers nous.",
+    "number_is_transfer": "Un numéro indiqué reçoit déjà des transferts d’appels.",
+    "number_taken": "Un numéro indiqué est déjà attribué à une organisation.",
+    # The phone channel.
+    "channel_unknown": "Ce canal n’est pas disponible.",
+    "channel_saved": "Vos réglages sont enregistrés.",
+    "channel_secret_refused": "Le canal téléphone ne garde aucun secret.",
+    "line_unreadable": (
+        "Votre numéro professionnel est illisible. Saisissez-le avec ses dix chiffres,"
+        " ou sous la forme +33…."
+    ),
+    "line_taken": "Ce numéro est déjà relié à une autre organisation.",
+    "line_is_ours": (
+        "Ce numéro est celui de votre assistante : indiquez votre propre numéro, celui que vos"
+        " clients composent."
+    ),
+    "line_is_transfer": (
+        "Ce numéro reçoit déjà les transferts d’appels : les appels tourneraient en rond."
+    ),
+    "transfer_unreadable": (
+        "Le numéro de transfert est illisible. Saisissez-le avec ses dix chiffres, ou sous la"
+        " forme +33…."
+    ),
+    "transfer_is_line": (
+        "Le numéro de transfert renvoie ses appels vers nous : ils tourneraient en rond."
+        " Choisissez une ligne qui n’est pas renvoyée."
+    ),
+    "transfer_is_ours": (
+        "Le numéro de transfert est celui de votre assistante. Choisissez le numéro d’une personne."
+    ),
+    # Calls, appointments, hours.
+    "call_unknown": "Cet appel est introuvable.",
+    "date_invalid": "Une date est illisible (exemple : 2026-03-31).",
+    "filter_invalid": "Un filtre de recherche n’est pas valable.",
+    "page_invalid": "Le numéro de page n’est pas valable.",
+    "hours_time_invalid": "Une heure est illisible (exemple : 09:00).",
+    "hours_order": "Une heure de fin doit suivre l’heure de début (au plus tard 6 h le lendemain).",
+    "hours_overlap": "Deux plages d’ouverture se chevauchent.",
+    "hours_break": "La pause doit se trouver à l’intérieur des heures d’ouverture.",
+    "hours_missing": "Indiquez les heures d’ouverture, ou fermez ce jour.",
+    "hours_both": "Indiquez soit une pause, soit des plages d’ouverture.",
+    "hours_day_invalid": "Le jour doit aller de 1 (lundi) à 7 (dimanche), une fois chacun.",
+    "hours_slot_fixed": "La durée des rendez-vous ne peut pas encore être changée.",
+    "hours_saved": "Vos horaires sont enregistrés.",
+}
+
+_EN: Mapping[str, str] = {
+    "bad_request": "The request can't be read. Reload the page and try again.",
+    "unauthorised": "Your session is not valid. Please sign in again.",
+    "forbidden": "You don't have access to this page.",
+    "not_found": "This can't be found.",
+    "method_not_allowed": "This action doesn't exist here.",
+    "timeout": "The request took too long to arrive. Please try again.",
+    "conflict": "This value is already taken.",
+    "too_large": "The request is too large.",
+    "unsupported_media_type": "The format of the request isn't recognised (JSON expected).",
+    "invalid": "A value is not valid. Please check what you entered.",
+    "invalid_field": "The value of “{field}” is not valid.",
+    "unavailable": "The service is unavailable for a moment. Please try again.",
+    "internal": "Something went wrong on our side. Please try again in a moment.",
+    "tenant_unknown": "This organisation can't be found.",
+    "tenant_id_taken": "This organisation identifier is already in use.",
+    "tenant_id_invalid": (
+        "The identifier may only contain unaccented letters, digits, hyphens and underscores"
+        " (64 at most)."
+    ),
+    "tenant_name_invalid": "Please give the name of the organisation.",
+    "timezone_invalid": "This time zone doesn't exist (example: Europe/Paris).",
+    "locale_invalid": "This language is not available (examples: fr-FR, en-GB).",
+    "number_unreadable": "A number can't be read. Give it like +33…, for example.",
+    "number_shared": "A shared number can't belong to a single organisation.",
+    "number_is_line": "One of the numbers is already a line that forwards to us.",
+    "number_is_transfer": "One of the numbers already receives call transfers.",
+    "number_taken": "One of the numbers already belongs to an organisation.",
+    "channel_unknown": "This channel is not available.",
+    "channel_saved": "Your settings are saved.",
+    "channel_secret_refused": "The phone channel keeps no secret.",
+    "line_unreadable": "Your business number can't be read. Give all its digits, or like +33….",
+    "line_taken": "This number is already linked to another organisation.",
+    "line_is_ours": (
+        "This is your assistant's own number: give yours, the one that your customers dial."
+    ),
+    "line_is_transfer": "This number already receives call transfers: calls would go in circles.",
+    "transfer_unreadable": "The transfer number can't be read. Give all its digits, or like +33….",
+    "transfer_is_line": (
+        "The transfer number forwards its calls to us: they would go in circles. Choose a line"
+        " that isn't forwarded."
+    ),
+    "transfer_is_ours": (
+        "The transfer number is your assistant's own. Choose the number of a person."
+    ),
+    "call_unknown": "This call can't be found.",
+    "date_invalid": "A date can't be read (example: 2026-03-31).",
+    "filter_invalid": "A search filter is not valid.",
+    "page_invalid": "The page number is not valid.",
+    "hours_time_invalid": "A time can't be read (example: 09:00).",
+    "hours_order": "An end time must follow its start time (until 6 the next morning at most).",
+    "hours_overlap": "Two opening ranges overlap.",
+    "hours_break": "The break must lie within the opening hours.",
+    "hours_missing": "Give the opening hours, or close that day.",
+    "hours_both": "Give either a break or opening ranges.",
+    "hours_day_invalid": "Days go from 1 (Monday) to 7 (Sunday), each once.",
+    "hours_slot_fixed": "The length of appointments can't be changed yet.",
+    "hours_saved": "Your opening hours are saved.",
+}
+
+CATALOGUES: Mapping[Language, Mapping[str, str]] = {"fr": _FR, "en": _EN}
+
+
+def sentence(locale: str, key: str, /, **values: str) -> str:
+    """The sentence for `key` in the language of `locale` ("fr-FR"); French when it isn't known.
+
+    Values are inserted once and never rendered again. Raises KeyError for an unknown key or a
+    missing value.
+    """
+    return CATALOGUES[language_of(locale)][key].format_map(values)
+
+
+def has_sentence(key: str) -> bool:
+    """Whether the dashboard has its own words for `key`."""
+    return key in _FR

@@ -1,0 +1,135 @@
+"""Whatever is sent, by whoever has a key: an answer, and never a failure of ours."""
+
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from dashboard.api.router import endpoints
+from storage import Storage
+from tests.dashboard.api_client import BOTH_DATABASES, SETTINGS, VAPI_SECRET, Client
+
+pytestmark = BOTH_DATABASES
+
+hostile = hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=120
+)
+
+NAMES = [
+    *("config", "enabled", "templates", "configSecret", "clientPhoneNumber", "transferNumber"),
+    *("sara", "hours", "day_of_week", "is_open", "open_time", "close_time", "break_start"),
+    *("break_end", "ranges", "open", "close", "slot_minutes", "name", "timezone", "locale"),
+    *("sector", "id", "numbers", "label", "message", "toolCallList", "toolCall", "function"),
+    *("toolWithToolCallList", "twilioSharedNumber", "language", "agentType"),
+]
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(-1, 8),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=20),
+    st.sampled_from(
+        ["", "\x00", "\ud800", "09:00", "18:00", "Europe/Paris", "fr-FR", "garage", "+33261910001"]
+    ),
+    st.sampled_from(["02 61 91 00 01", "{company}", "%s", "../..", "٠٦٣٩٩٨٠٠٠١", "tel:", "sip:<"]),
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), inner, max_size=5),
+    ),
+    max_leaves=25,
+)
+bodies = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), values, max_size=6)
+
+
+def client_for(path: str, owner: Client, operator: Client) -> Client:
+    if path.startswith("/tenants"):
+        return operator
+    if path.startswith("/vapi"):
+        return Client(owner.http, {"x-vapi-secret": VAPI_SECRET})
+    return owner
+
+
+async def send_everywhere(
+    storage: Storage, owner: Client, operator: Client, content: bytes, tenant_id: str
+) -> None:
+    sent = 0
+    for route in endpoints(storage, SETTINGS):
+        for method in (route.methods or set()) & {"POST", "PUT"}:
+            path = route.path.replace("{id}", tenant_id).replace("{type}", "phone")
+            answer = await client_for(path, owner, operator).send(
+                method,
+                f"/api{path}",
+                content=content,
+                headers={"content-type": "application/json"},
+            )
+            sent += 1
+            assert answer.status_code < 500, (method, path, answer.text)
+            assert answer.headers["content-type"] in (
+                "application/json",
+                "application/problem+json",
+            )
+            answer.json()
+    assert sent == 6
+
+
+@given(body=bodies)
+@example(body={"hours": [{"day_of_week": 1, "open_time": "09:00", "close_time": "18:00"}]})
+@example(body={"config": {"sara": None, "clientPhoneNumber": "02 61 91 00 01"}})
+@example(body={"config": {"n": 10**30, "f": 1e308, "\ud800": "\ud800"}})
+@example(body={"name": "\u202e\u0000"})
+@hostile
+async def test_no_body_makes_the_api_fail(
+    storage: Storage, owner: Client, operator: Client, body: dict[str, Any]
+) -> None:
+    (tenant,) = [t for t in await storage.operator.list_tenants() if t.name == "Garage du Port"][:1]
+    await send_everywhere(storage, owner, operator, json.dumps(body).encode(), tenant.id)
+    # … nor leaves anything behind that does.
+    for path in ("/api/v1/channels", "/api/v1/channels/phone", "/api/v1/business-hours"):
+        await owner.get(path)
+    await owner.get("/api/v1/appointments")
+    await operator.get("/api/tenants")
+
+
+@given(content=st.binary(max_size=200))
+@hostile
+async def test_no_bytes_make_the_api_fail(
+    storage: Storage, owner: Client, operator: Client, content: bytes
+) -> None:
+    await send_everywhere(storage, owner, operator, content, "nobody")
+
+
+@given(
+    query=st.lists(
+        st.tuples(
+            st.sampled_from(
+                ["page", "limit", "offset", "status", "direction", "outcome", "date_from"]
+            ),
+            st.one_of(
+                st.text(max_size=30),
+                st.integers().map(str),
+                st.datetimes().map(lambda instant: instant.isoformat()),
+                st.dates().map(lambda date: date.isoformat()),
+            ),
+        ),
+        max_size=4,
+    ),
+    tail=st.text(max_size=20),
+)
+@hostile
+async def test_no_query_and_no_id_makes_the_api_fail(
+    storage: Storage, owner: Client, query: list[tuple[str, str]], tail: str
+) -> None:
+    pairs = [(name, text.encode("utf-8", "replace").decode()) for name, text in query]
+    for path in ("calls", "appointments", "prospects", "tickets"):
+        answer = await owner.send("GET", f"/api/v1/{path}", params=pairs)
+        assert answer.status_code in (200, 422), answer.text
+    safe = "".join(f"%{byte:02X}" for byte in tail.encode("utf-8", "replace"))
+    answer = await owner.send("GET", f"/api/v1/calls/{safe}")
+    assert answer.status_code in (200, 404), answer.text

@@ -1,0 +1,15 @@
+"""What a page sends over what is stored."""
+
+from dashboard.api.channels import merged
+
+
+def test_merging_goes_one_level_into_the_agent_and_no_deeper() -> None:
+    before = {"sara": {"voice": "male", "scripts": {"a": 1, "b": 2}}, "x": {"y": 1}}
+    sent = {"sara": {"scripts": {"a": 3}}, "x": {"z": 1}, "n": None}
+    assert merged(before, sent) == {
+        "sara": {"voice": "male", "scripts": {"a": 3}},
+        "x": {"z": 1},
+        "n": None,
+    }
+    assert merged(before, {"sara": None})["sara"] is None
+    assert merged({"sara": "text"}, sent)["sara"] == sent["sara"]
