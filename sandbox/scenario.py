@@ -63,7 +63,8 @@ class CallerScript:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What must come of the call with the emulated model."""
+    """What must come of the call with the emulated model. `functions`: each that is called, once,
+    in the order of their first calls; not `end_call`. `barge_ins`: how many, at least."""
 
     outcome: str
     functions: tuple[str, ...] = ()
@@ -109,7 +110,8 @@ def parse(text: str, name: str) -> Scenario:
     top = _Table(tables, name)
     title, reference = top.text("title"), top.text("reference", "")
     tenant, caller, expect = top.table("tenant"), top.table("caller"), top.table("expect")
-    model = top.table("model")
+    # Without a mind of its own the model only speaks what it is told to, word for word.
+    model = top.table("model", {})
     rules = tuple(each.raw() for each in model.tables("rule"))
     model.done()
     top.done()
@@ -157,8 +159,8 @@ class _Table:
             raise ScenarioError(f"{self._where}: {key!r} must be a list of strings")
         return tuple(values)
 
-    def table(self, key: str) -> "_Table":
-        return _Table(self._take(key, dict, None), f"{self._where}: [{key}]")
+    def table(self, key: str, default: Mapping[str, Any] | None = None) -> "_Table":
+        return _Table(self._take(key, dict, default), f"{self._where}: [{key}]")
 
     def tables(self, key: str) -> "list[_Table]":
         values = self._take(key, list, [])
@@ -271,8 +273,11 @@ def _check_rules(scenario: Scenario) -> None:
     answered = {rule["result"] for rule in scenario.rules if "result" in rule}
     for name in sorted(called - answered - _FAREWELLS):
         raise ScenarioError(f"{where}: {name} is called, and no model.rule has its result")
-    for name in sorted(set(scenario.expect.functions) - called):
-        raise ScenarioError(f"{where}: {name} is expected, and no model.rule calls it")
+    if set(scenario.expect.functions) != called - {"end_call"}:
+        raise ScenarioError(
+            f"{where}: expected functions are {sorted(scenario.expect.functions)}, those that the "
+            f"model.rules call are {sorted(called - {'end_call'})}"
+        )
 
 
 def _called(rules: tuple[Mapping[str, Any], ...]) -> set[str]:

@@ -161,9 +161,11 @@ class TwilioEmulator:
                 await self.run(leg, Fetch(number.voice_url, number.voice_method))
                 guard.cancel()
             leg.end("server")  # the last document has come to its end
-        finally:
-            leg.end("carrier", "failed")
             await self.close(leg)
+        finally:
+            # Only when whoever lets them telephone has been cancelled is there anything left to do.
+            leg.end("carrier", "failed")
+            self._ticker.remove(leg.tick)
         return log.report
 
     async def _guard(self, leg: Leg, seconds: float) -> None:

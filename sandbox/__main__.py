@@ -1,0 +1,175 @@
+"""`python -m sandbox serve`: the outside world as a child process, told what to do line by line.
+
+Commands are JSON lines on standard input, events JSON lines on standard output:
+
+    {"call": {"scenario": "appointment", "line": "+33199001234"}}   see `World.call`; "faults": {…}
+    {"callee": {"number": "+33…", "behaviour": "presses_1"}}        whom a transfer reaches
+    {"target": "http://127.0.0.1:8000"}                             where the server listens
+    {"quit": true}
+
+The first line out is {"ready": true, "twilio_url": …, "openai_url": …}. It ends at the end of its
+input, when told to, by SIGTERM, and when its parent dies; calls in progress end with it.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import stat
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sandbox.callee import Callee
+from sandbox.faults import Faults
+from sandbox.scenario import names
+from sandbox.world import World
+
+_PARENT_SECONDS = 0.5
+_CALL_OPTIONS = frozenset(
+    "scenario line number caller forwarded_from faults max_seconds".split(),
+)
+
+
+class _Done(Exception):
+    """Ends the task group, and with it every call."""
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description="The outside world.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("scenarios", help="list the conversations that can be played")
+    serve = commands.add_parser("serve", help="emulate Twilio and OpenAI, and let people call")
+    serve.add_argument("--account-sid", required=True)
+    serve.add_argument("--auth-token", required=True, help="two, comma-separated, for a rotation")
+    serve.add_argument("--number", required=True, help="the account's number, E.164")
+    serve.add_argument("--target", default="", help="PUBLIC_URL of the server")
+    serve.add_argument("--openai-key", default="", help="the key that the emulated model accepts")
+    serve.add_argument("--wav-dir", type=Path, help="where each call's line is recorded")
+    serve.add_argument("--real-model", action="store_true", help="don't emulate the model")
+    arguments = parser.parse_args()
+    if arguments.command == "scenarios":
+        print("\n".join(names()))
+        return
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(arguments))
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    world = World(
+        auth_token=arguments.auth_token,
+        account_sid=arguments.account_sid,
+        number=arguments.number,
+        openai_key=arguments.openai_key,
+        wav_dir=arguments.wav_dir,
+        on_event=_tell,
+        real_model=arguments.real_model,
+    )
+    async with world:
+        if arguments.target:
+            world.target(arguments.target)
+        _tell({"ready": True, "twilio_url": world.twilio_url, "openai_url": world.openai_url})
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_until(stop))
+                tasks.create_task(_watch_parent(stop))
+                async for line in _lines():
+                    _obey(line, world, tasks, stop)
+                stop.set()
+        except* _Done:
+            pass
+
+
+async def _until(stop: asyncio.Event) -> None:
+    await stop.wait()
+    raise _Done
+
+
+async def _watch_parent(stop: asyncio.Event) -> None:
+    """Whoever started us may be killed without closing our input: a sibling may hold it open."""
+    parent = os.getppid()
+    while os.getppid() == parent:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(_PARENT_SECONDS)
+    stop.set()
+
+
+def _obey(line: bytes, world: World, tasks: asyncio.TaskGroup, stop: asyncio.Event) -> None:
+    try:
+        command = json.loads(line)
+        if not isinstance(command, dict) or len(command) != 1:
+            raise ValueError("a command is an object with one key")
+        [(name, given)] = command.items()
+        if name == "call":
+            tasks.create_task(_call(world, _options(given)))
+        elif name == "callee":
+            given = dict(given)
+            world.twilio.callees[given.pop("number")] = Callee(**given)
+        elif name == "target":
+            world.target(given)
+        elif name == "quit":
+            stop.set()
+        else:
+            raise ValueError(f"unknown command {name!r}")
+    except (ValueError, TypeError, KeyError) as error:
+        _refuse(line.decode(errors="replace").strip(), error)
+
+
+def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = given.keys() - _CALL_OPTIONS
+    if unknown:
+        raise ValueError(f"unknown options of a call: {', '.join(sorted(unknown))}")
+    options = dict(given)
+    if "faults" in options:
+        options["faults"] = Faults.of(options["faults"])
+    return options
+
+
+async def _call(world: World, options: dict[str, Any]) -> None:
+    try:
+        await world.call(**options)
+    except (ValueError, TypeError) as error:  # a scenario that can't be played, an unknown number
+        _refuse(str(options), error)
+
+
+def _refuse(command: str, error: Exception) -> None:
+    _tell({"event": "refused", "command": command, "why": str(error)})
+
+
+def _tell(event: Mapping[str, Any]) -> None:
+    try:
+        print(json.dumps(event, ensure_ascii=False), flush=True)
+    except BrokenPipeError:
+        # Nobody listens any more; the interpreter must not try again when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        signal.raise_signal(signal.SIGTERM)
+
+
+async def _lines() -> AsyncIterator[bytes]:
+    """Standard input, to its end."""
+    kind = os.fstat(sys.stdin.fileno()).st_mode
+    if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or sys.stdin.isatty()):
+        for line in sys.stdin.buffer.readlines():  # a file: never blocks
+            yield line
+        return
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    try:
+        while line := await reader.readline():
+            yield line
+    finally:
+        transport.close()
+
+
+if __name__ == "__main__":
+    main()
