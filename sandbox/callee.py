@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sandbox.leg import Leg
-from sandbox.speech import hush, is_speech
+from sandbox.speech import FRAME_BYTES, is_speech
 
 Behaviour = Literal[
     "presses_1", "hangs_up", "says_nothing", "no_answer", "busy", "failed", "forwards"
@@ -13,6 +13,7 @@ Behaviour = Literal[
 #: Somebody reacts to an announcement once it has been silent for this long.
 _PAUSE_FRAMES = 20
 _HEARD_FRAMES = 20
+_HUM = bytes((0xFE, 0x7E)) * (FRAME_BYTES // 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,6 @@ class CalleeParty:
         self._phone: Leg | None = None
         self._heard = 0
         self._silent = 0
-        self._spoken = 0
         self._reacted = False
 
     def answered(self, phone: Leg) -> None:
@@ -46,9 +46,8 @@ class CalleeParty:
         self._phone = phone
 
     def speak(self) -> bytes:
-        """Breathing."""
-        self._spoken += 1
-        return hush(1, self._spoken)
+        """The hum of another room: no sound that anybody else on the line makes."""
+        return _HUM
 
     def hear(self, frame: bytes | None) -> None:
         """Waits for the end of the announcement, then reacts, once."""

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from sandbox.bank import bank, clips
 from sandbox.brain import Brain, RuleError
+from sandbox.callee import Behaviour, Callee
 
 FOLDER = Path(__file__).parent / "scenarios"
 
@@ -83,6 +84,7 @@ class Scenario:
     caller: CallerScript
     expect: Expectation
     rules: tuple[Mapping[str, Any], ...]
+    callee: Callee | None = None  # who is behind the tenant's transfer number
 
 
 def names() -> list[str]:
@@ -113,11 +115,21 @@ def parse(text: str, name: str) -> Scenario:
     # Without a mind of its own the model only speaks what it is told to, word for word.
     model = top.table("model", {})
     rules = tuple(each.raw() for each in model.tables("rule"))
+    callee = top.optional("callee")
     model.done()
     top.done()
     scenario = Scenario(
-        name, title, reference, _tenant(tenant), _caller(caller), _expectation(expect), rules
+        name,
+        title,
+        reference,
+        _tenant(tenant),
+        _caller(caller),
+        _expectation(expect),
+        rules,
+        _callee(callee) if callee is not None else None,
     )
+    if bool(scenario.tenant.transfer_number) != (scenario.callee is not None):
+        raise top.fail("[tenant] transfer_number and [callee] go together")
     _check_rules(scenario)
     return scenario
 
@@ -162,6 +174,15 @@ class _Table:
     def table(self, key: str, default: Mapping[str, Any] | None = None) -> "_Table":
         return _Table(self._take(key, dict, default), f"{self._where}: [{key}]")
 
+    def optional(self, key: str) -> "_Table | None":
+        return self.table(key) if key in self._left else None
+
+    def seconds(self, key: str, default: float) -> float:
+        value: float = self._take(key, float, default)
+        if value < 0:
+            raise ScenarioError(f"{self._where}: {key!r} must not be negative")
+        return value
+
     def tables(self, key: str) -> "list[_Table]":
         values = self._take(key, list, [])
         return [
@@ -185,6 +206,20 @@ def _tenant(table: _Table) -> TenantNeeds:
     )
     table.done()
     return needs
+
+
+def _callee(table: _Table) -> Callee:
+    behaviour = table.text("behaviour")
+    if behaviour not in get_args(Behaviour):
+        raise table.fail(f"behaviour {behaviour!r} is none of {', '.join(get_args(Behaviour))}")
+    callee = Callee(
+        behaviour,  # type: ignore[arg-type]  # one of the literals, as just checked
+        rings_seconds=table.seconds("rings_seconds", 1.0),
+        talks_seconds=table.seconds("talks_seconds", 2.0),
+        forwards_to=table.text("forwards_to", ""),
+    )
+    table.done()
+    return callee
 
 
 def _caller(table: _Table) -> CallerScript:

@@ -144,6 +144,8 @@ class World:
             patience_ms=PATIENCE_MS if emulated else REAL_PATIENCE_MS,
         )
         leg = inbound_leg(party, log, forwarded_from=report.forwarded_from)
+        if script.callee is not None:
+            self.twilio.callees.setdefault(script.tenant.transfer_number, script.callee)
         if self._wav_dir is not None:
             leg.recording = LineRecording()
         await self.twilio.call_in(leg, faults=faults, max_seconds=max_seconds)
