@@ -31,6 +31,7 @@ MAX_GREETING: Final = 300
 MAX_CUSTOM_INSTRUCTIONS: Final = 6000
 _MAX_COMPANY: Final = 120
 _MAX_NAME: Final = 40
+_MAX_ENTRY: Final = 300
 
 #: real-users.md §6.1
 SECTORS: Final = (
@@ -459,7 +460,7 @@ def _context(profile: AgentProfile, persona: Persona, context: CallContext) -> l
         _caller(lines, context.caller_number, locale),
         lines["resumed" if context.resumed else "fresh"],
     ]
-    done = [placeholders.remove(_one_line(entry)) for entry in context.already_done]
+    done = [_plain(entry, _MAX_ENTRY) for entry in context.already_done]
     if done:
         said.append(lines["already_done"].format(done=" ; ".join(done)))
     return said

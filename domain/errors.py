@@ -36,39 +36,39 @@ class CallerError(CoccinelleError):
         return f"{self.field}: {self.detail}" if self.field else self.detail
 
 
+@dataclass(eq=False)
 class Invalid(CallerError):
     """422: understood, but a value is wrong."""
 
-    def __post_init__(self) -> None:
-        self.status = 422
+    status: int = 422
 
 
+@dataclass(eq=False)
 class NotFound(CallerError):
     """404: no such thing for this tenant."""
 
-    def __post_init__(self) -> None:
-        self.status = 404
+    status: int = 404
 
 
+@dataclass(eq=False)
 class Conflict(CallerError):
     """409: taken, or changed by somebody else."""
 
-    def __post_init__(self) -> None:
-        self.status = 409
+    status: int = 409
 
 
+@dataclass(eq=False)
 class Unauthorised(CallerError):
     """401: no key, or a key that opens nothing."""
 
-    def __post_init__(self) -> None:
-        self.status = 401
+    status: int = 401
 
 
+@dataclass(eq=False)
 class Forbidden(CallerError):
     """403: known, but not allowed."""
 
-    def __post_init__(self) -> None:
-        self.status = 403
+    status: int = 403
 
 
 class TenantError(CoccinelleError):

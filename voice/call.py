@@ -386,12 +386,9 @@ class Call:
             ev.GiveResult(
                 event.function_call_id,
                 output,
-                # While the caller speaks the vendor answers by itself when they stop; with
-                # several functions at once, the last result lets the agent speak.
-                respond=goes_on
-                and state.phase is Phase.TALKING
-                and not state.caller_speaking
-                and not state.functions,
+                # With several functions at once, the last result lets the agent speak. (While the
+                # caller speaks, the leg waits for the vendor's own answer.)
+                respond=goes_on and state.phase is Phase.TALKING and not state.functions,
             )
         )
         if goes_on:

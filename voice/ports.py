@@ -88,7 +88,8 @@ class AgentLeg(Protocol):
         ...
 
     def give_result(self, function_call_id: str, output: str, *, respond: bool) -> None:
-        """Answer a function call; then let the model speak, once the running response is over."""
+        """Answer a function call. `respond`: then let the model speak, once the running response
+        is over and the caller doesn't speak (in which case the vendor answers by itself)."""
         ...
 
     async def close(self) -> None:

@@ -21,12 +21,7 @@ from starlette.websockets import WebSocket
 from dashboard.catalogue import has_sentence, sentence
 from domain.errors import (
     CallerError,
-    Conflict,
-    Forbidden,
-    Invalid,
-    NotFound,
     OperatorError,
-    Unauthorised,
 )
 from domain.tenant import DEFAULT_LOCALE
 
@@ -34,14 +29,6 @@ log = structlog.get_logger(__name__)
 
 #: What every answer of the API carries: it belongs to one reader and to this moment.
 NO_STORE = {"cache-control": "no-store"}
-
-_STATUSES: Mapping[type[CallerError], int] = {
-    Unauthorised: 401,
-    Forbidden: 403,
-    NotFound: 404,
-    Conflict: 409,
-    Invalid: 422,
-}
 
 _CODES: Mapping[int, str] = {
     400: "bad_request",
@@ -67,7 +54,7 @@ def problem(
     error: CallerError, request: HTTPConnection, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The answer to a request that can't be taken."""
-    status = _status(error)
+    status = error.status
     code = _code(error, status)
     body: dict[str, Any] = {
         "type": "about:blank",
@@ -88,14 +75,6 @@ def problem(
         headers={**NO_STORE, **(headers or {})},
         media_type="application/problem+json",
     )
-
-
-def _status(error: CallerError) -> int:
-    """A kind of refusal has its status; a plain CallerError says its own."""
-    for kind, status in _STATUSES.items():
-        if isinstance(error, kind):
-            return status
-    return error.status
 
 
 def _code(error: CallerError, status: int) -> str:

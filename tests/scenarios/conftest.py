@@ -1,0 +1,139 @@
+"""A real server process and the sandbox's world, shared by the scenarios."""
+
+import asyncio
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from sandbox.world import World
+
+ACCOUNT = "AC" + "5" * 32
+NUMBER = "+33199000000"
+
+
+@dataclass(slots=True)
+class Deployment:
+    """One running server, its world, and its operator."""
+
+    world: World
+    url: str
+    admin: str
+    log: Path
+    process: subprocess.Popen[bytes]
+    tenants: int = 0
+
+    async def operator(self, method: str, path: str, body: Any) -> Any:
+        return await self.request(self.admin, method, path, body)
+
+    async def request(self, key: str, method: str, path: str, body: Any = None) -> Any:
+        headers = {"Authorization": f"Bearer {key}"}
+        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=10) as client:
+            response = await client.request(method, path, json=body)
+        assert response.is_success, response.text
+        return response.json()
+
+    async def tenant(self, sector: str, agent_type: str, **config: Any) -> "Business":
+        self.tenants += 1
+        line = f"+331990{self.tenants:05d}"
+        name = f"Garage du Port {self.tenants}"
+        created = await self.operator("POST", "/api/tenants", {"name": name, "sector": sector})
+        keys = await self.operator("POST", f"/api/tenants/{created['id']}/keys", {})
+        business = Business(self, keys["key"], line, created["id"])
+        sara = {"agentType": agent_type, "assistantName": "Sara"}
+        body = {"config": {"clientPhoneNumber": line, "sara": sara, **config}, "enabled": True}
+        await self.request(business.key, "PUT", "/api/v1/channels/phone", body)
+        return business
+
+
+@dataclass(frozen=True, slots=True)
+class Business:
+    """One tenant, seen by its owner."""
+
+    deployment: Deployment
+    key: str
+    line: str
+    id: str
+
+    async def get(self, path: str) -> Any:
+        return await self.deployment.request(self.key, "GET", path)
+
+    async def the_call(self) -> dict[str, Any]:
+        """The one call, once its outcome is stored."""
+        for _ in range(80):
+            calls = (await self.get("/api/v1/calls"))["calls"]
+            assert len(calls) <= 1
+            if calls:
+                call = (await self.get(f"/api/v1/calls/{calls[0]['id']}"))["call"]
+                if call["outcome"]:
+                    return call
+            await asyncio.sleep(0.1)
+        raise AssertionError("the call has no outcome")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def deployed(directory: Path, **environment: str) -> AsyncIterator[Deployment]:
+    """`coccinelle serve` as a user starts it, between two emulated vendors."""
+    token, admin, openai_key = (secrets.token_hex(16) for _ in range(3))
+    async with World(
+        auth_token=token, account_sid=ACCOUNT, number=NUMBER, openai_key=openai_key
+    ) as world:
+        url = f"http://127.0.0.1:{(port := free_port())}"
+        log = directory / "server.log"
+        with log.open("wb") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "server", "serve"],
+                cwd=directory,
+                stderr=errors,
+                env={
+                    "PATH": os.environ["PATH"],
+                    "PORT": str(port),
+                    "PUBLIC_URL": url,
+                    "DATABASE_URL": f"sqlite:///{directory}/coccinelle.sqlite3",
+                    "ADMIN_API_KEY": admin,
+                    "TWILIO_ACCOUNT_SID": ACCOUNT,
+                    "TWILIO_AUTH_TOKEN": token,
+                    "TWILIO_PHONE_NUMBER": NUMBER,
+                    "TWILIO_API_BASE_URL": world.twilio_url,
+                    "OPENAI_API_KEY": openai_key,
+                    "OPENAI_BASE_URL": world.openai_url,
+                    **environment,
+                },
+            )
+        try:
+            await _ready(url, process)
+            world.target(url)
+            yield Deployment(world, url, admin, log, process)
+        finally:
+            process.terminate()
+            try:
+                await asyncio.to_thread(process.wait, 15)
+            finally:
+                process.kill()
+
+
+async def _ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    async with httpx.AsyncClient(timeout=1) as client:
+        for _ in range(200):
+            assert process.poll() is None, "the server has ended"
+            try:
+                if (await client.get(f"{url}/readyz")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(0.1)
+    raise AssertionError("the server isn't ready")
