@@ -107,6 +107,10 @@ class Scrubber:
 _OURS = ("_record", "_from_structlog")
 
 
+#: What a line begins with.
+_FIRST = ("timestamp", "level", "event")
+
+
 class _Outlet(QueueHandler):
     """Formats where the event happens, hands the line to the writing thread, never waits."""
 
@@ -197,7 +201,8 @@ def _formatter(
 
 
 def _json(event: Event, **_: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode()
+    first = {name: event.pop(name) for name in _FIRST if name in event}
+    return msgspec.json.encode({**first, **event}, enc_hook=str).decode()
 
 
 @contextmanager

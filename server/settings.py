@@ -247,7 +247,7 @@ class Settings(BaseSettings):
         _TWILIO,
         "The shared number that missed calls are forwarded to. Dedicated numbers of tenants are "
         "kept with the tenant.",
-        "a telephone number such as +33939000001",
+        "a telephone number in E.164",
         "+33939000001",
         meanwhile="`doctor` and `provision` can't check the number's addresses, and a line that "
         "claims this number isn't refused.",
@@ -593,7 +593,9 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret as it would look in a text, so that logs can leave it out."""
-        given = (getattr(self, name) for name in type(self).model_fields if self.is_set(name))
+        # Of the database's address only the password is: its name may be told.
+        names = type(self).model_fields.keys() - {"database_url"}
+        given = (getattr(self, name) for name in names if self.is_set(name))
         values = [value.get_secret_value() for value in given if isinstance(value, SecretStr)]
         password = urlsplit(self.database_url.get_secret_value()).password
         return (*values, *self.auth_tokens, *([password] if password else []))

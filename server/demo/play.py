@@ -33,6 +33,8 @@ LIMIT_SECONDS = 85.0
 REAL_LIMIT_SECONDS = 240.0
 START_SECONDS = 25.0
 POLL_SECONDS = 0.25
+#: The screen is so far behind the call: one poll, and the time a line waits to be stored.
+BEHIND_SECONDS = 0.6
 #: How long after the call its outcome may take to be stored.
 OUTCOME_SECONDS = 10.0
 
@@ -212,6 +214,8 @@ class _Show:
         self._screen = screen
         self._rang: float | None = None
         self._call: dict[str, Any] = {}
+        #: Not told yet: what the server knows comes a little later than what is heard.
+        self._waiting: list[Line] = []
 
     async def run(self) -> dict[str, Any]:
         """The call as the server stored it, once it is over."""
@@ -226,12 +230,16 @@ class _Show:
                 watching.cancel()
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
+        self._tell(until=float("inf"))
         return self._call
 
     async def _listen(self) -> None:
         async for line in self._world.lines():
-            for told in self.story.hear(json.loads(line)):
-                self._tell(told)
+            self._waiting += self.story.hear(json.loads(line))
+            if self._rang is None and self.story.call_sid:
+                self._rang = self._clock.monotonic()
+            if self.story.refused:
+                raise OperatorError(f"the sandbox refuses to play: {self.story.refused}")
             if self.story.report is not None:
                 return
         await self._world.process.wait()
@@ -245,14 +253,15 @@ class _Show:
                 call_id = await self._tenant.call_id(self.story.call_sid)
             if call_id is not None:
                 self._call = await self._tenant.call(call_id)
-                for told in self.story.read(self._call):
-                    self._tell(told)
+                self._waiting += self.story.read(self._call)
+            if self._rang is not None:
+                self._tell(until=self._clock.monotonic() - self._rang - BEHIND_SECONDS)
 
-    def _tell(self, line: Line) -> None:
-        now = self._clock.monotonic()
-        if self._rang is None:
-            self._rang = now
-        self._screen.line(now - self._rang, line)
+    def _tell(self, *, until: float) -> None:
+        """All that happened until then, in the order in which it did."""
+        self._waiting.sort(key=lambda line: line.at)
+        while self._waiting and self._waiting[0].at <= until:
+            self._screen.line(self._waiting.pop(0))
 
 
 async def _conclude(

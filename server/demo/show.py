@@ -33,15 +33,16 @@ class Screen:
         """A sentence about the demo itself."""
         self._console.print(Text(text))
 
-    def line(self, seconds: float, line: Line) -> None:
-        """A line of the story, so many seconds after ringing."""
-        row = Text(f"{seconds:6.1f} s  ", style="dim")
+    def line(self, line: Line) -> None:
+        """A line of the story."""
+        row = Text(f"{line.at:6.1f} s  ", style="dim")
         row.append(f"{line.who:<{_WHO}} ", style=_STYLES.get(line.kind, ""))
         row.append(line.text, style=_STYLES.get(line.kind, ""))
         self._console.print(row)
 
     def figures(self, rows: Sequence[tuple[str, str]]) -> None:
         """The table at the end."""
+        self._console.print()
         if not self._console.is_terminal:
             for name, value in rows:
                 self.say(f"{name}: {value}")
@@ -49,7 +50,6 @@ class Screen:
         table = Table(show_header=False, box=None, pad_edge=False)
         for name, value in rows:
             table.add_row(Text(name, style="dim"), Text(value))
-        self._console.print()
         self._console.print(table)
 
     def places(self, rows: Iterable[tuple[str, str]]) -> None:

@@ -9,7 +9,7 @@ from server.demo.story import Line, Story, figures, lost_frames, transcript
 BOOKED: dict[str, Any] = {
     "name": "book_appointment",
     "arguments": {"start": "2026-11-24T14:30", "name": "Jean"},
-    "result": {"status": "booked", "spoken": "mardi 24 novembre à 14 h 30"},
+    "result": {"status": "booked", "appointment_id": "A1", "spoken": "mardi 24 novembre à 14 h 30"},
     "effect": "booked",
 }
 LOOKED: dict[str, Any] = {
@@ -69,7 +69,7 @@ def test_what_the_server_knows_is_told_once() -> None:
     first = known(story, found_by="forwarded_from", events=[connected])
     assert first == [
         "tenant: Garage du Port, found by the number that forwarded the call",
-        "agent: realtime:m is there after 140 ms",
+        "agent: realtime:m is there in 140 ms",
     ]
     assert known(story, found_by="forwarded_from", events=[connected]) == []
 
@@ -81,19 +81,29 @@ def test_each_function_is_told_once_with_its_answer() -> None:
     told = known(story, functions=[LOOKED, BOOKED], outcome="booked")
     assert len(told) == 3
     assert told[0].startswith("function: book_appointment(")
-    assert told[1] == "booked: mardi 24 novembre à 14 h 30, committed to the database"
+    assert told[1] == "booked: appointment A1 is committed"
     assert told[2] == "outcome: stored: booked"
 
 
-def test_the_last_words_are_the_goodbye() -> None:
+def test_a_goodbye_that_was_heard() -> None:
     story = Story("Garage du Port")
     lines = said(
         story,
-        {"event": "agent_says", "text": "C'est noté."},
-        {"event": "model_calls", "name": "end_call", "arguments": "{}"},
         {"event": "agent_says", "text": "Au revoir."},
+        {"event": "agent_said", "cut": False},
+        {"event": "hung_up", "by": "server"},
     )
-    assert [who for who, _ in lines] == ["Sara", "goodbye"]
+    assert lines[1:] == [
+        ("goodbye", "« Au revoir. » was heard to its end"),
+        ("hang-up", "by the server"),
+    ]
+
+
+@pytest.mark.parametrize(("cut", "by"), [(True, "server"), (False, "caller")])
+def test_no_goodbye_that_was_not(cut: bool, by: str) -> None:
+    story = Story("Garage du Port")
+    said(story, {"event": "agent_says", "text": "Au re"}, {"event": "agent_said", "cut": cut})
+    assert said(story, {"event": "hung_up", "by": by}) == [("hang-up", f"by the {by}")]
 
 
 def test_without_ears_the_agent_is_told_by_the_server() -> None:
@@ -102,6 +112,25 @@ def test_without_ears_the_agent_is_told_by_the_server() -> None:
     turns = [{"who": "agent", "text": "Bonjour."}, {"who": "caller", "text": "Allô"}]
     assert known(story, turns=turns) == ["Sara: « Bonjour. »"]
     assert known(story, turns=turns) == []
+
+
+def test_both_sides_tell_the_same_time() -> None:
+    story = Story("Garage du Port")
+    began = "2026-11-22T16:00:00+00:00"
+    done = {**BOOKED, "at": "2026-11-22T16:00:02+00:00", "duration_ms": 500}
+    lines = [*story.read({"started_at": began, "functions": [done]})]
+    lines += story.hear({"event": "caller_says", "text": "Oui", "ms": 1500.0})
+    assert [(line.at, line.kind) for line in lines] == [
+        (2.5, "function"),
+        (2.5, "outcome"),
+        (1.5, "caller"),
+    ]
+
+
+def test_a_sandbox_that_refuses() -> None:
+    story = Story("Garage du Port")
+    assert said(story, {"event": "refused", "why": "no such scenario"}) == []
+    assert story.refused == "no such scenario"
 
 
 def test_figures() -> None:
@@ -128,16 +157,15 @@ def test_transcript() -> None:
         {"who": "agent", "text": "Bonjour, je", "cut": True, "at": "2026-11-22T16:00:01+00:00"},
         {"who": "caller", "text": "Allô ?", "at": "2026-11-22T16:00:02+00:00"},
     ]
-    assert transcript({"turns": turns}, "Sara") == (
-        "16:00:01  Sara : Bonjour, je […]\n16:00:02  Appelant : Allô ?\n"
-    )
+    call = {"started_at": "2026-11-22T15:58:58+00:00", "turns": turns}
+    assert transcript(call, "Sara") == "1:03  Sara : Bonjour, je […]\n1:04  Appelant : Allô ?\n"
 
 
 def test_without_a_terminal_lines_are_plain_and_whole() -> None:
     stream = io.StringIO()
     screen = Screen(stream)
-    screen.line(1.25, Line("agent", "Sara", "« " + "très long " * 30 + "»"))
-    screen.line(2, Line("error", "error", "[bold]not markup[/bold]"))
+    screen.line(Line(1.25, "agent", "Sara", "« " + "très long " * 30 + "»"))
+    screen.line(Line(2, "error", "error", "[bold]not markup[/bold]"))
     screen.figures([("frames lost", "0 of 10")])
     screen.places([("recording", "/a/" + "b" * 200)])
     lines = stream.getvalue().splitlines()

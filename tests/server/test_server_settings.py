@@ -348,6 +348,7 @@ def test_secrets_are_known_to_whoever_must_hide_them() -> None:
         database_url="postgresql://me:hunter2@db.example/c",
     )
     assert {"new", "old", "sk-1", "hunter2"} <= set(settings.secrets)
+    assert not any(secret in settings.database_name for secret in settings.secrets)
 
 
 # ---------------------------------------------------------------------------------- missing
