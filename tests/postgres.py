@@ -31,6 +31,7 @@ _SETTINGS = (
     "shared_buffers=32MB",
 )
 _INITDB = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+_PSQL = ("-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres")
 _START_SECONDS = 20.0
 _STOP_SECONDS = 20.0
 
@@ -50,9 +51,8 @@ class PostgresServer:
     def run(self, *statements: str, on: str = "postgres") -> None:
         """Run SQL as superuser on a database, outside of any transaction."""
         commands = [word for statement in statements for word in ("-c", statement)]
-        whom = ["-h", self.directory, "-U", "postgres", "-d", on]
         subprocess.run(
-            [self.programs / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", *whom, *commands],
+            [self.programs / "psql", *_PSQL, "-h", self.directory, "-d", on, *commands],
             check=True,
             stdout=subprocess.DEVNULL,
             timeout=30,
@@ -123,7 +123,7 @@ def _serve(
 
 def _wait_until_ready(process: subprocess.Popen[bytes], directory: Path, programs: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    ready = [programs / "pg_isready", "-q", "-h", directory]
+    ready = (str(programs / "pg_isready"), "-q", "-h", str(directory))
     while subprocess.run(ready, check=False, timeout=_START_SECONDS).returncode != 0:
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError((directory / "log").read_text())

@@ -1,5 +1,7 @@
 """The schema's history, applied by the program itself: nobody needs an alembic.ini."""
 
+from functools import lru_cache
+
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -14,11 +16,17 @@ from domain.errors import OperatorError
 _ADVISORY_LOCK = int.from_bytes(b"Coccinel")
 
 
-def _config(connection: Connection) -> Config:
+def _config(connection: Connection | None = None) -> Config:
     config = Config()
     config.set_main_option("script_location", "storage:migrations")
     config.attributes["connection"] = connection
     return config
+
+
+@lru_cache(maxsize=1)
+def _scripts() -> ScriptDirectory:
+    """Read once per process: it runs every version file."""
+    return ScriptDirectory.from_config(_config())
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
@@ -29,13 +37,12 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-    config = _config(connection)
     at = current(connection)
     if at is not None:
-        _must_know(config, at)
-    if revision == "head" and at == ScriptDirectory.from_config(config).get_current_head():
+        _must_know(at)
+    if revision == "head" and at == _scripts().get_current_head():
         return
-    command.upgrade(config, revision)
+    command.upgrade(_config(connection), revision)
 
 
 def downgrade(connection: Connection, revision: str) -> None:
@@ -48,9 +55,9 @@ def current(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _must_know(config: Config, revision: str) -> None:
+def _must_know(revision: str) -> None:
     try:
-        ScriptDirectory.from_config(config).get_revision(revision)
+        _scripts().get_revision(revision)
     except (CommandError, ResolutionError) as error:
         raise OperatorError(
             f"the database is at revision {revision}, which this version of Coccinelle doesn't "

@@ -8,12 +8,16 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
 
 from storage import Database
 from storage.columns import Instant, Json, iso_instant, storable
 from storage.schema import call_events, call_logs
 from tests.fakes.clock import START
 
+#: Their constructors are untyped.
+SQLITE: Dialect = sqlite.dialect()
+POSTGRESQL: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 INSTANTS = st.datetimes(timezones=st.just(UTC))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -35,7 +39,7 @@ def test_an_instant_is_the_same_in_any_zone(instant: datetime, offset: int) -> N
         elsewhere = instant.astimezone(timezone(timedelta(minutes=offset)))
     except OverflowError:
         return
-    column, dialect = Instant(), sqlite.dialect()
+    column, dialect = Instant(), SQLITE
     stored = column.process_bind_param(elsewhere, dialect)
     assert stored == iso_instant(instant)
     back = column.process_result_value(stored, dialect)
@@ -44,7 +48,7 @@ def test_an_instant_is_the_same_in_any_zone(instant: datetime, offset: int) -> N
     assert back.utcoffset() == timedelta(0)
 
 
-@pytest.mark.parametrize("dialect", [sqlite.dialect(), postgresql.dialect()])
+@pytest.mark.parametrize("dialect", [SQLITE, POSTGRESQL])
 def test_a_naive_instant_is_refused(dialect: Any) -> None:
     with pytest.raises(ValueError, match="needs a zone"):
         Instant().process_bind_param(datetime(2026, 11, 24, 14, 30), dialect)  # noqa: DTZ001
@@ -66,7 +70,7 @@ def test_any_text_becomes_storable(text: str) -> None:
 
 @given(JSON)
 def test_json_comes_back_as_it_was(value: Any) -> None:
-    column, dialect = Json(), sqlite.dialect()
+    column, dialect = Json(), SQLITE
     text = column.process_bind_param(value, dialect)
     if value is not None:
         assert text is not None
@@ -76,14 +80,14 @@ def test_json_comes_back_as_it_was(value: Any) -> None:
 
 
 def test_json_keeps_accents_readable_and_keys_in_order() -> None:
-    text = Json().process_bind_param({"é": 1, "a": "Léa"}, sqlite.dialect())
+    text = Json().process_bind_param({"é": 1, "a": "Léa"}, SQLITE)
     assert text == '{"é":1,"a":"Léa"}'
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_json_has_no_infinity(value: float) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        Json().process_bind_param({"budget": value}, sqlite.dialect())
+        Json().process_bind_param({"budget": value}, SQLITE)
 
 
 async def test_hostile_text_is_stored_on_both(database: Database) -> None:
