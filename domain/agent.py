@@ -543,10 +543,13 @@ def _plain(text: str, limit: int) -> str:
 def _one_line(text: str) -> str:
     """Composed, without control and format characters nor pictograms, single spaces."""
     composed = unicodedata.normalize("NFC", text)
-    spaced = " ".join(composed.split())
-    return "".join(
-        c for c in spaced if unicodedata.category(c)[0] != "C" and not 0x1F000 <= ord(c) <= 0x1FFFF
+    shown = (
+        character
+        for character in composed
+        if character.isspace()
+        or (unicodedata.category(character)[0] != "C" and not 0x1F000 <= ord(character) <= 0x1FFFF)
     )
+    return " ".join("".join(shown).split())
 
 
 def _fold(text: str) -> str:

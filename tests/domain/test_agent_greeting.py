@@ -116,6 +116,19 @@ def test_it_takes_about_six_seconds(sector: str, voice: str, language: str) -> N
     assert seconds(of("Dupont", sector, voice=voice, language=language)) <= 6.5
 
 
+@pytest.mark.parametrize(
+    "company",
+    [
+        "Garage\x00 du\tPort",
+        "Garage \u202edu Port",
+        "Garage du\u200b Port \U0001f697",
+        " Garage\n du Port ",
+    ],
+)
+def test_what_cannot_be_spoken_is_left_out(company: str) -> None:
+    assert of(company, "automobile") == greeting(GARAGE)
+
+
 # ---------------------------------------------------------------- the tenant's own welcome
 
 

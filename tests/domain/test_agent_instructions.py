@@ -224,6 +224,12 @@ def test_anger_with_and_without_somebody_to_talk_to() -> None:
     assert "Tu ne peux pas transférer l'appel" in alone
 
 
+def test_an_agent_without_a_diary_notes_the_wish() -> None:
+    wish = "Tu ne prends pas de rendez-vous toi-même"
+    assert wish in instructions(replace(GARAGE, agent_type=AgentType.SUPPORT), CALL)
+    assert wish not in instructions(GARAGE, CALL)
+
+
 # ---------------------------------------------------------------------- the tenant's words
 
 
