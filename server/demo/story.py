@@ -119,7 +119,7 @@ class Story:
         return iter(())
 
     def _on_hung_up(self, event: Mapping[str, Any]) -> Iterator[_Told]:
-        if event.get("by") == "server" and self._last_words and not self._cut:
+        if self.ears and event.get("by") == "server" and self._last_words and not self._cut:
             yield "agent", "goodbye", f"{self._last_words} was heard to its end"
         yield "ring", "hang-up", f"by the {event.get('by')}"
 

@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -12,6 +11,7 @@ import pytest
 from server.demo import children
 from server.demo.children import running
 from server.settings import child_environment
+from tests.fakes.processes import gone
 
 FOREVER = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + FOREVER
@@ -22,16 +22,6 @@ PARENT = (
     "print(child.pid, flush=True); time.sleep(600)"
 )
 ECHO = "import sys\nfor line in sys.stdin: print(line.strip().upper(), flush=True)"
-
-
-def gone(pid: int, seconds: float = 5.0) -> bool:
-    """Whether no such process runs, within so long. One that nobody has buried doesn't run."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 async def test_talks_and_ends_with_its_input(tmp_path: Path) -> None:
@@ -88,6 +78,7 @@ def test_nothing_is_left_when_we_are_killed_outright(tmp_path: Path) -> None:
 import asyncio, pathlib
 from server.demo.children import running
 from server.settings import child_environment
+from tests.fakes.processes import gone
 
 async def main():
     with running(child_environment()) as family:

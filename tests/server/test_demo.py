@@ -1,0 +1,130 @@
+import asyncio
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import wave
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from server.settings import child_environment
+from tests.fakes.processes import gone
+
+DEMO = [sys.executable, "-m", "server", "demo"]
+
+
+@contextmanager
+def demo(directory: Path, **variables: str) -> Iterator["subprocess.Popen[str]"]:
+    """`coccinelle demo` as a newcomer starts it, without a terminal."""
+    process = subprocess.Popen(
+        DEMO,
+        cwd=directory,
+        env=child_environment(PYTHONUNBUFFERED="1", **variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def family(process: "subprocess.Popen[str]") -> list[int]:
+    return [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+
+
+def read_until(process: "subprocess.Popen[str]", words: str) -> list[str]:
+    """Its lines up to the one with these words."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line.rstrip("\n"))
+        if words in line:
+            return lines
+    raise AssertionError(f"{words!r} never came: {lines}")
+
+
+@pytest.mark.timeout(120)
+def test_a_call_is_shown_and_an_appointment_booked(tmp_path: Path) -> None:
+    with demo(tmp_path) as process:
+        lines = read_until(process, "somebody calls")
+        children = family(process)
+        assert process.stdout is not None
+        lines += process.stdout.read().splitlines()
+        assert process.wait(timeout=10) == 0, lines
+    story = "\n".join(lines)
+    told = [line.split()[2] for line in lines if re.match(r" *[0-9.]+ s  ", line)]
+    for kind in ("ringing", "tenant", "agent", "Sara", "caller", "barge-in", "function"):
+        assert kind in told, story
+    assert told.index("booked") < told.index("goodbye") < told.index("hang-up")
+    assert "check_availability(" in story
+    assert "book_appointment(" in story
+    assert "frames lost: 0 of " in story
+    assert "\x1b" not in story
+    assert len(children) == 2
+    assert all(gone(child) for child in children)
+    [directory] = (tmp_path / "var/demo").iterdir()
+    with closing(sqlite3.connect(directory / "coccinelle.sqlite3")) as database:
+        [(name,)] = database.execute("SELECT customer_name FROM rendez_vous").fetchall()
+        [(outcome,)] = database.execute("SELECT outcome FROM call_logs").fetchall()
+    assert name == "Marc Durand"
+    assert outcome == "booked"
+    assert "Appelant : " in (directory / "transcript.txt").read_text()
+    [recording] = directory.glob("*.wav")
+    with wave.open(str(recording)) as file:
+        assert (file.getnchannels(), file.getframerate(), file.getsampwidth()) == (2, 8000, 2)
+        assert file.getnframes() > 20 * 8000
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ends_when_told_to_and_leaves_nobody(tmp_path: Path, number: signal.Signals) -> None:
+    with demo(tmp_path) as process:
+        read_until(process, "answered")
+        children = family(process)
+        assert len(children) == 2
+        process.send_signal(number)
+        assert process.wait(timeout=20) == 130
+    assert all(gone(child) for child in children)
+
+
+@pytest.mark.timeout(60)
+async def test_a_real_model_is_used_when_a_key_is_exported(tmp_path: Path) -> None:
+    """… and said so first. Here "the real one" is a socket that sees who comes."""
+    asked: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not asked.done():
+            asked.set_result(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    with demo(tmp_path, OPENAI_API_KEY="sk-exported", OPENAI_BASE_URL=url) as process:
+        lines = await asyncio.to_thread(read_until, process, "OPENAI_API_KEY")
+        assert lines == [f"OPENAI_API_KEY is set: the model is the real one, at {url}."]
+        request = (await asyncio.wait_for(asked, 30)).decode()
+        children = family(process)
+        process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(process.wait, 20)
+    server.close()
+    await server.wait_closed()
+    assert "GET /v1/realtime?model=" in request
+    assert "Bearer sk-exported" in request
+    assert all(gone(child) for child in children)
+
+
+def test_a_key_in_the_file_pays_for_no_demo(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("OPENAI_API_KEY=sk-of-the-deployment\n")
+    with demo(tmp_path) as process:
+        assert "The model is emulated" in read_until(process, "model is")[0]
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(timeout=20) == 130
