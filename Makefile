@@ -66,7 +66,7 @@ long: $(VENV)/.test ## a thousand calls leak nothing
 	@$(WITHOUT_KEYS) $(BIN)/python -m pytest -m long --timeout 3600
 
 bench: $(VENV)/.test ## the figures of benchmarks/
-	@$(WITHOUT_KEYS) $(BIN)/python -m benchmarks
+	@$(WITHOUT_KEYS) $(BIN)/python -m benchmarks.bench $(ARGS)
 
 check: $(VENV)/.dev ## style, types, who imports whom
 	@$(BIN)/ruff format --quiet --check . || { echo "make fix puts it in form"; exit 1; }
