@@ -34,6 +34,9 @@ _CALL_OPTIONS = frozenset(
 )
 
 
+_KINDS: Mapping[str, type] = {"call": dict, "callee": dict, "target": str}
+
+
 class _Done(Exception):
     """Ends the task group, and with it every call."""
 
@@ -60,6 +63,7 @@ def main() -> None:
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
+    parent = os.getppid()  # before anything is said that makes it lose interest
     world = World(
         auth_token=arguments.auth_token,
         account_sid=arguments.account_sid,
@@ -72,15 +76,15 @@ async def _serve(arguments: argparse.Namespace) -> None:
     async with world:
         if arguments.target:
             world.target(arguments.target)
-        _tell({"ready": True, "twilio_url": world.twilio_url, "openai_url": world.openai_url})
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        _tell({"ready": True, "twilio_url": world.twilio_url, "openai_url": world.openai_url})
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_until(stop))
-                tasks.create_task(_watch_parent(stop))
+                tasks.create_task(_watch_parent(parent, stop))
                 async for line in _lines():
                     _obey(line, world, tasks, stop)
                 stop.set()
@@ -93,9 +97,8 @@ async def _until(stop: asyncio.Event) -> None:
     raise _Done
 
 
-async def _watch_parent(stop: asyncio.Event) -> None:
+async def _watch_parent(parent: int, stop: asyncio.Event) -> None:
     """Whoever started us may be killed without closing our input: a sibling may hold it open."""
-    parent = os.getppid()
     while os.getppid() == parent:  # noqa: ASYNC110 - nothing tells of it
         await asyncio.sleep(_PARENT_SECONDS)
     stop.set()
@@ -107,11 +110,13 @@ def _obey(line: bytes, world: World, tasks: asyncio.TaskGroup, stop: asyncio.Eve
         if not isinstance(command, dict) or len(command) != 1:
             raise ValueError("a command is an object with one key")
         [(name, given)] = command.items()
+        _check_kind(name, given)
         if name == "call":
             tasks.create_task(_call(world, _options(given)))
         elif name == "callee":
-            given = dict(given)
-            world.twilio.callees[given.pop("number")] = Callee(**given)
+            options = dict(given)
+            number = options.pop("number")
+            world.twilio.callees[number] = Callee(**options)
         elif name == "target":
             world.target(given)
         elif name == "quit":
@@ -120,6 +125,11 @@ def _obey(line: bytes, world: World, tasks: asyncio.TaskGroup, stop: asyncio.Eve
             raise ValueError(f"unknown command {name!r}")
     except (ValueError, TypeError, KeyError) as error:
         _refuse(line.decode(errors="replace").strip(), error)
+
+
+def _check_kind(name: str, given: Any) -> None:
+    if not isinstance(given, _KINDS.get(name, object)):
+        raise ValueError(f"what belongs to {name!r} is of the wrong kind: {given!r}")
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Whom a transfer rings: a scripted person, or nobody."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from sandbox.leg import Leg
 from sandbox.speech import FRAME_BYTES, is_speech
@@ -29,6 +29,12 @@ class Callee:
     rings_seconds: float = 1.0
     talks_seconds: float = 2.0
     forwards_to: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a behaviour that isn't known."""
+        if self.behaviour not in get_args(Behaviour):
+            known = ", ".join(get_args(Behaviour))
+            raise ValueError(f"behaviour {self.behaviour!r} is none of {known}")
 
 
 class CalleeParty:

@@ -7,9 +7,9 @@ from typing import Any
 OnEvent = Callable[[dict[str, Any]], None]
 Clock = Callable[[], float]
 
-#: An answer that begins within this time of the caller's last frame without the agent having been
-#: silent in between is still the sentence that was being spoken.
-PAUSE_SECONDS = 0.1
+#: A voice that goes on after less than this, and wasn't cleared, is still the sentence that was
+#: being spoken: no answer to what the caller has just said. People breathe between words.
+PAUSE_SECONDS = 0.4
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from sandbox.bank import bank, clips
 from sandbox.brain import Brain, RuleError
-from sandbox.callee import Behaviour, Callee
+from sandbox.callee import Callee
 
 FOLDER = Path(__file__).parent / "scenarios"
 
@@ -209,15 +209,17 @@ def _tenant(table: _Table) -> TenantNeeds:
 
 
 def _callee(table: _Table) -> Callee:
-    behaviour = table.text("behaviour")
-    if behaviour not in get_args(Behaviour):
-        raise table.fail(f"behaviour {behaviour!r} is none of {', '.join(get_args(Behaviour))}")
-    callee = Callee(
-        behaviour,  # type: ignore[arg-type]  # one of the literals, as just checked
-        rings_seconds=table.seconds("rings_seconds", 1.0),
-        talks_seconds=table.seconds("talks_seconds", 2.0),
-        forwards_to=table.text("forwards_to", ""),
-    )
+    try:
+        callee = Callee(
+            table.text("behaviour"),  # type: ignore[arg-type]  # checked by Callee
+            rings_seconds=table.seconds("rings_seconds", 1.0),
+            talks_seconds=table.seconds("talks_seconds", 2.0),
+            forwards_to=table.text("forwards_to", ""),
+        )
+    except ScenarioError:
+        raise
+    except ValueError as error:
+        raise table.fail(str(error)) from error
     table.done()
     return callee
 
