@@ -247,6 +247,7 @@ class Call(picows.WSListener):
         self.anchor = 0.0
         self.marks: deque[tuple[int, str]] = deque()
         self.position_at_clear: float | None = None
+        self.truncation: tuple[float, int] | None = None
         self.first = 0  # the number of the first frame since the last clear
         self.speech_at: float | None = None
         self.head = (
@@ -347,19 +348,29 @@ class Call(picows.WSListener):
         if self.speech_at is not None and self.world.figures.measuring:
             self.world.figures.barge_in.append(now - self.speech_at)
         self.position_at_clear = self.played / 8
+        self.compare()
         self.received, self.played = 0, 0.0
         while self.marks:
             self.echo(self.marks.popleft()[1])
 
     def interrupted(self, at: float) -> None:
         self.speech_at = at
+        self.position_at_clear = self.truncation = None
 
     def truncated(self, audio_end_ms: float, first: int) -> None:
-        """What the model was told was heard of an item, against the ear's position in it."""
-        if self.world.figures.measuring and self.position_at_clear is not None:
-            position = self.position_at_clear - (first - self.first) * 20
+        """What the model was told was heard of an item; over another socket than the clear."""
+        self.truncation = (audio_end_ms, first)
+        self.compare()
+
+    def compare(self) -> None:
+        """The ear's position in the item against what the model was told."""
+        if self.truncation is None or self.position_at_clear is None:
+            return
+        audio_end_ms, first = self.truncation
+        position = self.position_at_clear - (first - self.first) * 20
+        if self.world.figures.measuring:
             self.world.figures.heard_error_ms.append(audio_end_ms - position)
-        self.position_at_clear = None
+        self.position_at_clear = self.truncation = None
 
     def send(self, message: dict) -> None:
         self.transport.send(TEXT, json.dumps(message).encode())

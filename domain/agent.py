@@ -330,6 +330,16 @@ def greeting(profile: AgentProfile) -> str:
     return persona.lines[key + gender].format(opening=_opening(profile, company), name=name)
 
 
+def disclosure(greeting: str) -> str:
+    """So much of a greeting must have been heard for the caller to know that an AI speaks."""
+    words = greeting.split()
+    for count in range(1, len(words)):
+        heard = " ".join(words[:count])
+        if _NAMES_AI.search(heard):
+            return heard
+    return greeting
+
+
 def _own_welcome(profile: AgentProfile, persona: Persona, company: str, name: str) -> str:
     text = _one_line(profile.greeting)
     if not text or len(text) > MAX_GREETING:

@@ -6,7 +6,14 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from domain.agent import CallContext, function_names, greeting, instructions, profile
+from domain.agent import (
+    CallContext,
+    disclosure,
+    function_names,
+    greeting,
+    instructions,
+    profile,
+)
 from domain.messages import text
 from domain.tenant import Tenant
 from voice.call import Script
@@ -50,6 +57,7 @@ def script(tenant: Tenant, config: Mapping[str, Any], earlier: Earlier) -> Scrip
 
     return Script(
         greeting=greeting(who),
+        disclosure=disclosure(greeting(who)),
         resume=say("transfer_failed" if earlier.transfer_failed else "resume"),
         silence_prompts=(say("silence_prompt_1"), say("silence_prompt_2")),
         silence_goodbye=say("silence_goodbye"),

@@ -19,6 +19,7 @@ from storage.journal import JournalEntry
 from voice import events as ev
 from voice.audio import base64_ms
 from voice.call import Call
+from voice.history import CONNECTED
 from voice.journal import Journal
 from voice.media_stream.playout import Playout
 from voice.media_stream.protocol import (
@@ -180,7 +181,7 @@ class Bridge:
         self._record(
             ev.Record(
                 "event",
-                {"name": "agent_connected", "agent": leg.name, "waited_ms": round(waited * 1000)},
+                {"name": CONNECTED, "agent": leg.name, "waited_ms": round(waited * 1000)},
                 began,
             )
         )

@@ -26,9 +26,6 @@ FILLER, DIGITS, OPENING = "filler", "digits", "opening"
 #: A model that fails this often in a row, without a word in between, is given up.
 FAILURES_BEFORE_LEAVING = 2
 
-#: So much of the greeting must have been heard for the caller to know that an AI speaks.
-INTRODUCED_MS = 2000
-
 #: A caller who hangs up on one of these words, once answered, leaves informed.
 FAREWELLS = ("au revoir", "merci", "bonne journée", "bonne soirée", "goodbye", "bye", "thank")
 
@@ -53,6 +50,7 @@ class Script:
     """The sentences that are ours and not the model's, in the tenant's language."""
 
     greeting: str
+    disclosure: str  # the part of the greeting that must be heard: an AI speaks
     resume: str
     silence_prompts: tuple[str, ...]
     silence_goodbye: str
@@ -189,7 +187,7 @@ class Call:
 
     def _caller_joined(self, event: ev.CallerJoined) -> None:
         self._state.joined = self._now
-        self._state.resumed = event.resumed
+        self._state.resumed = self._state.introduced = event.resumed
         self._do(ev.StartTimer(MAXIMUM, self._rules.max_seconds))
         self._do(ev.StartTimer(OPENING, self._rules.opening_cap))
         self._open()
@@ -265,13 +263,20 @@ class Call:
             self._state.heard_anything |= heard_ms > 0
             self._agent_turn(item_id, heard_ms, cut=not whole, share=heard_ms / (sent_ms or 1))
             self._state.answered = whole
+        self._introduce()
+
+    def _introduce(self) -> None:
+        """The greeting was cut short: the agent is told, before it answers, to say who it is."""
+        if not self._state.introduced and self._state.phase is Phase.TALKING:
+            self._state.introduced = True
+            self._do(ev.TellAgent(self._script.introduce, role="system"))
 
     def _agent_turn(self, item_id: str, heard_ms: float, *, cut: bool, share: float = 1.0) -> None:
         spoken = self._state.spoken.pop(item_id, None)
-        self._state.introduced |= not cut or heard_ms >= INTRODUCED_MS
         if spoken is None or heard_ms <= 0:
             return
         text = first_words(spoken.text, share) if cut else spoken.text.strip()
+        self._state.introduced |= not cut or len(text) >= len(self._script.disclosure)
         self._record(
             "turn",
             {"who": "agent", "text": text, "heard_until_ms": round(heard_ms), "cut": cut},
@@ -313,15 +318,15 @@ class Call:
             state.closing_because = ""
             state.words_due = False
             self._do(ev.StopTimer(GOODBYE))
-        if state.audible or state.responding:
+        audible = state.audible
+        if audible or state.responding:
             self._do(ev.Interrupt())
+        if not audible:  # otherwise `AgentCut` says how much of the greeting was heard
+            self._introduce()
 
     def _caller_speech_stopped(self, _: ev.CallerSpeechStopped) -> None:
         self._state.caller_speaking = False
         self._waiting.since = self._now
-        if not self._state.introduced and self._state.phase is Phase.TALKING:
-            self._state.introduced = True
-            self._do(ev.TellAgent(self._script.introduce, role="system"))
         if self._state.functions:
             self._start_filler()
         self._listen()

@@ -15,7 +15,7 @@ from storage import Storage
 from storage.calls import CallRow
 from storage.tickets import NewTicket
 from voice.call import conclude
-from voice.history import read_history
+from voice.history import History, read_history
 from voice.journal import Journal
 from voice.ports import CallControl, CallMetrics
 
@@ -71,26 +71,12 @@ class Endings:
     async def close(self, row: CallRow, detail: str) -> None:
         """The carrier says that the call is over: conclude from what is stored."""
         if row.outcome is None:
-            await self.finish(row.id, await self._conclude(row), detail=detail)
-
-    async def _conclude(self, row: CallRow) -> Outcome:
-        if row.stage == OVERFLOW:
-            return Outcome.OVERFLOW
-        if row.stage == REJECTED:
-            return Outcome.FAILED
-        if row.tenant_id is None:
-            return Outcome.TENANT_UNKNOWN
-        await self.journal.flush()
-        history = await read_history(self.storage.tenant(row.tenant_id), row.id)
-        achieved = set(history.achieved)
-        if row.transfer_state == ACCEPTED:
-            achieved.add(Outcome.TRANSFERRED)
-        return conclude(
-            achieved,
-            reason="fault" if row.stage == BROKEN else "",
-            caller_turns=history.caller_turns,
-            answered=history.answered or history.farewell,
-        )
+            history = History()
+            if row.tenant_id is not None:
+                await self.journal.flush()
+                history = await read_history(self.storage.tenant(row.tenant_id), row.id)
+            outcome = _conclude(row, history)
+            await self.finish(row.id, outcome, agent=history.agent, detail=detail)
 
     async def close_from_status(self, call_sid: str, status: str, duration: int | None) -> None:
         """A status callback: the call is over, if the state is final."""
@@ -175,3 +161,21 @@ class Endings:
             row.call_sid, record.status, record.duration_seconds
         )
         return True
+
+
+def _conclude(row: CallRow, history: History) -> Outcome:
+    if row.stage == OVERFLOW:
+        return Outcome.OVERFLOW
+    if row.stage == REJECTED:
+        return Outcome.FAILED
+    if row.tenant_id is None:
+        return Outcome.TENANT_UNKNOWN
+    achieved = set(history.achieved)
+    if row.transfer_state == ACCEPTED:
+        achieved.add(Outcome.TRANSFERRED)
+    return conclude(
+        achieved,
+        reason="fault" if row.stage == BROKEN else "",
+        caller_turns=history.caller_turns,
+        answered=history.answered or history.farewell,
+    )

@@ -7,6 +7,9 @@ from domain.outcome import Outcome
 from storage.rows import TenantHandle
 from voice.call import FAREWELLS
 
+#: The event that names the agent who took the call.
+CONNECTED = "agent_connected"
+
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -14,6 +17,7 @@ class History:
 
     turns: Sequence[tuple[str, str]] = ()
     achieved: Sequence[Outcome] = ()
+    agent: str | None = None
     #: The last thing on the line was an answer of the agent, heard to its end.
     answered: bool = False
 
@@ -35,8 +39,10 @@ async def read_history(handle: TenantHandle, call_id: str) -> History:
         functions = await rows.functions.of_call(call_id)
     turns = sorted((entry for entry in timeline if entry.kind == "turn"), key=lambda turn: turn.at)
     last = turns[-1].data if turns else {}
+    agents = [entry.data["agent"] for entry in timeline if entry.data.get("name") == CONNECTED]
     return History(
         turns=[(turn.data["who"], turn.data["text"]) for turn in turns],
+        agent=agents[-1] if agents else None,
         achieved=[Outcome(function.effect) for function in functions if function.effect],
         answered=last.get("who") == "agent" and not last.get("cut"),
     )

@@ -410,7 +410,8 @@ class RealtimeProtocol:
             if item.status == "completed" or (item.status is None and status == "completed"):
                 reported += self._report(call)
         for call in tuple(self._calls.values()):
-            if status == "completed" and call.response_id == response_id and call.arguments:
+            ours = call.response_id in (response_id, "")
+            if status == "completed" and ours and call.arguments:
                 reported += self._report(call)
         self._calls.clear()
         return reported

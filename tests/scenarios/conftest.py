@@ -95,7 +95,7 @@ async def deployed(directory: Path, **environment: str) -> AsyncIterator[Deploym
         url = f"http://127.0.0.1:{(port := free_port())}"
         log = directory / "server.log"
         with log.open("wb") as errors:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: ASYNC220 - returns at once
                 [sys.executable, "-m", "server", "serve"],
                 cwd=directory,
                 stderr=errors,

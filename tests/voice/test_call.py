@@ -11,7 +11,8 @@ from voice import events as ev
 from voice.call import Call, Phase, Rules, Script, conclude, first_words
 
 SCRIPT = Script(
-    greeting="Garage du Port, bonjour ! Je suis une IA.",
+    greeting="Garage du Port, bonjour ! Je suis une IA. Que puis-je faire pour vous ?",
+    disclosure="Garage du Port, bonjour ! Je suis une IA.",
     resume="Excusez-moi, nous avons été coupés.",
     silence_prompts=("Êtes-vous là ?", "Je ne vous entends pas."),
     silence_goodbye="Je raccroche, au revoir.",
@@ -130,15 +131,27 @@ def test_a_greeting_cut_short_is_made_good_by_a_note_to_the_agent() -> None:
     line.on(ev.AgentReady())
     line.agent_speaks(SCRIPT.greeting, heard=False)
     line.on(ev.CallerSpeechStarted())
-    line.on(ev.AgentCut((("i1", 400.0, 4000.0),)))
-    assert ev.TellAgent(SCRIPT.introduce, role="system") in line.on(ev.CallerSpeechStopped())
+    cut = line.on(ev.AgentCut((("i1", 400.0, 4000.0),)))
+    assert ev.TellAgent(SCRIPT.introduce, role="system") in cut
+    assert not any(isinstance(c, ev.TellAgent) for c in line.on(ev.CallerSpeechStopped()))
 
 
-def test_a_heard_greeting_needs_no_note() -> None:
-    line = talking()
+def test_a_greeting_that_never_began_is_made_good_too() -> None:
+    line = Line()
+    line.on(ev.AgentReady())
+    line.on(ev.ResponseStarted("r"))
+    spoke = line.on(ev.CallerSpeechStarted())
+    assert spoke[-2:] == [ev.Interrupt(), ev.TellAgent(SCRIPT.introduce, role="system")]
+
+
+@pytest.mark.parametrize("heard_ms", [4000.0, 3600.0, 2600.0])
+def test_a_greeting_of_which_enough_was_heard_needs_no_note(heard_ms: float) -> None:
+    line = Line()
+    line.on(ev.AgentReady())
+    line.agent_speaks(SCRIPT.greeting, heard=False)
     line.on(ev.CallerSpeechStarted())
-    told = [c for c in line.on(ev.CallerSpeechStopped()) if isinstance(c, ev.TellAgent)]
-    assert told == []
+    cut = line.on(ev.AgentCut((("i1", heard_ms, 4000.0),)))
+    assert not any(isinstance(command, ev.TellAgent) for command in cut)
 
 
 def test_silence_prompts_twice_then_goodbye_at_25_seconds() -> None:
