@@ -69,8 +69,8 @@ class CallRegister:
             "seen_at": now,
         }
         async with self._database.write() as connection:
-            insert = unless_taken(connection, table, row).returning(*CALL_COLUMNS)
-            created = (await connection.execute(insert)).mappings().first()
+            insert = unless_taken(connection, table, *CALL_COLUMNS)
+            created = (await connection.execute(insert, row)).mappings().first()
             if created is not None:
                 return OpenedCall(CallRow(**created), created=True)
             earlier = sa.select(*CALL_COLUMNS).where(table.c.call_sid == new.call_sid)

@@ -6,20 +6,27 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
 
-Rows = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
-
-def unless_taken(connection: AsyncConnection, table: sa.Table, rows: Rows) -> sa.Insert:
-    """The statement that inserts those rows that violate no unique constraint.
+def unless_taken(
+    connection: AsyncConnection, table: sa.Table, *returning: sa.ColumnElement[Any]
+) -> ReturningInsert[Any]:
+    """The statement that inserts the rows given with it, but for those that violate a unique
+    constraint, and returns these columns of the inserted ones.
 
     A row that another transaction has inserted but not yet committed is waited for.
     """
     if connection.dialect.name == "postgresql":
-        return postgresql.insert(table).values(rows).on_conflict_do_nothing()
-    return sqlite.insert(table).values(rows).on_conflict_do_nothing()
+        return postgresql.insert(table).on_conflict_do_nothing().returning(*returning)
+    return sqlite.insert(table).on_conflict_do_nothing().returning(*returning)
 
 
-async def insert_unless_taken(connection: AsyncConnection, table: sa.Table, rows: Rows) -> int:
+async def insert_unless_taken(
+    connection: AsyncConnection,
+    table: sa.Table,
+    rows: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+) -> int:
     """Insert those rows; how many they were."""
-    return (await connection.execute(unless_taken(connection, table, rows))).rowcount
+    statement = unless_taken(connection, table, *table.primary_key.columns)
+    return len((await connection.execute(statement, rows)).all())

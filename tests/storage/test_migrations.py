@@ -221,7 +221,7 @@ def _race(
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-    for number in range(5):
+    for number in range(4):
         directory = tmp_path / str(number)
         with _another_empty(dialect, request, directory) as url:
             for process in processes:
