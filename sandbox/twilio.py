@@ -4,6 +4,7 @@ Nobody here knows the server under test: it is whatever the numbers' addresses p
 """
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -88,19 +89,31 @@ class TwilioEmulator:
         await self._host
 
     async def _serve(self, ready: "asyncio.Future[None]") -> None:
-        async with (
-            WebhookClient(self.auth_token) as self._http,
-            serving(RestApi(self).app, self._port) as port,
-            asyncio.TaskGroup() as ticking,
-        ):
-            ticker = ticking.create_task(self._ticker.run())
-            self.url = f"http://127.0.0.1:{port}"
-            async with asyncio.TaskGroup() as self._background:
+        try:
+            async with (
+                WebhookClient(self.auth_token) as self._http,
+                serving(RestApi(self).app, self._port) as port,
+                asyncio.TaskGroup() as ticking,
+            ):
+                ticker = ticking.create_task(self._ticker.run())
+                self.url = f"http://127.0.0.1:{port}"
+                await self._work(ready)
+                ticker.cancel()
+        finally:
+            self._hang_up_all()  # whatever failed here, nobody waits for a dead line
+
+    async def _work(self, ready: "asyncio.Future[None]") -> None:
+        """Until told to stop; what then still runs in the background gets a little time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as self._background:
                 ready.set_result(None)
                 await self._stop.wait()
-                for leg in tuple(self.legs.values()):
-                    leg.end("carrier")
-            ticker.cancel()
+                self._hang_up_all()
+                limit.reschedule(asyncio.get_running_loop().time() + STOP_SECONDS)
+
+    def _hang_up_all(self) -> None:
+        for leg in tuple(self.legs.values()):
+            leg.end("carrier", "failed")
 
     # ------------------------------------------------------------------ the account
 
@@ -266,7 +279,9 @@ class TwilioEmulator:
     # ------------------------------------------------------------------ requests
 
     async def send(self, webhook: Webhook) -> Answer:
-        """Make a request."""
+        """Make a request. Raises RequestFailed, also when everything is about to end."""
+        if self._stop.is_set():
+            raise RequestFailed(11200, f"{webhook.url}: the sandbox is closing")
         return await self._http.send(webhook)
 
     def fields(self, leg: Leg) -> dict[str, str]:
@@ -312,7 +327,7 @@ class TwilioEmulator:
         kept = Request(webhook.url, began, 0.0, 0, dict(webhook.fields), "")
         (log.report.requests if log else self.requests).append(kept)
         try:
-            answer = await self._http.send(webhook)
+            answer = await self.send(webhook)
         except RequestFailed as error:
             if log:
                 log.error(error.code, error.reason)

@@ -153,6 +153,7 @@ class World:
             path = self._wav_dir / f"{report.call_sid}.wav"
             await asyncio.to_thread(leg.recording.save, path)
             report.wav = str(path)
+            leg.recording = None  # a megabyte a minute, and the leg stays on record
         if self.openai is not None:
             self._join(log, self.openai)
 

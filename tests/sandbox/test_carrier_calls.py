@@ -668,3 +668,22 @@ async def test_many_calls_at_once_lose_nothing_and_leave_nothing(
     }
     assert left == set()
     assert len(server.fields(STATUS_PATH)) == 20
+
+
+async def test_leaving_hangs_up_on_everybody(server: TwimlServer) -> None:
+    server.replies[VOICE_PATH] = server.connect()
+    report = CallReport("CA1", 77, CALLER, NUMBER, None)
+    log = CallLog(report, asyncio.get_running_loop().time)
+    steps = [Step(wait_end=True)]
+    leg = inbound_leg(ScriptedCaller(steps, tag=77, log=log, voices=None), log, forwarded_from=None)
+    async with asyncio.TaskGroup() as tasks:
+        async with TwilioEmulator(
+            account_sid=ACCOUNT, auth_tokens=[TOKEN], numbers=[NUMBER]
+        ) as emulator:
+            emulator.point_at(server.url)
+            call = tasks.create_task(emulator.call_in(leg))
+            await asyncio.wait_for(leg.answered.wait(), 3)
+            began = time.monotonic()
+        await asyncio.wait_for(asyncio.wait([call]), 3)
+    assert time.monotonic() - began < 3
+    assert (report.hung_up_by, report.status) == ("carrier", "failed")
