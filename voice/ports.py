@@ -46,7 +46,8 @@ class AgentListener(Protocol):
     """Where a leg reports. Called from the event loop's callbacks: must not block nor await."""
 
     def on_agent_audio(self, item_id: str, payload: str) -> None:
-        """Audio for the caller: base64 µ-law 8 kHz. Already freed of what an interruption cut."""
+        """Audio for the caller: base64 µ-law 8 kHz, checked to be plain text (it is put between
+        quotes as it is), and already freed of what an interruption cut."""
         ...
 
     def on_agent_event(self, event: Event) -> None:
@@ -67,7 +68,8 @@ class AgentLeg(Protocol):
         ...
 
     def hear(self, payload: str) -> None:
-        """The caller's audio, base64 µ-law 8 kHz, as Twilio sent it. The hot path."""
+        """The caller's audio, base64 µ-law 8 kHz, as Twilio sent it: a hostile payload must not
+        write JSON of its own. The hot path."""
         ...
 
     def say(self, text: str) -> None:

@@ -217,14 +217,6 @@ async def test_a_model_slower_than_speech_is_not_taken_for_silent() -> None:
         ]
 
 
-async def test_audio_that_would_break_the_vendors_message_goes_nowhere() -> None:
-    async with talking() as world:
-        world.frame('","type":"session.update')
-        world.bridge.on_agent_audio("i1", 'AA"}}')
-        assert not any(done[0] == "hear" for done in world.leg.done)
-        assert world.socket.sent == []
-
-
 async def test_a_flood_is_closed() -> None:
     async with talking() as world:
         for _ in range(600):
