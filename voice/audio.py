@@ -9,10 +9,6 @@ FRAME_MS = 20
 FRAME_BYTES = FRAME_MS * BYTES_PER_MS
 
 
-def base64_ms(encoded: str | bytes) -> float:
-    """Milliseconds of µ-law in a base64 text, without decoding it."""
-    size = len(encoded)
-    if not size:
-        return 0.0
-    tail = encoded[-2:] if isinstance(encoded, bytes) else encoded[-2:].encode()
-    return (size // 4 * 3 - tail.count(b"=")) / BYTES_PER_MS
+def base64_size(encoded: str) -> int:
+    """Bytes of audio in a base64 text, without decoding it."""
+    return len(encoded) // 4 * 3 - encoded.count("=", -2)

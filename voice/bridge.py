@@ -17,7 +17,7 @@ from domain.clock import Clock
 from domain.errors import ProviderError
 from storage.journal import JournalEntry
 from voice import events as ev
-from voice.audio import base64_ms
+from voice.audio import base64_size
 from voice.call import Call
 from voice.history import CONNECTED
 from voice.journal import Journal
@@ -271,7 +271,7 @@ class Bridge:
             return
         self._socket.send(self._encoder.media(payload))
         now = self._clock.monotonic()
-        mark = self._playout.sent(item_id, int(base64_ms(payload) * 8), now)
+        mark = self._playout.sent(item_id, base64_size(payload), now)
         if mark is not None:
             self._socket.send(self._encoder.mark(mark))
         self._drained = False

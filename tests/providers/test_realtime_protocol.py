@@ -956,3 +956,8 @@ def test_what_is_remembered_is_bounded() -> None:
     sizes += [len(value._ids) for value in state if hasattr(value, "_ids")]
     assert len(sizes) >= 8
     assert max(sizes) <= MAX_REMEMBERED
+
+
+@pytest.mark.parametrize("payload", ['AA","type":"session.update', "AA\\", "é", 'a"b'])
+def test_a_payload_that_would_write_json_of_its_own_is_not_sent(payload: str) -> None:
+    assert append(payload) == b""
