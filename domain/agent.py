@@ -550,16 +550,15 @@ def _plain(text: str, limit: int) -> str:
     return " ".join(placeholders.remove(_one_line(text)).split())[:limit].strip()
 
 
+_PICTOGRAMS: Final = re.compile("[\U0001f000-\U0001ffff]")
+
+
 def _one_line(text: str) -> str:
     """Composed, without control and format characters nor pictograms, single spaces."""
-    composed = unicodedata.normalize("NFC", text)
-    shown = (
-        character
-        for character in composed
-        if character.isspace()
-        or (unicodedata.category(character)[0] != "C" and not 0x1F000 <= ord(character) <= 0x1FFFF)
-    )
-    return " ".join("".join(shown).split())
+    shown = _PICTOGRAMS.sub("", unicodedata.normalize("NFC", text))
+    if not shown.isprintable():
+        shown = "".join(c for c in shown if c.isspace() or unicodedata.category(c)[0] != "C")
+    return " ".join(shown.split())
 
 
 def _fold(text: str) -> str:

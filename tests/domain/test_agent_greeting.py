@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.agent import MAX_GREETING, SECTORS, AgentProfile, AgentType, greeting
+from domain.agent import MAX_GREETING, SECTORS, AgentProfile, AgentType, disclosure, greeting
 
 GARAGE = AgentProfile("Garage du Port", "automobile", AgentType.RECEPTION)
 CLAUSE = "Bonjour, ici Sara, assistante vocale par intelligence artificielle"
@@ -127,6 +127,27 @@ def test_it_takes_about_six_seconds(sector: str, voice: str, language: str) -> N
 )
 def test_what_cannot_be_spoken_is_left_out(company: str) -> None:
     assert of(company, "automobile") == greeting(GARAGE)
+
+
+@pytest.mark.parametrize(
+    ("said", "enough"),
+    [
+        (
+            greeting(GARAGE),
+            "Garage du Port, bonjour, ici Sara, assistante vocale par intelligence artificielle.",
+        ),
+        (
+            greeting(replace(GARAGE, language="en")),
+            "Garage du Port, hello, this is Sara, the AI voice assistant.",
+        ),
+        (f"{CLAUSE}. Bienvenue chez Garage du Port !", f"{CLAUSE}."),
+        ("Bonjour, je suis une IA, Garage du Port.", "Bonjour, je suis une IA,"),
+        ("Bonjour et bienvenue.", "Bonjour et bienvenue."),
+        ("", ""),
+    ],
+)
+def test_how_much_of_it_discloses_the_ai(said: str, enough: str) -> None:
+    assert disclosure(said) == enough
 
 
 # ---------------------------------------------------------------- the tenant's own welcome
