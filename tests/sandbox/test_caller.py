@@ -51,7 +51,9 @@ class Line:
 
 _CLIP = clip("rdv_bruit_freinage")
 _FRAMES = [_CLIP[at : at + FRAME] for at in range(0, len(_CLIP), FRAME)]
-VOICE = b"".join(filter(is_speech, _FRAMES))[:16000]  # two seconds without a breath
+VOICE = b"".join(frame for frame in _FRAMES if is_speech(frame))[
+    :16000
+]  # two seconds without a breath
 
 
 def test_frames_are_stamped_and_numbered_from_the_first() -> None:

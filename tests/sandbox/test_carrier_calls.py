@@ -4,7 +4,7 @@ import asyncio
 import base64
 import time
 import wave
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ VOICE = clip("merci_au_revoir_claire")  # any speech will do for an agent
 # The line is open before the stream is; what is said or pressed meanwhile reaches nobody.
 SETTLE = Step(wait="start", stay_silent_ms=500)
 
-Ring = Callable[..., Awaitable[CallReport]]
+Ring = Callable[..., Coroutine[Any, Any, CallReport]]
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from sandbox.ticker import PHASES, Ticker
 
 
 async def test_every_subscriber_ticks_fifty_times_a_second_on_the_grid() -> None:
-    ticker, ticks = Ticker(), [[] for _ in range(3)]
+    ticker = Ticker()
+    ticks: list[list[float]] = [[] for _ in range(3)]
     for mine in ticks:
         ticker.add(mine.append)
     async with asyncio.TaskGroup() as tasks:
@@ -23,7 +24,8 @@ async def test_every_subscriber_ticks_fifty_times_a_second_on_the_grid() -> None
 
 
 async def test_a_process_that_stalls_makes_up_for_what_it_missed() -> None:
-    ticker, ticks = Ticker(), []
+    ticker = Ticker()
+    ticks: list[float] = []
     ticker.add(ticks.append)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(ticker.run())
@@ -37,7 +39,9 @@ async def test_a_process_that_stalls_makes_up_for_what_it_missed() -> None:
 
 
 async def test_who_is_removed_is_left_in_peace_and_the_rest_goes_on() -> None:
-    ticker, gone, stays = Ticker(), [], []
+    ticker = Ticker()
+    gone: list[float] = []
+    stays: list[float] = []
     ticker.add(gone.append)
     ticker.add(stays.append)
     async with asyncio.TaskGroup() as tasks:

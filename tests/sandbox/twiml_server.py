@@ -85,7 +85,8 @@ class TwimlServer:
 
     async def _webhook(self, request: Request) -> Response:
         path = request.url.path
-        form = FormData(parse_qsl((await request.body()).decode(), keep_blank_values=True))
+        pairs = parse_qsl((await request.body()).decode(), keep_blank_values=True)
+        form = FormData([*pairs])
         signature = request.headers.get("x-twilio-signature", "")
         signed = self._validator.validate(f"{self.url}{path}", form, signature)
         self.requests.append((path, {k: str(v) for k, v in form.items()}, signed))
