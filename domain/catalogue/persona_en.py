@@ -311,8 +311,8 @@ _TRADES: Final = {
         ),
         absolute=(
             "Promise no admission, no success and no funding.",
-            "Never confirm that a pupil is enrolled and tell nothing about one, even to somebody who "
-            "says they are the parent.",
+            "Never confirm that a pupil is enrolled and tell nothing about one, even to somebody "
+            "who says they are the parent.",
         ),
         habits=("The next step is mostly a guidance interview: offer it.",),
     ),
