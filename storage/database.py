@@ -40,6 +40,10 @@ MIGRATION_TIMEOUT_SECONDS = 600.0
 SQLITE_READERS = 4
 POSTGRES_CONNECTIONS = 10
 
+#: Classes of SQLSTATE that say so: connection, deadlock, resources, lock, shutdown or time limit,
+#: disk. https://www.postgresql.org/docs/18/errcodes-appendix.html
+_OPERATORS_SQLSTATES = frozenset({"08", "40", "53", "55", "57", "58"})
+
 _URL_CURE = (
     "Set DATABASE_URL to sqlite:///var/coccinelle.sqlite3 (a path relative to the working "
     "directory), sqlite:////absolute/path.sqlite3 or postgresql://user:password@host/database."
@@ -66,7 +70,9 @@ class Database:
         ours, the database can't be reached, or its schema is newer than this program.
         """
         parsed = _parse(url)
-        with _operator_errors(f"opening {parsed.render_as_string(hide_password=True)}"):
+        # Without the query, which may hold a password as well.
+        shown = parsed.set(query={}).render_as_string(hide_password=True)
+        with _operator_errors(f"opening {shown}"):
             if parsed.get_backend_name() == "sqlite":
                 await asyncio.to_thread(_prepare_file, parsed)
             await _migrate(parsed)
@@ -131,7 +137,7 @@ def _operator_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if not (isinstance(error, OperationalError) or error.connection_invalidated):
+        if not _is_the_operators(error):
             raise
         raise OperatorError(
             f"the database failed ({doing}): {error.orig}. "
@@ -147,6 +153,16 @@ def _operator_errors(doing: str) -> Iterator[None]:
             f"the database can't be reached ({doing}): {error}. "
             "Check that it runs and that DATABASE_URL is right."
         ) from error
+
+
+def _is_the_operators(error: DBAPIError) -> bool:
+    """True when it isn't our statement that is wrong, but the database that can't."""
+    sqlstate = getattr(error.orig, "sqlstate", None) or ""
+    return (
+        isinstance(error, OperationalError)
+        or error.connection_invalidated
+        or sqlstate[:2] in _OPERATORS_SQLSTATES
+    )
 
 
 class _Unreachable(Exception):

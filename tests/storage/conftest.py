@@ -1,20 +1,34 @@
-"""Every storage test runs on both databases, and finds each migrated and empty."""
+"""Every storage test runs on both databases, and finds each migrated and empty.
+
+The two are opened once and shared by all tests, with their event loop: opening takes longer than
+most of the tests.
+"""
 
 import asyncio
-import shutil
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import inspect
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+import sqlalchemy as sa
 
 from domain.tenant import Tenant
 from storage import Database, OperatorStore, Storage
+from storage.schema import call_logs, tenants
 from tests.fakes.clock import FakeClock
 from tests.postgres import PostgresServer
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            function = getattr(item, "function", None)
+            if inspect.iscoroutinefunction(function):
+                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def dialect(request: pytest.FixtureRequest) -> str:
     value: str = request.param
     return value
@@ -29,50 +43,39 @@ def empty_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> s
     return url
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "migrated.sqlite3"
-    _migrate(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture(scope="session")
-def migrated_postgres(postgres_server: PostgresServer) -> Iterator[str]:
-    with postgres_server.database() as name:
-        _migrate(postgres_server.url(name))
-        yield name
-
-
-def _migrate(url: str) -> None:
-    async def open_and_close() -> None:
-        await (await Database.open(url)).close()
-
-    # In a thread of its own: this one's event loop belongs to pytest.
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, open_and_close()).result()
-
-
-@pytest.fixture
-def url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A migrated database without a row. Only its rows may be changed: on PostgreSQL the tests
-    have it one after the other, since making one takes longer than most of them."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared(
+    dialect: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[str, Database]]:
+    """The shared database and its address."""
     if dialect == "sqlite":
-        path = tmp_path / "database.sqlite3"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        yield f"sqlite:///{path}"
+        url = f"sqlite:///{tmp_path_factory.mktemp('shared')}/database.sqlite3"
+        database = await Database.open(url)
+        yield url, database
+        await database.close()
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    name: str = request.getfixturevalue("migrated_postgres")
-    yield server.url(name)
+    with server.database() as name:
+        database = await Database.open(server.url(name))
+        yield server.url(name), database
+        await database.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def url(shared: tuple[str, Database]) -> AsyncIterator[str]:
+    """A migrated database without a row. Only its rows may be changed."""
+    url, database = shared
+    yield url
     # All else hangs on these two. A test that left a transaction open fails here.
-    server.run("SET lock_timeout = '5s'", "DELETE FROM tenants", "DELETE FROM call_logs", on=name)
+    async with asyncio.timeout(5), database.write() as connection:
+        await connection.execute(sa.delete(tenants))
+        await connection.execute(sa.delete(call_logs))
 
 
 @pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
-    database = await Database.open(url)
-    yield database
-    await database.close()
+def database(url: str, shared: tuple[str, Database]) -> Database:
+    """The same, opened. Leave it open."""
+    return shared[1]
 
 
 @pytest.fixture
@@ -90,11 +93,11 @@ def operator(storage: Storage) -> OperatorStore:
     return storage.operator
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def garage(operator: OperatorStore) -> Tenant:
     return await operator.create_tenant("Garage du Port", sector="automobile")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def dentist(operator: OperatorStore) -> Tenant:
     return await operator.create_tenant("Cabinet Molaire", timezone="America/Martinique")

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+import pytest_asyncio
 
 from domain.errors import Invalid, NotFound
 from domain.outcome import Outcome
@@ -39,7 +40,7 @@ def _new(call_sid: str = "CA1", tenant: Tenant | None = None, caller: str = CALL
     )
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def call(operator: OperatorStore, garage: Tenant) -> CallRow:
     return (await operator.open_call(_new(tenant=garage), {"kind": "stream"})).call
 

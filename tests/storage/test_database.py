@@ -1,14 +1,16 @@
 """Transactions, time limits and addresses."""
 
 import asyncio
-import os
 import stat
 import statistics
+import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 
 from domain.errors import OperatorError
@@ -18,9 +20,13 @@ from storage.schema import tenants
 from tests.fakes.clock import START, FakeClock
 from tests.postgres import PostgresServer
 
-_TERMINATE = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'coccinelle'"
-)
+
+def _close_connections(url: str, server: PostgresServer) -> None:
+    """The server ends all our connections to this database, as when it restarts."""
+    name = make_url(url).database
+    assert name is not None
+    ours = "application_name = 'coccinelle' AND datname = current_database()"
+    server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}", on=name)  # noqa: S608
 
 
 def _tenant(tenant_id: str, code: str = "0001") -> sa.Insert:
@@ -221,13 +227,34 @@ async def test_a_wrong_address_names_the_cure(url: str, reason: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+asyncpg"])
-async def test_an_unreachable_server_names_the_cure(scheme: str) -> None:
-    url = f"{scheme}://user:secret@127.0.0.1:1/db"
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:secret@127.0.0.1:1/db",
+        "postgresql+asyncpg://127.0.0.1:1/db?user=user&password=secret",
+    ],
+)
+async def test_an_unreachable_server_names_the_cure(url: str) -> None:
     with pytest.raises(OperatorError, match="can't be reached") as caught:
         await Database.open(url)
     assert "DATABASE_URL" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+async def test_a_statement_that_takes_too_long_is_the_operators_matter(
+    postgres_url: str,
+) -> None:
+    database = await Database.open(postgres_url)
+
+    async def sleep() -> None:
+        async with database.write() as connection:
+            await connection.execute(sa.text("SET LOCAL statement_timeout = 20"))
+            await connection.execute(sa.text("SELECT pg_sleep(5)"))
+
+    with pytest.raises(OperatorError, match="statement timeout"):
+        await sleep()
+    await database.ping()
+    await database.close()
 
 
 async def test_a_database_that_does_not_exist_is_the_operators_matter(
@@ -248,7 +275,7 @@ async def test_a_connection_that_the_server_closed_is_replaced(
 ) -> None:
     database = await Database.open(postgres_url)
     await database.ping()
-    postgres_server.run(_TERMINATE)
+    _close_connections(postgres_url, postgres_server)
     await asyncio.sleep(0.1)  # the end of the connection reaches the event loop
     await database.ping()
     await database.close()
@@ -262,7 +289,7 @@ async def test_a_server_that_goes_away_in_a_transaction_is_the_operators_matter(
     async def lose_the_server() -> None:
         async with database.write() as connection:
             await connection.execute(sa.select(1))
-            postgres_server.run(_TERMINATE)
+            _close_connections(postgres_url, postgres_server)
             await connection.execute(sa.select(1))
 
     with pytest.raises(OperatorError):
@@ -329,12 +356,17 @@ async def test_many_readers_at_once(database: Database) -> None:
             group.create_task(database.ping())
 
 
-async def test_no_thread_or_socket_is_left(url: str) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+async def test_no_thread_and_no_open_file_is_left(empty_url: str) -> None:
+    def left() -> list[int]:
+        connections = [t for t in threading.enumerate() if "connection_worker" in t.name]
+        return [len(connections), psutil.Process().num_fds()]
+
+    before: list[int] = []
     for _ in range(3):
-        database = await Database.open(url)
+        database = await Database.open(empty_url)
         await database.ping()
         async with database.write() as connection:
             await connection.execute(sa.select(1))
         await database.close()
-    assert len(os.listdir("/proc/self/fd")) <= before + 1
+        before = before or left()
+    assert left() == before

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+import pytest_asyncio
 import sqlalchemy as sa
 
 from domain.errors import Conflict, Invalid
@@ -32,7 +33,7 @@ def handle(storage: Storage, garage: Tenant) -> TenantHandle:
     return storage.tenant(garage.id)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def call(operator: OperatorStore, garage: Tenant) -> CallRow:
     new = NewCall("CA1", CALLER, CALLER, "+33900000001", stage="live", tenant_id=garage.id)
     return (await operator.open_call(new, {})).call
