@@ -47,6 +47,14 @@ class Earlier:
     resumed: bool = False
 
 
+def earlier(
+    tenant: Tenant, config: Mapping[str, Any], history: History, *, transfer_failed: bool
+) -> Earlier:
+    """What the next stream must know. One whose greeting nobody heard is begun anew."""
+    greeted = history.greeted(disclosure(greeting(profile(tenant, config))))
+    return Earlier(history, transfer_failed, resumed=greeted)
+
+
 def script(tenant: Tenant, config: Mapping[str, Any], earlier: Earlier) -> Script:
     """Our own sentences, in the language of the tenant's agent."""
     who = profile(tenant, config)

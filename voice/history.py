@@ -25,6 +25,11 @@ class History:
     def caller_turns(self) -> int:
         return sum(who == "caller" for who, _ in self.turns)
 
+    def greeted(self, disclosure: str) -> bool:
+        """The caller has heard the agent's first words, and in them that an AI speaks."""
+        first = next((text for who, text in self.turns if who == "agent"), "")
+        return len(first) >= len(disclosure)
+
     @property
     def farewell(self) -> bool:
         """The caller's last words were a goodbye, after at least one answer."""

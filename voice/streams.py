@@ -13,7 +13,7 @@ from domain.tenant import Tenant
 from storage import Storage
 from storage.calls import CallRow
 from voice import events as ev
-from voice.agent import Earlier, RealtimeDefaults, brief, script
+from voice.agent import Earlier, RealtimeDefaults, brief, earlier, script
 from voice.bridge import Bridge, Identity, Surroundings
 from voice.call import Call, Phase, Rules
 from voice.endings import CLOSING, DIALLING, LIVE, TRANSFERRING, UNANSWERED, Endings
@@ -66,14 +66,12 @@ class Streams:
         async with handle.read() as rows:
             tenant = await rows.tenant()
             channel = await rows.channels.get("phone")
-        earlier = Earlier()
+        before = Earlier()
         if row.attempts > 0:
             await self.surroundings.journal.flush()
-            earlier = Earlier(
-                history=await read_history(handle, row.id),
-                transfer_failed=row.transfer_state == UNANSWERED,
-                resumed=True,
-            )
+            history = await read_history(handle, row.id)
+            unanswered = row.transfer_state == UNANSWERED
+            before = earlier(tenant, channel.config, history, transfer_failed=unanswered)
         spec = brief(
             tenant,
             channel.config,
@@ -81,9 +79,9 @@ class Streams:
             functions=self.functions.specs,
             now=self.surroundings.clock.now(),
             caller_number=row.from_number or None,
-            earlier=earlier,
+            earlier=before,
         )
-        return Setup(tenant, dict(channel.config), earlier, spec)
+        return Setup(tenant, dict(channel.config), before, spec)
 
     def prepare(self, row: CallRow) -> None:
         """Start connecting the agent while the carrier still opens the stream."""

@@ -52,7 +52,7 @@ def _symbols(text: str) -> str:
         text = _AT_ENGLISH.sub("@", text)
     for spoken, written in ((_UNDERSCORE, "_"), (_HYPHEN, "-"), (_DOT, ".")):
         text = spoken.sub(written, text)
-    return re.sub(r"\s+", "", text)
+    return re.sub(r"[\s,]+", "", text)  # transcribers put commas between spelled letters
 
 
 def _join(text: str) -> str:
