@@ -5,8 +5,8 @@ frames skip the ASGI queue, and what we send goes straight to the transport. Off
 `scope["extensions"]["coccinelle.media"]`; a route that doesn't find it uses ASGI's own loop.
 
 Touches these attributes of uvicorn's class: conn, queue, transport, frames, curr_msg_data_type,
-read_paused, close_sent, disconnected. uvicorn is pinned to a minor version;
-tests/server/test_media_protocol.py fails when any of this changes (docs/decisions).
+read_paused, close_sent, close_timer, disconnected, keepalive_timeout. uvicorn is pinned to a minor
+version; tests/server/test_media_protocol.py fails when any of this changes (docs/decisions).
 """
 
 import struct
@@ -17,6 +17,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 
 EXTENSION = "coccinelle.media"
+#: How long a peer may take to follow our close; uvicorn's own.
+CLOSE_SECONDS = 10.0
 
 
 class MediaProtocol(WebSocketsSansIOProtocol):
@@ -68,13 +70,13 @@ class MediaProtocol(WebSocketsSansIOProtocol):
         self.transport.write(header + text)
 
     def close(self, code: int = 1000) -> None:
-        """Begin the closing handshake. Idempotent."""
-        if self.close_sent or self.disconnected or self.transport.is_closing():
-            return
-        self.conn.send_close(code)
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
-        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
+        """Begin the closing handshake; a peer that doesn't follow is cut off. Idempotent."""
+        if not (self.close_sent or self.disconnected or self.transport.is_closing()):
+            self.conn.send_close(code)
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+            # Not `transport.close`: it would wait for ever for a peer that doesn't read.
+            self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
         self._closed()
 
     @property
@@ -104,6 +106,11 @@ class MediaProtocol(WebSocketsSansIOProtocol):
         """The peer closes."""
         super().handle_close(event)
         self._closed()
+
+    def keepalive_timeout(self) -> None:
+        """The peer has answered no ping: gone without a word, and so is what it hasn't read."""
+        super().keepalive_timeout()
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""

@@ -116,6 +116,8 @@ class Bridge:
         self._received = 0
         self._malformed = 0
         self._window_began = self._clock.monotonic()
+        self._marks_out = 0  # not yet returned
+        self._returned = 0  # in this window
         self._leaving = False
         self._began_utc = self._clock.now()
         self._began = self._clock.monotonic()
@@ -199,7 +201,7 @@ class Bridge:
         """A newer stream of the same call has come."""
         self.was_replaced = True
         self._socket.close()
-        self.ended.set()
+        self._stream_over(hung_up=False)
 
     # --------------------------------------------------------------------------- the caller
 
@@ -227,6 +229,9 @@ class Bridge:
     def _on_message(self, message: Message) -> None:
         match message:
             case Mark():
+                if self._marks_out:
+                    self._marks_out -= 1
+                    self._returned += 1
                 if self._playout.echoed(message.mark.name, self._clock.monotonic()):
                     self._all_played()
             case Dtmf() if message.dtmf.digit in "0123456789*#" and message.dtmf.digit:
@@ -251,9 +256,12 @@ class Bridge:
         self.ended.set()
 
     def _too_fast(self) -> bool:
+        """Marks that we asked back don't count: a clear returns all of them at once (§3.3)."""
         now = self._clock.monotonic()
-        fast = now - self._window_began < RATE_WINDOW_SECONDS
+        unasked = 1 - self._returned / RATE_WINDOW
+        fast = now - self._window_began < RATE_WINDOW_SECONDS * unasked
         self._window_began = now
+        self._returned = 0
         if fast:
             log.warning("stream.flooded")
             self._socket.close(1008)
@@ -273,11 +281,15 @@ class Bridge:
         now = self._clock.monotonic()
         mark = self._playout.sent(item_id, base64_size(payload), now)
         if mark is not None:
-            self._socket.send(self._encoder.mark(mark))
+            self._send_mark(mark)
         self._drained = False
         if not self._audible:
             self._audible = True
             self._feed(ev.AgentAudioStarted(item_id))
+
+    def _send_mark(self, name: str) -> None:
+        self._marks_out += 1
+        self._socket.send(self._encoder.mark(name))
 
     def on_agent_event(self, event: ev.Event) -> None:
         """Anything else from the agent."""
@@ -301,7 +313,7 @@ class Bridge:
     def _finish_utterance(self) -> None:
         mark = self._playout.tail()
         if mark is not None:
-            self._socket.send(self._encoder.mark(mark))
+            self._send_mark(mark)
         if self._audible:
             left = self._playout.remaining_ms(self._clock.monotonic()) / 1000
             self._call_later("playout", left + MARK_GRACE_SECONDS, self._played_by_the_clock)

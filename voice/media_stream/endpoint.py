@@ -31,6 +31,8 @@ MAX_MESSAGE = 64 * 1024
 MESSAGES_BEFORE_START = 10
 #: Frames waiting to be sent where the server offers no take-over: some seconds of audio.
 PLAIN_QUEUE = 2000
+#: … and how long a peer that doesn't read may keep us from sending our close.
+CLOSE_SECONDS = 10.0
 EXTENSION = "coccinelle.media"
 
 
@@ -111,12 +113,18 @@ class MediaStreamEndpoint:
     async def _plain(self, details: StartDetails, receive: Receive, send: Send) -> None:
         socket = _PlainSocket()
         listening: asyncio.Future[Stream] = asyncio.get_running_loop().create_future()
+
+        def listen(stream: Stream) -> None:
+            socket.on_closed = stream.on_closed
+            listening.set_result(stream)
+
         async with asyncio.TaskGroup() as tasks:
             writer = tasks.create_task(socket.write(send))
             reader = tasks.create_task(_read(receive, listening))
-            await self._run(socket, details, listening.set_result)
+            await self._run(socket, details, listen)
             socket.close()
-            await writer
+            await asyncio.wait({writer}, timeout=CLOSE_SECONDS)
+            writer.cancel()
             reader.cancel()
 
 
@@ -173,9 +181,13 @@ class _DirectSocket:
 
 
 class _PlainSocket:
-    """A MediaSocket over ASGI's own send, for servers without the take-over (tests, others)."""
+    """A MediaSocket over ASGI's own send, for servers without the take-over (tests, others).
+
+    As with the take-over, our own close is told to the stream at once.
+    """
 
     def __init__(self) -> None:
+        self.on_closed: Callable[[], None] = _nobody
         self._queue: asyncio.Queue[bytes | int] = asyncio.Queue(PLAIN_QUEUE)
         self._bytes = 0
         self._closing = False
@@ -197,6 +209,7 @@ class _PlainSocket:
         while self._queue.full():
             self._queue.get_nowait()
         self._queue.put_nowait(code)
+        self.on_closed()
 
     @property
     def buffered(self) -> int:
@@ -211,6 +224,10 @@ class _PlainSocket:
                     return
                 await send({"type": "websocket.send", "text": item.decode()})
                 self._bytes -= len(item)
-            except OSError:  # the peer is gone; the reader tells the stream
+            except (OSError, RuntimeError):  # the peer is gone; the reader tells the stream
                 self._closing = True
                 return
+
+
+def _nobody() -> None:
+    """Nobody listens yet."""

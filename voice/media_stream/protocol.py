@@ -85,6 +85,10 @@ class _Envelope(msgspec.Struct):
 _envelope: msgspec.json.Decoder[_Envelope] = msgspec.json.Decoder(_Envelope)
 
 
+#: What msgspec raises for what isn't JSON, or is nested some thousand levels deep.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
 class ProtocolError(Exception):
     """The peer doesn't speak Media Streams."""
 
@@ -97,15 +101,20 @@ def parse(text: bytes) -> Message | None:
     try:
         return _decoder.decode(text)
     except msgspec.ValidationError as error:
-        try:
-            event = _envelope.decode(text).event
-        except msgspec.MsgspecError:
-            raise ProtocolError("not a Media Streams message") from error
+        event = _event(text)
         if event in _EVENTS:
             raise ProtocolError(f"malformed {event} message") from error
         return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise ProtocolError("not JSON") from error
+
+
+def _event(text: bytes) -> str:
+    """The event of a message whose rest we don't understand. Raises ProtocolError."""
+    try:
+        return _envelope.decode(text).event
+    except _UNREADABLE as error:
+        raise ProtocolError("not a Media Streams message") from error
 
 
 def is_telephone_audio(details: StartDetails) -> bool:
