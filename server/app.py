@@ -83,6 +83,7 @@ async def _parts(
             parts = wiring.build(settings, database, clock, metrics, control, tasks)
             metrics.read_gauge("live_calls", "Streams on this node", lambda: len(parts.live_calls))
             metrics.read_counter("journal_lost", "Lines lost", lambda: parts.journal.lost)
+            await parts.openings.warm_up()
             tasks.create_task(parts.journal.run())
             tasks.create_task(parts.endings.touch())
             tasks.create_task(parts.endings.sweep())

@@ -41,6 +41,7 @@ class Parts:
     journal: Journal
     live_calls: LiveCalls
     endings: Endings
+    openings: Openings
     webhooks: VoiceWebhooks
     endpoint: MediaStreamEndpoint
 
@@ -132,7 +133,7 @@ def build(
         ring_seconds=settings.transfer_ring_seconds,
     )
     endpoint = MediaStreamEndpoint(streams.consume_token, streams.run, metrics)
-    return Parts(storage, journal, live_calls, endings, webhooks, endpoint)
+    return Parts(storage, journal, live_calls, endings, openings, webhooks, endpoint)
 
 
 def _rules(settings: Settings) -> Rules:

@@ -9,6 +9,7 @@ import structlog
 
 from domain.agent import profile
 from domain.errors import OperatorError, ProviderError
+from domain.phone import normalise
 from domain.tenant import Tenant
 from storage import Storage
 from storage.calls import CallRow
@@ -56,6 +57,20 @@ class Streams:
     addresses: Addresses
     account_sid: str
     region: str
+
+    def warm_up(self) -> None:
+        """Build what is built once: persona texts, patterns, the functions' schemas."""
+        nobody = Tenant("", "", "")
+        brief(
+            nobody,
+            {},
+            self.defaults,
+            functions=self.functions.specs,
+            now=self.surroundings.clock.now(),
+            caller_number=None,
+            earlier=Earlier(),
+        )
+        script(nobody, {}, Earlier())
 
     # --------------------------------------------------------------------------- preparing
 
@@ -155,7 +170,8 @@ class Streams:
             caller_number=row.from_number or None,
             clock=self.surroundings.clock,
             locale=profile(setup.tenant, setup.config).language,
-            transfer_number=str(setup.config.get("transferNumber") or "") or None,
+            # As the owner wrote it, with spaces or in the national form: <Number> takes E.164 only.
+            transfer_number=normalise(str(setup.config.get("transferNumber") or ""), self.region),
             region=self.region,
         )
         return Bridge(
