@@ -33,9 +33,15 @@ class Played:
         return [function["name"] for function in self.call["functions"]]
 
 
+def as_owners_write(number: str) -> str:
+    """+33199000199 → "01 99 00 01 99"."""
+    national = number.replace("+33", "0")
+    return " ".join(national[at : at + 2] for at in range(0, len(national), 2))
+
+
 async def play(deployment: Deployment, name: str, delay: float) -> Played:
     scenario = load(name)
-    transfer = scenario.tenant.transfer_number
+    transfer = as_owners_write(scenario.tenant.transfer_number)
     business: Business = await deployment.tenant(
         scenario.tenant.sector,
         scenario.tenant.agent_type,
