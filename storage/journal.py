@@ -113,15 +113,21 @@ class CallJournal:
         """Store what the call came to, with its transcript, usage and what functions achieved.
 
         The first one wins: False, and nothing is changed, when the call has an outcome already or
-        doesn't exist. `duration_seconds` None: from answer (or ring) to `ended_at`.
+        doesn't exist. `duration_seconds` None: the carrier's when it has told it, else from answer
+        (or ring) to `ended_at`.
         """
         async with self._database.write() as connection:
             statement = sa.select(
-                table.c.started_at, table.c.answered_at, table.c.call_status
+                table.c.started_at,
+                table.c.answered_at,
+                table.c.call_status,
+                table.c.duration_seconds,
             ).where(table.c.id == call_id, table.c.outcome.is_(None))
             call = (await connection.execute(statement.with_for_update())).mappings().first()
             if call is None:
                 return False
+            if duration_seconds is None:
+                duration_seconds = call["duration_seconds"]
             if duration_seconds is None:
                 began = call["answered_at"] or call["started_at"]
                 duration_seconds = max(0, round((ended_at - began).total_seconds()))

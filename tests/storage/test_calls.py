@@ -394,6 +394,16 @@ async def test_of_two_who_end_a_call_the_first_is_believed(
     assert not await storage.journal.finish("nothing", Outcome.FAILED, START)
 
 
+async def test_the_carriers_duration_outlives_an_end_that_we_conclude_from_it(
+    storage: Storage, call: CallRow
+) -> None:
+    await storage.journal.close_from_carrier("CA1", "completed", 40)
+    await storage.journal.finish(call.id, Outcome.ABANDONED, START)
+    row = await storage.operator.get_call(call.id)
+    assert row is not None
+    assert (row.call_status, row.duration_seconds) == ("completed", 40)
+
+
 async def test_the_carrier_knows_status_and_duration_but_no_outcome(
     operator: OperatorStore, storage: Storage, call: CallRow
 ) -> None:
