@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -631,6 +633,18 @@ class _Given(Settings):
 def load(env_file: Path | None = ENV_FILE) -> Settings:
     """The settings of this process. Raises SettingsError with a line per wrong variable."""
     return _build(Settings, {"_env_file": env_file})
+
+
+def unknown(env_file: Path | None) -> tuple[str, ...]:
+    """What a file of settings names and nobody reads, each with the name that was perhaps meant."""
+    known = [name.upper() for name in Settings.model_fields]
+    given = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
+    return tuple(
+        f"{name} is no setting"
+        + "".join(f"; {near} is" for near in get_close_matches(name, known, 1))
+        for name in given
+        if name.upper() not in known
+    )
 
 
 def described() -> Iterator[tuple[str, About]]:

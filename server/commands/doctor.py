@@ -3,16 +3,19 @@
 import typer
 
 from server.clock import SystemClock
-from server.commands.session import run, settings_of
+from server.commands.session import env_file_of, run, settings_of
 from server.doctor import Finding, examine
-from server.settings import Settings
+from server.settings import Settings, unknown
 
 _COLOURS = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}
 
 
 def doctor(context: typer.Context) -> None:
     """Check settings, database, our own address, Twilio, OpenAI and the clock."""
-    if not run(_examine(settings_of(context))):
+    settings = settings_of(context)
+    for mistake in unknown(env_file_of(context)):
+        _print(Finding("warn", mistake, "correct its name in the file of settings"))
+    if not run(_examine(settings)):
         raise typer.Exit(1)
 
 

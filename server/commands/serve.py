@@ -1,7 +1,6 @@
 """`coccinelle serve`: the server itself."""
 
 import asyncio
-import gc
 import math
 import socket
 import sys
@@ -10,12 +9,12 @@ from importlib.metadata import version
 import structlog
 import typer
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import OperatorError
-from server.commands.session import settings_of
+from server.commands.session import env_file_of, settings_of
 from server.logs import logging_to
-from server.settings import Settings
+from server.settings import Settings, unknown
 
 #: Twilio's frames are below 1 KB; its documentation names no larger text than 64 KB (TwiML).
 LARGEST_MESSAGE = 64 * 1024
@@ -40,6 +39,8 @@ def serve(context: typer.Context) -> None:
                 meanwhile=missing.meanwhile,
                 cure=missing.cure,
             )
+        for mistake in unknown(env_file_of(context)):
+            log.warning("setting is unknown", reason=mistake)
         started = _serve(settings)
     if not started:
         raise typer.Exit(NOT_STARTED)
@@ -52,14 +53,40 @@ def _serve(settings: Settings) -> bool:
     from server.media_protocol import MediaProtocol
 
     with listening_socket(settings.host, settings.port) as listener:
-        server = _Server(_config(create_app(settings), settings, MediaProtocol), settings)
+        app = _SaysWhy(create_app(settings))
+        server = _Server(_config(app, settings, MediaProtocol), settings)
         server.run(sockets=[listener])
     return server.started
 
 
-def _config(
-    app: Starlette, settings: Settings, websocket: type[asyncio.Protocol]
-) -> uvicorn.Config:
+class _SaysWhy:
+    """The application, which tells in one line what the operator must mend when it can't start."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+
+        phase = "startup"
+
+        async def held_back(message: Message) -> None:
+            nonlocal phase
+            if message["type"] == "lifespan.startup.complete":
+                phase = "shutdown"
+            # Starlette's own message of a failure is a traceback; the exception follows it.
+            if not message["type"].endswith(".failed"):
+                await send(message)
+
+        try:
+            await self._app(scope, receive, held_back)
+        except OperatorError as error:
+            await send({"type": f"lifespan.{phase}.failed", "message": str(error)})
+
+
+def _config(app: ASGIApp, settings: Settings, websocket: type[asyncio.Protocol]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
@@ -78,7 +105,7 @@ def _config(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, which after its start puts what it has loaded out of the collector's sight."""
+    """uvicorn's, which says in a line of ours that it listens."""
 
     def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
         super().__init__(config)
@@ -88,9 +115,6 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.started:
             return
-        # A full collection over all that is imported takes 20 ms: audible (engines.md §8).
-        gc.collect()
-        gc.freeze()
         log.info(
             "listening",
             host=self._settings.host,

@@ -18,10 +18,14 @@ from storage.database import Database
 Result = TypeVar("Result")
 
 
+def env_file_of(context: typer.Context) -> Path:
+    """The file named with --env-file."""
+    return context.find_object(Path) or ENV_FILE
+
+
 def settings_of(context: typer.Context) -> Settings:
-    """The settings, from the environment and the file named with --env-file."""
-    file = context.find_object(Path)
-    return load(ENV_FILE if file is None else file)
+    """The settings, from the environment and that file."""
+    return load(env_file_of(context))
 
 
 @asynccontextmanager

@@ -88,6 +88,8 @@ async def _check_numbers(storage: Storage, settings: Settings, wanted: _Wanted) 
             raise Invalid("is a number of this server, not a line that forwards to it", "--line")
         if await storage.operator.is_line(wanted.line):
             raise Conflict("already belongs to another business", "--line")
+        if await storage.operator.is_transfer_number(wanted.line):
+            raise Invalid("takes another business's transfers: the call would come back", "--line")
     if wanted.transfer is None:
         return
     if wanted.transfer in ours:
@@ -106,6 +108,7 @@ async def _save_phone(storage: Storage, tenant: Tenant, wanted: _Wanted) -> None
             "phone",
             enabled=True,
             config=config,
+            configured=wanted.line is not None,
             line=wanted.line,
             transfer_number=wanted.transfer,
         )

@@ -71,6 +71,7 @@ def test_a_tenant_with_line_transfer_and_key(coccinelle: Command) -> None:
         (("--line", "garage"), 2, "no telephone number"),
         (("--line", "0199001234"), 1, "already belongs to another business"),
         (("--line", "+33939000001"), 1, "a number of this server"),
+        (("--line", "0639981111"), 1, "would come back"),
         (("--transfer", "+33939000001"), 1, "would come back"),
         (("--transfer", "0199001234"), 1, "would come back"),
         (("--line", "0199005678", "--transfer", "01.99.00.56.78"), 1, "would come back"),
@@ -80,7 +81,10 @@ def test_a_tenant_with_line_transfer_and_key(coccinelle: Command) -> None:
 def test_what_a_tenant_may_not_have(
     coccinelle: Command, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
-    coccinelle("tenants", "create", "--name", "First", "--line", "0199001234")
+    coccinelle(
+        *("tenants", "create", "--name", "First", "--line", "0199001234"),
+        *("--transfer", "0639981111"),
+    )
     refused, out, err = coccinelle("tenants", "create", "--name", "Second", *arguments)
     assert (refused, out) == (code, "")
     assert said in err
@@ -118,6 +122,16 @@ def test_wrong_settings_stop_every_command_with_a_line_each(
     assert (code, out) == (2, "")
     assert [line.split()[0] for line in err.splitlines()] == ["PORT", "PUBLIC_URL"]
     assert all("Cure: " in line for line in err.splitlines())
+
+
+def test_a_mistyped_setting_is_named(
+    coccinelle: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.env").write_text("TWILO_AUTH_TOKEN=secret\nLOG_LEVEL=INFO\n")
+    _, out, _ = coccinelle("--env-file", "my.env", "doctor")
+    assert out.splitlines()[0] == "warn  TWILO_AUTH_TOKEN is no setting; TWILIO_AUTH_TOKEN is"
+    assert "secret" not in out
 
 
 def test_an_unreachable_database_is_one_line(
