@@ -101,7 +101,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 
 $(UV):
 	@$(PYTHON) -m venv var/lock
-	@var/lock/bin/python -m pip --disable-pip-version-check --quiet install uv
+	@var/lock/bin/python -m pip --disable-pip-version-check --quiet --quiet install uv
 
 lock: $(UV) ## requirements/*.txt from pyproject.toml; UPGRADE=--upgrade for newer versions
 	@printf 'setuptools>=80\nwheel\n' > var/lock/build.in
