@@ -98,13 +98,13 @@ class Channels:
         _check_type(channel_type)
         statement = self._scope.select(table, *_COLUMNS)
         row = await self._scope.first(statement.where(table.c.channel_type == channel_type))
-        return _default(channel_type) if row is None else _channel(row)
+        return await self._default(channel_type) if row is None else _channel(row)
 
     async def list(self) -> list[Channel]:
         """All four, in the order of `CHANNEL_TYPES`."""
         rows = await self._scope.all(self._scope.select(table, *_COLUMNS))
         saved = {row["channel_type"]: _channel(row) for row in rows}
-        return [saved.get(each) or _default(each) for each in CHANNEL_TYPES]
+        return [saved.get(each) or await self._default(each) for each in CHANNEL_TYPES]
 
     async def save(
         self,
@@ -140,6 +140,19 @@ class Channels:
         statement = self._scope.update(table).where(table.c.channel_type == channel_type)
         await self._scope.connection.execute(statement.values(**changes))
         return await self.get(channel_type)
+
+    async def _default(self, channel_type: str) -> Channel:
+        config: dict[str, Any] = copy.deepcopy(dict(DEFAULT_CONFIGS[channel_type]))
+        if channel_type == "phone":
+            # The agent speaks the tenant's language until somebody says otherwise.
+            config["sara"]["language"] = (await self._scope.tenant()).locale
+        return Channel(
+            type=channel_type,
+            enabled=False,
+            configured=channel_type in _CONFIGURED_FROM_THE_START,
+            config=config,
+            templates={},
+        )
 
     async def _create_if_new(self, channel_type: str) -> None:
         now = self._scope.now()
@@ -180,16 +193,6 @@ class Channels:
 def _check_type(channel_type: str) -> None:
     if channel_type not in CHANNEL_TYPES:
         raise Invalid(f"must be one of {', '.join(CHANNEL_TYPES)}", field="type")
-
-
-def _default(channel_type: str) -> Channel:
-    return Channel(
-        type=channel_type,
-        enabled=False,
-        configured=channel_type in _CONFIGURED_FROM_THE_START,
-        config=copy.deepcopy(dict(DEFAULT_CONFIGS[channel_type])),
-        templates={},
-    )
 
 
 def _channel(row: sa.RowMapping) -> Channel:

@@ -41,6 +41,16 @@ async def test_before_anything_is_saved_the_pages_defaults_are_given(
         assert (await rows.channels.get("phone")).config["sara"]["agentType"] == "reception"
 
 
+async def test_an_agent_that_nobody_configured_speaks_the_tenants_language(
+    storage: Storage, operator: OperatorStore, garage: Tenant
+) -> None:
+    english = await operator.create_tenant("The Harbour Garage", locale="en-GB")
+    for tenant, language in ((garage, "fr-FR"), (english, "en-GB")):
+        async with storage.tenant(tenant.id).read() as rows:
+            for phone in (await rows.channels.get("phone"), (await rows.channels.list())[0]):
+                assert phone.config["sara"]["language"] == language
+
+
 async def test_what_is_saved_comes_back_unknown_keys_included(
     storage: Storage, garage: Tenant, clock: FakeClock
 ) -> None:
