@@ -21,6 +21,7 @@ from server.metrics import Metrics
 from server.setting_values import STREAM_PATH
 from server.settings import Settings
 from storage.database import Database
+from voice.background import Background
 
 log = structlog.get_logger(__name__)
 
@@ -84,9 +85,10 @@ async def _parts(
             metrics.read_gauge("live_calls", "Streams on this node", lambda: len(parts.live_calls))
             metrics.read_counter("journal_lost", "Lines lost", lambda: parts.journal.lost)
             await parts.openings.warm_up()
-            tasks.create_task(parts.journal.run())
-            tasks.create_task(parts.endings.touch())
-            tasks.create_task(parts.endings.sweep())
+            background = Background(tasks)
+            background.keep("journal", parts.journal.run)
+            background.keep("calls.touch", parts.endings.touch)
+            background.keep("calls.sweep", parts.endings.sweep)
             yield parts
             parts.live_calls.draining = True
             await _flush(parts)

@@ -141,10 +141,23 @@ class Endings:
         live = set(self.live_ids())
         closed = 0
         for row in await self.storage.operator.open_calls(now - UNSEEN, SWEEP_BATCH):
-            if row.id not in live and await self._is_over(row, now):
-                await self.close(row, "carrier_record")
+            if row.id not in live and await self._swept(row, now):
                 closed += 1
         return closed
+
+    async def _swept(self, row: CallRow, now: datetime) -> bool:
+        """Close it if it is over. A call that can't be closed keeps none of the others open."""
+        try:
+            if not await self._is_over(row, now):
+                return False
+            await self.close(row, "carrier_record")
+        except OperatorError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with this row is its own
+            log.error("call.not_closed", call_id=row.id, error=type(error).__name__)
+            await self.storage.operator.touch([row.id], now)  # others first
+            return False
+        return True
 
     async def _is_over(self, row: CallRow, now: datetime) -> bool:
         try:

@@ -44,7 +44,9 @@ async def read_history(handle: TenantHandle, call_id: str) -> History:
         functions = await rows.functions.of_call(call_id)
     turns = sorted((entry for entry in timeline if entry.kind == "turn"), key=lambda turn: turn.at)
     last = turns[-1].data if turns else {}
-    agents = [entry.data["agent"] for entry in timeline if entry.data.get("name") == CONNECTED]
+    # Of events only: a function's name, which a model makes up, may be any.
+    events = [entry.data for entry in timeline if entry.kind == "event"]
+    agents = [event["agent"] for event in events if event.get("name") == CONNECTED]
     return History(
         turns=[(turn.data["who"], turn.data["text"]) for turn in turns],
         agent=agents[-1] if agents else None,

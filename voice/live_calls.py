@@ -5,9 +5,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import structlog
+
 from domain.clock import Clock
 from domain.errors import ProviderError
+from voice.background import Background
 from voice.ports import AgentLeg
+
+log = structlog.get_logger(__name__)
 
 #: How long an opened agent connection waits for its stream (the issue's rule).
 KEEP_SECONDS = 10.0
@@ -110,13 +115,14 @@ class LiveCalls:
             return
         future: asyncio.Future[AgentLeg] = asyncio.get_running_loop().create_future()
         entry = self._preparing[call_sid] = _Preparing(future)
-        self.tasks.create_task(self._prepare(call_sid, entry, connect))
+        background = Background(self.tasks)
+        background.start("agent.prepare", lambda: self._prepare(call_sid, entry, connect))
 
     async def _prepare(
         self, call_sid: str, entry: _Preparing, connect: Callable[[], Awaitable[AgentLeg]]
     ) -> None:
         try:
-            leg = await connect()
+            leg = await _connected(connect)
         except ProviderError as error:
             if not entry.leg.done():
                 entry.leg.set_exception(error)
@@ -142,3 +148,15 @@ class LiveCalls:
             return None
         entry.claimed = True
         return entry.leg
+
+
+async def _connected(connect: Callable[[], Awaitable[AgentLeg]]) -> AgentLeg:
+    """The leg. Raises ProviderError, and nothing else: whoever claims it knows what to do then."""
+    try:
+        return await connect()
+    except ProviderError:
+        raise
+    except Exception as error:
+        # The database, most likely: the agent is read from there.
+        log.error("agent.not_prepared", error=type(error).__name__, detail=str(error))
+        raise ProviderError("agent", type(error).__name__, retryable=True) from error

@@ -139,7 +139,7 @@ class VoiceWebhooks:
         duration = form.get("CallDuration", "")
         self.background.start(
             "call.close",
-            self.endings.close_from_status(
+            lambda: self.endings.close_from_status(
                 form.get("CallSid", ""),
                 form.get("CallStatus", ""),
                 int(duration) if duration.isascii() and duration.isdigit() else None,

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from domain.errors import ProviderError
+from domain.errors import OperatorError, ProviderError
 from tests.fakes.clock import FakeClock
 from voice import live_calls
 from voice.live_calls import LiveCalls
@@ -136,3 +136,21 @@ async def test_a_leg_whose_claimer_left_meanwhile_is_closed() -> None:
         claimed.cancel()
         go.set()
     assert leg.closed
+
+
+async def test_whatever_keeps_an_agent_from_coming_ends_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live_calls, "KEEP_SECONDS", 0.05)
+
+    async def connect() -> Leg:
+        raise OperatorError("the database is away")
+
+    async with registry() as calls:
+        calls.prepare("CA1", connect)
+        calls.prepare("CA2", connect)
+        claimed = calls.claim("CA1")
+        assert claimed is not None
+        with pytest.raises(ProviderError) as failure:
+            await claimed
+    assert failure.value.retryable

@@ -1,0 +1,50 @@
+"""What fails in the background of the whole application ends only itself."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.running import running
+from tests.voice.carrier import eventually
+
+LINE = "+33199001234"
+
+
+def sql(directory: Path, statement: str) -> None:
+    """Somebody else does this to the database."""
+    with closing(sqlite3.connect(directory / "test.sqlite3", isolation_level=None)) as other:
+        other.execute(statement)
+
+
+async def test_an_agent_that_cannot_be_prepared_ends_nothing_else(tmp_path: Path) -> None:
+    async with running(tmp_path) as twilio:
+        await twilio.tenant("Garage du Port", LINE)
+        sql(tmp_path, "ALTER TABLE channel_configurations RENAME TO gone")
+        assert (await twilio.ring(1, ForwardedFrom=LINE)).verbs == ["Connect"]
+        await asyncio.sleep(0.2)
+        sql(tmp_path, "ALTER TABLE gone RENAME TO channel_configurations")
+        assert (await twilio.ring(2, ForwardedFrom=LINE)).verbs == ["Connect"]
+
+
+async def test_the_sweeper_and_the_journal_outlive_a_broken_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voice.background.AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("voice.endings.SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr("voice.endings.UNSEEN", timedelta(0))
+    async with running(tmp_path) as twilio:
+        owner = await twilio.tenant("Garage du Port", LINE)
+        await twilio.ring(1, ForwardedFrom=LINE)
+        sql(tmp_path, "UPDATE call_logs SET started_at = 'no instant at all'")
+        await asyncio.sleep(0.3)
+        sql(tmp_path, "UPDATE call_logs SET started_at = '2020-01-01T00:00:00.000000Z'")
+
+        async def swept() -> bool:
+            return bool((await owner.get("/api/v1/calls"))["calls"][0]["outcome"])
+
+        await eventually(swept)
+        assert (await twilio.ring(2, ForwardedFrom=LINE)).verbs == ["Connect"]

@@ -1,0 +1,91 @@
+"""The sweeper goes on, whatever is the matter with one call."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from domain.outcome import Outcome
+from server.metrics import Metrics
+from storage import CallRow, Database, JournalEntry, NewCall, Storage
+from storage.schema import call_events
+from tests.fakes.clock import FakeClock
+from voice.endings import LIVE, Endings
+from voice.journal import Journal
+from voice.ports import CallRecord
+
+
+class Carrier:
+    """Every call is over."""
+
+    async def fetch(self, call_sid: str) -> CallRecord | None:
+        return CallRecord(call_sid, "completed", 30, None, None)
+
+    async def hang_up(self, call_sid: str) -> None:
+        raise AssertionError("nobody asked for that")
+
+    async def redirect(self, call_sid: str, url: str) -> None:
+        raise AssertionError("nobody asked for that")
+
+
+class Case:
+    def __init__(self, database: Database, storage: Storage, clock: FakeClock) -> None:
+        self.database, self.storage, self.clock = database, storage, clock
+        journal = Journal(storage.journal)
+        self.endings = Endings(storage, journal, Carrier(), clock, Metrics(), list)
+
+    async def open_call(self, call_sid: str, tenant_id: str) -> CallRow:
+        new = NewCall(
+            call_sid=call_sid,
+            from_number="+33639981234",
+            from_raw="+33639981234",
+            to_number="+33199000000",
+            forwarded_from=None,
+            forwarded_from_raw="",
+            tenant_id=tenant_id,
+            found_by="to",
+            stage=LIVE,
+        )
+        row, _ = await self.storage.operator.open_call(new, {})
+        self.clock.advance(1)
+        return row
+
+    async def outcome(self, row: CallRow) -> str | None:
+        current = await self.storage.operator.get_call(row.id)
+        assert current is not None
+        return current.outcome
+
+
+@pytest.fixture
+async def case(tmp_path: Path) -> AsyncIterator[Case]:
+    clock = FakeClock()
+    database = await Database.open(f"sqlite:///{tmp_path}/test.sqlite3")
+    yield Case(database, Storage(database, clock), clock)
+    await database.close()
+
+
+async def test_a_call_that_cannot_be_closed_keeps_no_other_open(case: Case) -> None:
+    tenant = await case.storage.operator.create_tenant("Garage du Port")
+    bad = await case.open_call("CA1", tenant.id)
+    good = await case.open_call("CA2", tenant.id)
+    async with case.database.write() as connection:
+        values = {"call_id": bad.id, "at": case.clock.now(), "kind": "turn", "data": {}}
+        await connection.execute(sa.insert(call_events).values(**values))
+    case.clock.advance(timedelta(minutes=3))
+    assert await case.endings.sweep_once() == 1
+    assert (await case.outcome(bad), await case.outcome(good)) == (None, Outcome.ABANDONED)
+    assert await case.endings.sweep_once() == 0, "it isn't tried again at once"
+
+
+async def test_a_function_may_have_any_name(case: Case) -> None:
+    """The model makes names up, and the timeline keeps them beside those of our events."""
+    tenant = await case.storage.operator.create_tenant("Garage du Port")
+    row = await case.open_call("CA1", tenant.id)
+    data = {"name": "agent_connected", "arguments": "{}", "result": {"status": "invalid"}}
+    entry = JournalEntry(call_id=row.id, at=case.clock.now(), kind="function", data=data)
+    await case.storage.journal.append([entry])
+    case.clock.advance(timedelta(minutes=3))
+    assert await case.endings.sweep_once() == 1
+    assert await case.outcome(row) == Outcome.ABANDONED
