@@ -232,7 +232,10 @@ class Openings:
         return match_company(speech[:200], await operator.tenant_names())
 
     async def _bind(self, row: CallRow, found: Found) -> str:
-        await self.storage.operator.bind_call(row.id, found.tenant.id, found.by)
+        operator = self.storage.operator
+        if not await operator.bind_call(row.id, found.tenant.id, found.by):
+            # Bound by a repeated webhook, or over, since `row` was read.
+            return await self._again(await operator.get_call(row.id) or row)
         log.info("call.bound", call_id=row.id, tenant_id=found.tenant.id, found_by=found.by)
         admitted = self.live_calls.admit(row.call_sid, found.tenant.id)
         opening = {"kind": "stream", "nonce": new_nonce()} if admitted else {"kind": "overflow"}
@@ -249,6 +252,8 @@ class Openings:
         await operator.set_opening(row.id, opening)
         await operator.set_stage(row.id, stage)
         current = await operator.get_call(row.id) or row
+        if current.outcome is not None:
+            return twiml.nothing()
         await self._set_in_motion(current)
         return await self._render(current)
 

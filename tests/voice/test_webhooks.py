@@ -1,7 +1,9 @@
 """The voice webhooks of the whole application: whose call it is, and how it is answered."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -334,3 +336,19 @@ async def test_storage_that_is_away_sends_twilio_to_the_fallback(
     monkeypatch.setattr(CallRegister, "open_call", away)
     response = await twilio.post("voice", french_call(ForwardedFrom=LINE))
     assert response.status_code == 503
+
+
+async def test_a_call_that_ends_while_it_is_answered_gets_no_agent(tmp_path: Path) -> None:
+    async with running(tmp_path) as twilio:
+        owner = await twilio.tenant("Garage du Port", LINE)
+        asked = await twilio.ring()
+        form = french_call(Digits=owner.code)
+        with closing(sqlite3.connect(tmp_path / "test.sqlite3", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            async with asyncio.TaskGroup() as tasks:
+                answering = tasks.create_task(twilio.post(asked.action, form))
+                await asyncio.sleep(0.3)  # it has read that the call goes on
+                other.execute("UPDATE call_logs SET outcome = 'tenant_unknown'")
+                other.execute("COMMIT")
+        assert Answer(answering.result().text).verbs == []
+        assert (await owner.get("/api/v1/calls"))["calls"] == []
