@@ -1,10 +1,10 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from twiml_server import ACCOUNT, NUMBER, TOKEN, TwimlServer
 
 from sandbox.speech import render
 from sandbox.twilio import TwilioEmulator
+from tests.sandbox.twiml_server import ACCOUNT, NUMBER, TOKEN, TwimlServer
 
 
 @pytest.fixture

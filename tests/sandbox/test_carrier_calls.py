@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 from starlette.responses import Response
-from twiml_server import ACCOUNT, NUMBER, TOKEN, Stream, TwimlServer
 
 from sandbox.callee import Callee
 from sandbox.caller import ScriptedCaller
@@ -21,6 +20,7 @@ from sandbox.report import CallLog, CallReport
 from sandbox.scenario import Step
 from sandbox.speech import clip, read_stamp
 from sandbox.twilio import TwilioEmulator, inbound_leg
+from tests.sandbox.twiml_server import ACCOUNT, NUMBER, TOKEN, Stream, TwimlServer
 
 CALLER = "+33639981234"
 VOICE = clip("merci_au_revoir_claire")  # any speech will do for an agent

@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from twiml_server import ACCOUNT, NUMBER, TOKEN, TwimlServer
+
+from tests.sandbox.twiml_server import ACCOUNT, NUMBER, TOKEN, TwimlServer
 
 SERVE = [
     *("-m", "sandbox", "serve", "--account-sid", ACCOUNT, "--auth-token", TOKEN),

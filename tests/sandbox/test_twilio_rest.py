@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from twiml_server import ACCOUNT, NUMBER, TOKEN, TwimlServer
 
 from sandbox.callee import Callee
 from sandbox.twilio import TwilioEmulator
 from sandbox.twilio_rest import Outage
+from tests.sandbox.twiml_server import ACCOUNT, NUMBER, TOKEN, TwimlServer
 
 ROOT = f"/2010-04-01/Accounts/{ACCOUNT}"
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_bridge import GREETING, TinyBridge
-from twiml_server import ACCOUNT, NUMBER, TOKEN, TwimlServer
 
 from sandbox.brain import Brain
 from sandbox.faults import Faults
 from sandbox.openai_realtime import RealtimeEmulator
 from sandbox.scenario import Scenario, parse
 from sandbox.world import World
+from tests.sandbox.tiny_bridge import GREETING, TinyBridge
+from tests.sandbox.twiml_server import ACCOUNT, NUMBER, TOKEN, TwimlServer
 
 KEY = "sk-test"
 LINE = "+33199001234"

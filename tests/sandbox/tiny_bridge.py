@@ -5,8 +5,9 @@ import base64
 import json
 from typing import Any
 
-from twiml_server import Stream
 from websockets.asyncio.client import ClientConnection, connect
+
+from tests.sandbox.twiml_server import Stream
 
 GREETING = "Bonjour, vous êtes en ligne avec l'assistante vocale. Que puis-je faire pour vous ?"
 

@@ -79,7 +79,7 @@ def played(directory: Path) -> dict[str, Played]:
     return asyncio.run(run())
 
 
-pytestmark = [pytest.mark.timeout(150), pytest.mark.xdist_group("scenarios")]
+pytestmark = pytest.mark.timeout(150)
 
 
 @pytest.mark.parametrize("name", names())

@@ -26,6 +26,8 @@ def read_email(heard: str) -> str | None:
     """The address, lower case; None when it can't be read. Says nothing about its existence."""
     text = _plain(heard)
     spoken = _AT.search(text) is not None or "@" not in text
+    if "@" not in text:  # transcribers put commas between spelled letters
+        text = text.replace(",", " ")
     text = _symbols(text)
     if text.count("@") != 1:
         return None
@@ -52,7 +54,7 @@ def _symbols(text: str) -> str:
         text = _AT_ENGLISH.sub("@", text)
     for spoken, written in ((_UNDERSCORE, "_"), (_HYPHEN, "-"), (_DOT, ".")):
         text = spoken.sub(written, text)
-    return re.sub(r"[\s,]+", "", text)  # transcribers put commas between spelled letters
+    return re.sub(r"\s+", "", text)
 
 
 def _join(text: str) -> str:

@@ -10,6 +10,7 @@ from voice.functions.spoken_email import read_email
 @pytest.mark.parametrize(
     ("heard", "written"),
     [
+        ("t, e, s, t, arobase, g, mail, point com", "test@gmail.com"),
         ("marc.durand@gmail.com", "marc.durand@gmail.com"),
         ("Marc.Durand@Gmail.COM", "marc.durand@gmail.com"),
         ("  marc.durand@gmail.com. ", "marc.durand@gmail.com"),
