@@ -43,7 +43,7 @@ class _Admitted:
 @dataclass(slots=True)
 class _Preparing:
     leg: "asyncio.Future[AgentLeg]"
-    claimed: bool = False
+    claimed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(slots=True)
@@ -132,22 +132,31 @@ class LiveCalls:
                 await leg.close()
             else:
                 entry.leg.set_result(leg)
-        if entry.claimed:
-            return
-        await asyncio.sleep(KEEP_SECONDS)
-        if self._preparing.get(call_sid) is not entry:
-            return  # claimed meanwhile
-        del self._preparing[call_sid]
-        if not entry.leg.cancelled() and entry.leg.exception() is None:
-            await entry.leg.result().close()
+        try:
+            async with asyncio.timeout(KEEP_SECONDS):
+                await entry.claimed.wait()
+        except TimeoutError:
+            del self._preparing[call_sid]
+            await let_go(entry.leg)
 
-    def claim(self, call_sid: str) -> "asyncio.Future[AgentLeg] | None":
-        """The prepared leg of this call, once; None when this node has none waiting."""
-        entry = self._preparing.pop(call_sid, None)
-        if entry is None:
-            return None
-        entry.claimed = True
+    def claim(
+        self, call_sid: str, connect: Callable[[], Awaitable[AgentLeg]]
+    ) -> "asyncio.Future[AgentLeg]":
+        """The leg of this call: the prepared one, once, or one that is now begun to `connect`.
+
+        Give it to `let_go` in the end. Raises ProviderError when awaited.
+        """
+        self.prepare(call_sid, connect)
+        entry = self._preparing.pop(call_sid)
+        entry.claimed.set()
         return entry.leg
+
+
+async def let_go(leg: "asyncio.Future[AgentLeg]") -> None:
+    """Nobody wants this leg any more: it is closed, or will be when it comes. Idempotent."""
+    if leg.cancel() or leg.cancelled() or leg.exception() is not None:
+        return
+    await leg.result().close()
 
 
 async def _connected(connect: Callable[[], Awaitable[AgentLeg]]) -> AgentLeg:
@@ -160,3 +169,11 @@ async def _connected(connect: Callable[[], Awaitable[AgentLeg]]) -> AgentLeg:
         # The database, most likely: the agent is read from there.
         log.error("agent.not_prepared", error=type(error).__name__, detail=str(error))
         raise ProviderError("agent", type(error).__name__, retryable=True) from error
+
+
+async def let_go(claimed: "asyncio.Future[AgentLeg]") -> None:
+    """Close a claimed leg, whether or not somebody has taken it out; one that is yet to come is
+    closed when it does."""
+    if claimed.cancel() or claimed.cancelled() or claimed.exception() is not None:
+        return
+    await claimed.result().close()

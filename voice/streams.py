@@ -1,7 +1,7 @@
 """A media stream's life on this node: its token, its agent, its bridge, its end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from voice.endings import CLOSING, DIALLING, LIVE, TRANSFERRING, UNANSWERED, End
 from voice.functions.context import CallContext
 from voice.functions.runner import FunctionRunner
 from voice.history import read_history
-from voice.live_calls import LiveCalls
+from voice.live_calls import LiveCalls, let_go
 from voice.media_stream.endpoint import Stream
 from voice.media_stream.protocol import Encoder, StartDetails
 from voice.ports import AgentConnector, AgentLeg, AgentSpec, CallControl, MediaSocket
@@ -139,18 +139,20 @@ class Streams:
     async def _carry(
         self, bridge: Bridge, row: CallRow, setup: Setup, listen: Callable[[Stream], None]
     ) -> None:
-        pending: Awaitable[AgentLeg] = self.live_calls.claim(row.call_sid) or (
-            self.connector.connect(setup.spec)
-        )
+        pending = self.live_calls.claim(row.call_sid, lambda: self.connector.connect(setup.spec))
         log.info("stream.started", resumed=setup.earlier.resumed)
-        async with asyncio.TaskGroup() as tasks:
-            attaching = tasks.create_task(bridge.attach(pending))
-            staging = tasks.create_task(self._stage(row))
-            bridge.start(tasks, resumed=setup.earlier.resumed)
-            listen(bridge)
-            await bridge.ended.wait()
-            attaching.cancel()
-            await staging
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                attaching = tasks.create_task(bridge.attach(pending))
+                staging = tasks.create_task(self._stage(row))
+                bridge.start(tasks, resumed=setup.earlier.resumed)
+                listen(bridge)
+                await bridge.ended.wait()
+                attaching.cancel()
+                await staging
+        finally:
+            # `attach` may have been cancelled before it began, or with the leg in its hands.
+            await let_go(pending)
 
     async def _stage(self, row: CallRow) -> None:
         try:

@@ -9,7 +9,7 @@ import pytest
 from domain.errors import OperatorError, ProviderError
 from tests.fakes.clock import FakeClock
 from voice import live_calls
-from voice.live_calls import LiveCalls
+from voice.live_calls import LiveCalls, let_go
 
 
 class Stream:
@@ -27,6 +27,11 @@ class Leg:
 
     async def close(self) -> None:
         self.closed = True
+
+
+async def nobody() -> Leg:
+    """There is no agent to be had."""
+    raise ProviderError("openai", "nobody there", retryable=False)
 
 
 @asynccontextmanager
@@ -88,11 +93,13 @@ async def test_a_prepared_leg_is_claimed_once() -> None:
 
         calls.prepare("CA1", connect)
         calls.prepare("CA1", connect)
-        claimed = calls.claim("CA1")
-        assert claimed is not None
+        claimed = calls.claim("CA1", nobody)
         assert await claimed is leg
-        assert calls.claim("CA1") is None
-    assert not leg.closed
+        with pytest.raises(ProviderError):
+            await calls.claim("CA1", nobody)
+        assert not leg.closed
+        await let_go(claimed)
+    assert leg.closed
 
 
 async def test_a_leg_that_nobody_claims_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,8 +111,9 @@ async def test_a_leg_that_nobody_claims_is_closed(monkeypatch: pytest.MonkeyPatc
 
     async with registry() as calls:
         calls.prepare("CA1", connect)
-    assert leg.closed
-    assert calls.claim("CA1") is None
+        await asyncio.sleep(0.1)
+        assert leg.closed
+        assert not calls.is_live("CA1")
 
 
 async def test_a_failed_connection_is_told_to_who_claims_it() -> None:
@@ -114,8 +122,7 @@ async def test_a_failed_connection_is_told_to_who_claims_it() -> None:
 
     async with registry() as calls:
         calls.prepare("CA1", connect)
-        claimed = calls.claim("CA1")
-        assert claimed is not None
+        claimed = calls.claim("CA1", nobody)
         with pytest.raises(ProviderError):
             await claimed
 
@@ -131,10 +138,23 @@ async def test_a_leg_whose_claimer_left_meanwhile_is_closed() -> None:
     async with registry() as calls:
         calls.prepare("CA1", connect)
         await asyncio.sleep(0)
-        claimed = calls.claim("CA1")
-        assert claimed is not None
-        claimed.cancel()
+        claimed = calls.claim("CA1", nobody)
+        await let_go(claimed)
         go.set()
+    assert leg.closed
+
+
+async def test_a_claimer_without_a_prepared_leg_has_one_connected() -> None:
+    leg = Leg()
+
+    async def connect() -> Leg:
+        return leg
+
+    async with registry() as calls:
+        claimed = calls.claim("CA1", connect)
+        assert await claimed is leg
+        assert not calls.is_live("CA1")
+        await let_go(claimed)
     assert leg.closed
 
 
@@ -149,8 +169,7 @@ async def test_whatever_keeps_an_agent_from_coming_ends_nobody_else(
     async with registry() as calls:
         calls.prepare("CA1", connect)
         calls.prepare("CA2", connect)
-        claimed = calls.claim("CA1")
-        assert claimed is not None
+        claimed = calls.claim("CA1", nobody)
         with pytest.raises(ProviderError) as failure:
             await claimed
     assert failure.value.retryable
