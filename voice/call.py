@@ -30,6 +30,10 @@ FAILURES_BEFORE_LEAVING = 2
 FAREWELLS = ("au revoir", "merci", "bonne journée", "bonne soirée", "goodbye", "bye", "thank")
 
 
+#: What still counts once we have left: a commit, and what was heard until then.
+_AFTER_THE_END = (ev.FunctionFinished, ev.AgentCut)
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """Durations in seconds; origins in docs/settings.md."""
@@ -169,15 +173,16 @@ class Call:
         """Take note of an event; what is to be done, in order."""
         self._now = now
         self._out = []
-        if self._state.phase is not Phase.OVER or isinstance(event, ev.FunctionFinished):
+        if self._state.phase is not Phase.OVER or isinstance(event, _AFTER_THE_END):
             self._handlers[type(event)](event)
         return self._out
 
-    def outcome(self) -> Outcome:
-        """What the call came to, as far as this conversation can tell."""
+    def outcome(self, elsewhere: Iterable[Outcome] = ()) -> Outcome:
+        """What the call came to, as far as this conversation can tell. `elsewhere`: what was
+        achieved on other streams of the call."""
         state = self._state
         return conclude(
-            state.achieved,
+            state.achieved.union(elsewhere),
             reason=state.closing_because or state.ended_by,
             caller_turns=state.caller_turns,
             answered=state.answered or (state.ever_answered and state.farewell),
@@ -262,7 +267,8 @@ class Call:
             whole = heard_ms >= sent_ms
             self._state.heard_anything |= heard_ms > 0
             self._agent_turn(item_id, heard_ms, cut=not whole, share=heard_ms / (sent_ms or 1))
-            self._state.answered = whole
+            if self._state.phase is not Phase.OVER:  # our own leaving takes no answer back
+                self._state.answered = whole
         self._introduce()
 
     def _introduce(self) -> None:

@@ -53,3 +53,10 @@ async def read_history(handle: TenantHandle, call_id: str) -> History:
         achieved=[Outcome(function.effect) for function in functions if function.effect],
         answered=last.get("who") == "agent" and not last.get("cut"),
     )
+
+
+async def read_achieved(handle: TenantHandle, call_id: str) -> list[Outcome]:
+    """What functions have achieved on this call of this tenant, on whichever stream."""
+    async with handle.read() as rows:
+        functions = await rows.functions.of_call(call_id)
+    return [Outcome(function.effect) for function in functions if function.effect]

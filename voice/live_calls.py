@@ -169,11 +169,3 @@ async def _connected(connect: Callable[[], Awaitable[AgentLeg]]) -> AgentLeg:
         # The database, most likely: the agent is read from there.
         log.error("agent.not_prepared", error=type(error).__name__, detail=str(error))
         raise ProviderError("agent", type(error).__name__, retryable=True) from error
-
-
-async def let_go(claimed: "asyncio.Future[AgentLeg]") -> None:
-    """Close a claimed leg, whether or not somebody has taken it out; one that is yet to come is
-    closed when it does."""
-    if claimed.cancel() or claimed.cancelled() or claimed.exception() is not None:
-        return
-    await claimed.result().close()

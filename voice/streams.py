@@ -20,7 +20,7 @@ from voice.call import Call, Phase, Rules
 from voice.endings import CLOSING, DIALLING, LIVE, TRANSFERRING, UNANSWERED, Endings
 from voice.functions.context import CallContext
 from voice.functions.runner import FunctionRunner
-from voice.history import read_history
+from voice.history import read_achieved, read_history
 from voice.live_calls import LiveCalls, let_go
 from voice.media_stream.endpoint import Stream
 from voice.media_stream.protocol import Encoder, StartDetails
@@ -198,8 +198,14 @@ class Streams:
         if ended_by in ("fault", "network", "transfer"):
             log.info("stream.ended", by=ended_by)
             return
+        assert row.tenant_id is not None
+        # A function of an earlier stream may have come to its end after this one had begun.
+        achieved = await read_achieved(self.storage.tenant(row.tenant_id), row.id)
         await self.endings.finish(
-            row.id, bridge.call.outcome(), agent=bridge.agent_name, detail=f"ended_by_{ended_by}"
+            row.id,
+            bridge.call.outcome(achieved),
+            agent=bridge.agent_name,
+            detail=f"ended_by_{ended_by}",
         )
 
 
