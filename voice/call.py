@@ -112,6 +112,7 @@ class _State:
     digits: str = ""
     closing_because: str = ""
     caller_turns: int = 0
+    addressed: bool = False  # the caller has said something on this stream
     answered: bool = False  # the agent's last answer was heard to its end
     ever_answered: bool = False
     farewell: bool = False  # the caller's last words were a goodbye
@@ -128,13 +129,27 @@ class Call:
     """One conversation between a caller and an agent.
 
     `on(event, now)` returns the commands to carry out, in order. `now` is monotonic seconds.
-    `achieved`: what functions had achieved on an earlier stream of the same call.
+    Of earlier streams of the same call: `achieved`, what functions had achieved; how often the
+    caller had spoken; and whether they had their last answer.
     """
 
-    def __init__(self, script: Script, rules: Rules, achieved: Iterable[Outcome] = ()) -> None:
+    def __init__(
+        self,
+        script: Script,
+        rules: Rules,
+        achieved: Iterable[Outcome] = (),
+        *,
+        caller_turns: int = 0,
+        answered: bool = False,
+    ) -> None:
         self._script = script
         self._rules = rules
-        self._state = _State(achieved=set(achieved))
+        self._state = _State(
+            achieved=set(achieved),
+            caller_turns=caller_turns,
+            answered=answered,
+            ever_answered=answered,
+        )
         self._silence = _Silence()
         self._waiting = _Waiting()
         self._now = 0.0
@@ -257,8 +272,9 @@ class Call:
         self._state.heard_anything = True
         for item_id, heard_ms in event.items:
             self._agent_turn(item_id, heard_ms, cut=False)
-        self._state.answered = True
-        self._state.ever_answered |= self._state.caller_turns > 0
+        if self._state.addressed:  # a greeting, or the words after a cut, answer nothing
+            self._state.answered = True
+            self._state.ever_answered |= self._state.caller_turns > 0
         self._settle()
 
     def _agent_cut(self, event: ev.AgentCut) -> None:
@@ -311,6 +327,7 @@ class Call:
     def _caller_speech_started(self, _: ev.CallerSpeechStarted) -> None:
         state = self._state
         state.caller_speaking = True
+        state.addressed = True
         state.answered = False
         state.caller_began.append(self._now)
         del state.caller_began[:-8]  # a bound: transcripts that never came
@@ -344,6 +361,7 @@ class Call:
 
     def _caller_turn(self, text: str, began: float) -> None:
         self._state.caller_turns += 1
+        self._state.addressed = True
         self._state.farewell = any(word in text.casefold() for word in FAREWELLS)
         self._record("turn", {"who": "caller", "text": text}, at=began)
 
