@@ -132,7 +132,7 @@ def build(
         caller_id=settings.twilio_phone_number or "",
         ring_seconds=settings.transfer_ring_seconds,
     )
-    endpoint = MediaStreamEndpoint(streams.consume_token, streams.run, metrics)
+    endpoint = MediaStreamEndpoint(streams.open, metrics)
     return Parts(storage, journal, live_calls, endings, openings, webhooks, endpoint)
 
 

@@ -6,12 +6,13 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.clock import Clock
 from domain.errors import Invalid, NotFound
 from storage import messages
 from storage.calls import CALL_COLUMNS, CallRow, NewCall
+from storage.columns import Instant
 from storage.conflicts import unless_taken
 from storage.database import Database
 from storage.schema import TRANSFER_STATES, channel_messages_log, stream_tokens
@@ -37,6 +38,13 @@ class PendingTransfer(NamedTuple):
     number: str
 
 
+class StreamToken(NamedTuple):
+    """A one-time token of a media stream, as it is stored."""
+
+    hash: str
+    expires_at: datetime
+
+
 class CallRegister:
     """The state of calls that nodes share."""
 
@@ -46,9 +54,12 @@ class CallRegister:
 
     # --------------------------------------------------------------------------- opening
 
-    async def open_call(self, new: NewCall, opening: Mapping[str, Any]) -> OpenedCall:
-        """Journal a call with its opening (what the webhook answered it with), once per CallSid:
-        a repeated webhook gets the earlier row, with the earlier opening."""
+    async def open_call(
+        self, new: NewCall, opening: Mapping[str, Any], token: StreamToken | None = None
+    ) -> OpenedCall:
+        """Journal a call with its opening (what the webhook answers it with) and the token that
+        its stream must present, once per CallSid: a repeated webhook gets the earlier row with the
+        earlier opening, and its own token isn't stored."""
         now = self._clock.now()
         row = {
             "id": new_id(),
@@ -72,15 +83,34 @@ class CallRegister:
             insert = unless_taken(connection, table, *CALL_COLUMNS)
             created = (await connection.execute(insert, row)).mappings().first()
             if created is not None:
+                await self._add_token(connection, new.call_sid, token)
                 return OpenedCall(CallRow(**created), created=True)
             earlier = sa.select(*CALL_COLUMNS).where(table.c.call_sid == new.call_sid)
             return OpenedCall(
                 CallRow(**(await connection.execute(earlier)).mappings().one()), created=False
             )
 
-    async def set_opening(self, call_id: str, opening: Mapping[str, Any]) -> None:
-        """Replace what a repeated webhook is to be answered with."""
-        await self._update(table.c.id == call_id, opening=dict(opening))
+    async def reopen(
+        self,
+        call_id: str,
+        opening: Mapping[str, Any],
+        stage: str,
+        token: StreamToken | None = None,
+    ) -> CallRow | None:
+        """Answer a running call anew: what a repeated webhook is answered with from now on, where
+        the call stands, and the token of its next stream. None when it has ended or is unknown."""
+        statement = (
+            sa.update(table)
+            .where(table.c.id == call_id, table.c.outcome.is_(None))
+            .values(opening=dict(opening), stage=stage)
+            .returning(*CALL_COLUMNS)
+        )
+        async with self._database.write() as connection:
+            row = (await connection.execute(statement)).mappings().first()
+            if row is None:
+                return None
+            await self._add_token(connection, row["call_sid"], token)
+            return CallRow(**row)
 
     async def bind_call(self, call_id: str, tenant_id: str, found_by: str) -> bool:
         """Give an unbound, unfinished call its tenant; False when it isn't one (any more)."""
@@ -102,35 +132,55 @@ class CallRegister:
 
     # --------------------------------------------------------------------- stream tokens
 
-    async def new_stream_token(self, token_hash: str, call_sid: str, expires_at: datetime) -> None:
-        """Remember a token, hashed, for one stream of this call. NotFound for an unknown call."""
-        try:
-            async with self._database.write() as connection:
-                await connection.execute(
-                    sa.insert(stream_tokens).values(
-                        token_hash=token_hash,
-                        call_sid=call_sid,
-                        created_at=self._clock.now(),
-                        expires_at=expires_at,
-                    )
-                )
-        except IntegrityError as error:
-            raise NotFound("no such call, or this token exists already") from error
+    async def _add_token(
+        self, connection: AsyncConnection, call_sid: str, token: StreamToken | None
+    ) -> None:
+        if token is None:
+            return
+        row = {
+            "token_hash": token.hash,
+            "call_sid": call_sid,
+            "created_at": self._clock.now(),
+            "expires_at": token.expires_at,
+        }
+        await connection.execute(sa.insert(stream_tokens), row)
 
-    async def consume_stream_token(self, token_hash: str, call_sid: str, now: datetime) -> bool:
-        """Use it up. True exactly once, for that call, before it expires."""
-        async with self._database.write() as connection:
-            used = await connection.execute(
-                sa.update(stream_tokens)
-                .where(
-                    stream_tokens.c.token_hash == token_hash,
-                    stream_tokens.c.call_sid == call_sid,
-                    stream_tokens.c.used_at.is_(None),
-                    stream_tokens.c.expires_at > now,
-                )
-                .values(used_at=now)
+    async def join_stream(
+        self, token_hash: str, call_sid: str, stage: str, now: datetime
+    ) -> CallRow | None:
+        """Use the token up and let its stream join the call, which moves to `stage` and counts as
+        answered. None when the token doesn't open this call, now, for the first time, and when the
+        call has ended or has no tenant."""
+        use = (
+            sa.update(stream_tokens)
+            .where(
+                stream_tokens.c.token_hash == token_hash,
+                stream_tokens.c.call_sid == call_sid,
+                stream_tokens.c.used_at.is_(None),
+                stream_tokens.c.expires_at > now,
             )
-            return used.rowcount == 1
+            .values(used_at=now)
+        )
+        join = (
+            sa.update(table)
+            .where(
+                table.c.call_sid == call_sid,
+                table.c.outcome.is_(None),
+                table.c.tenant_id.is_not(None),
+            )
+            .values(
+                stage=stage,
+                call_status="in-progress",
+                answered_at=sa.func.coalesce(table.c.answered_at, sa.literal(now, Instant)),
+                seen_at=now,
+            )
+            .returning(*CALL_COLUMNS)
+        )
+        async with self._database.write() as connection:
+            if (await connection.execute(use)).rowcount != 1:
+                return None
+            row = (await connection.execute(join)).mappings().first()
+            return None if row is None else CallRow(**row)
 
     # -------------------------------------------------------------------------- progress
 
@@ -142,16 +192,6 @@ class CallRegister:
         if only_from is not None:
             conditions.append(table.c.stage.in_(only_from))
         return await self._update(*conditions, stage=stage)
-
-    async def mark_answered(self, call_id: str, at: datetime) -> bool:
-        """The caller is connected; False when that was known, or the call has ended."""
-        return await self._update(
-            table.c.id == call_id,
-            table.c.answered_at.is_(None),
-            table.c.outcome.is_(None),
-            answered_at=at,
-            call_status="in-progress",
-        )
 
     async def next_attempt(self, call_id: str) -> int:
         """Count one more attempt (at a stream, at asking for the tenant …): 1, 2, … NotFound."""

@@ -12,6 +12,7 @@ from domain.clock import Clock
 from domain.messages import text
 from domain.tenant import DEFAULT_LOCALE, Tenant
 from storage import Storage
+from storage.call_register import StreamToken
 from storage.calls import CallRow, NewCall
 from voice import twiml
 from voice.endings import ASKING, OPENING, OVERFLOW, REJECTED, Endings
@@ -50,8 +51,7 @@ class Openings:
         await self.storage.operator.call_by_sid(nobody.call_sid)
         await self._is_our_own_dial(nobody)
         await self._whose(nobody)
-        await self.storage.operator.consume_stream_token("", "", self.clock.now())
-        await self.storage.operator.set_stage("", OPENING)
+        await self.storage.operator.join_stream("", "", OPENING, self.clock.now())
         twiml.stream(self.addresses, "")
         self.streams.warm_up()
 
@@ -143,6 +143,7 @@ class Openings:
                 stage=stage,
             ),
             opening,
+            self._token(call.call_sid, opening),
         )
         if not created:
             return await self._again(row)
@@ -150,20 +151,20 @@ class Openings:
         await self._set_in_motion(row)
         return await self._render(row)
 
+    def _token(self, call_sid: str, opening: Mapping[str, Any]) -> StreamToken | None:
+        """What is stored of the token that an answer carries."""
+        if opening["kind"] != "stream":
+            return None
+        token = derive(self.token_secret, call_sid, opening["nonce"])
+        return StreamToken(digest(token), self.clock.now() + LIFETIME)
+
     async def _set_in_motion(self, row: CallRow) -> None:
-        """What the answer promises: a token for the stream, a ticket for the call-back."""
+        """What the answer promises: an agent who is there in time, a ticket for the call-back."""
         kind = row.opening.get("kind")
         if kind == "stream":
-            await self._arm(row)
+            self.streams.prepare(row)
         elif kind == "overflow":
             await self.endings.call_back(row, "overflow")
-
-    async def _arm(self, row: CallRow) -> None:
-        token = derive(self.token_secret, row.call_sid, row.opening["nonce"])
-        await self.storage.operator.new_stream_token(
-            digest(token), row.call_sid, self.clock.now() + LIFETIME
-        )
-        self.streams.prepare(row)
 
     async def _render(self, row: CallRow) -> str:
         opening = row.opening
@@ -248,12 +249,10 @@ class Openings:
 
     async def reopen(self, row: CallRow, opening: dict[str, Any], stage: str) -> str:
         """Answer a running call anew: stored first, then said."""
-        operator = self.storage.operator
-        await operator.set_opening(row.id, opening)
-        await operator.set_stage(row.id, stage)
-        current = await operator.get_call(row.id) or row
-        if current.outcome is not None:
-            return twiml.nothing()
+        token = self._token(row.call_sid, opening)
+        current = await self.storage.operator.reopen(row.id, opening, stage, token)
+        if current is None:  # it has ended meanwhile
+            return twiml.hang_up()
         await self._set_in_motion(current)
         return await self._render(current)
 

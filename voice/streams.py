@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -22,7 +23,7 @@ from voice.functions.context import CallContext
 from voice.functions.runner import FunctionRunner
 from voice.history import read_achieved, read_history
 from voice.live_calls import LiveCalls, let_go
-from voice.media_stream.endpoint import Stream
+from voice.media_stream.endpoint import RunStream, Stream
 from voice.media_stream.protocol import Encoder, StartDetails
 from voice.ports import AgentConnector, AgentLeg, AgentSpec, CallControl, MediaSocket
 from voice.stream_token import digest
@@ -108,23 +109,25 @@ class Streams:
 
     # --------------------------------------------------------------------------- the door
 
-    async def consume_token(self, details: StartDetails) -> bool:
-        """Whether this stream's one-time token opens its call; it opens nothing twice."""
+    async def open(self, details: StartDetails) -> RunStream | None:
+        """Use up the stream's one-time token; how to run the stream, or None when the token
+        doesn't open its call. It opens nothing twice, and no call that has ended."""
         token = details.custom_parameters.get(TOKEN_PARAMETER, "")
         if not token or (self.account_sid and details.account_sid != self.account_sid):
-            return False
-        return await self.storage.operator.consume_stream_token(
-            digest(token), details.call_sid, self.surroundings.clock.now()
+            return None
+        row = await self.storage.operator.join_stream(
+            digest(token), details.call_sid, LIVE, self.surroundings.clock.now()
         )
+        return None if row is None else partial(self._run, row, details)
 
-    async def run(
-        self, socket: MediaSocket, details: StartDetails, listen: Callable[[Stream], None]
+    async def _run(
+        self,
+        row: CallRow,
+        details: StartDetails,
+        socket: MediaSocket,
+        listen: Callable[[Stream], None],
     ) -> None:
         """One stream, from `start` to its end."""
-        row = await self.storage.operator.call_by_sid(details.call_sid)
-        if row is None or row.tenant_id is None or row.outcome is not None:
-            log.warning("stream.without_call", stream=details.stream_sid)
-            return
         setup = await self.setup(row)
         bridge = self._bridge(row, setup, socket, details)
         structlog.contextvars.bind_contextvars(call_id=row.id, tenant_id=row.tenant_id)
@@ -144,27 +147,19 @@ class Streams:
         try:
             async with asyncio.TaskGroup() as tasks:
                 attaching = tasks.create_task(bridge.attach(pending))
-                staging = tasks.create_task(self._stage(row))
                 bridge.start(tasks, resumed=setup.earlier.resumed)
                 listen(bridge)
                 await bridge.ended.wait()
                 attaching.cancel()
-                await staging
         finally:
             # `attach` may have been cancelled before it began, or with the leg in its hands.
             await let_go(pending)
-
-    async def _stage(self, row: CallRow) -> None:
-        try:
-            await self.storage.operator.set_stage(row.id, LIVE)
-            await self.storage.operator.mark_answered(row.id, self.surroundings.clock.now())
-        except OperatorError as error:  # the call goes on: the caller must not pay for it
-            log.warning("call.stage_not_stored", error=str(error))
 
     def _bridge(
         self, row: CallRow, setup: Setup, socket: MediaSocket, details: StartDetails
     ) -> Bridge:
         assert row.tenant_id is not None
+        history = setup.earlier.history
         context = CallContext(
             storage=self.storage.tenant(row.tenant_id),
             call_id=row.id,
@@ -180,7 +175,9 @@ class Streams:
             call=Call(
                 script(setup.tenant, setup.config, setup.earlier),
                 self.rules,
-                setup.earlier.history.achieved,
+                history.achieved,
+                caller_turns=history.caller_turns,
+                answered=history.answered or history.farewell,
             ),
             identity=Identity(row.id, row.call_sid, row.tenant_id),
             socket=socket,

@@ -10,6 +10,7 @@ from domain.outcome import Outcome
 from domain.tenant import Tenant
 from storage import Storage
 from storage.appointments import NewAppointment
+from storage.call_register import StreamToken
 from storage.calls import CallRow, NewCall
 from storage.functions import FunctionRun
 from storage.journal import JournalEntry
@@ -17,6 +18,8 @@ from storage.prospects import NewProspect
 from storage.tickets import NewTicket
 from tests.dashboard.api_client import BOTH_DATABASES, Client, assert_problem
 from tests.fakes.clock import START, FakeClock
+
+NEVER = START + timedelta(days=365)
 
 
 async def ring(storage: Storage, tenant: Tenant, number: int = 1, **more: Any) -> CallRow:
@@ -31,12 +34,17 @@ async def ring(storage: Storage, tenant: Tenant, number: int = 1, **more: Any) -
         found_by="forwarded_from",
         **more,
     )
-    return (await storage.operator.open_call(new, {})).call
+    token = StreamToken(new.call_sid, NEVER)
+    return (await storage.operator.open_call(new, {}, token)).call
+
+
+async def answer(storage: Storage, call: CallRow, at: datetime) -> None:
+    assert await storage.operator.join_stream(call.call_sid, call.call_sid, "live", at)
 
 
 async def talk(storage: Storage, tenant: Tenant, call: CallRow, clock: FakeClock) -> str:
     """A call in which a prospect was stored; the prospect's id."""
-    await storage.operator.mark_answered(call.id, clock.now())
+    await answer(storage, call, clock.now())
     entries: list[tuple[str, Mapping[str, Any]]] = [
         ("turn", {"who": "agent", "text": "Bonjour.", "heard_until_ms": 900, "cut": False}),
         ("turn", {"who": "caller", "text": "Je cherche une voiture."}),
@@ -184,7 +192,7 @@ async def test_calls_by_pages_and_filters(
     for number in range(5):
         calls.append(await ring(storage, garage, number))
         clock.advance(timedelta(hours=12))
-    await storage.operator.mark_answered(calls[1].id, clock.now())
+    await answer(storage, calls[1], clock.now())
     await storage.journal.finish(calls[2].id, Outcome.ABANDONED, clock.now())
     await storage.journal.close_from_carrier(calls[3].call_sid, "no-answer")
 

@@ -19,6 +19,7 @@ from storage import (
     PendingTransfer,
     Storage,
 )
+from storage.call_register import StreamToken
 from storage.journal import total_usage, transcript
 from tests.fakes.clock import START, FakeClock
 
@@ -123,52 +124,87 @@ async def test_an_ended_call_is_bound_no_more(
     assert not await operator.bind_call(call.id, garage.id, "code")
 
 
-async def test_the_opening_may_change(operator: OperatorStore, call: CallRow) -> None:
-    await operator.set_opening(call.id, {"kind": "ask", "try": 2})
-    assert (await _reload(operator, call)).opening == {"kind": "ask", "try": 2}
+async def test_a_running_call_is_answered_anew(
+    operator: OperatorStore, storage: Storage, call: CallRow
+) -> None:
+    again = await operator.reopen(call.id, {"kind": "ask", "try": 2}, "asking")
+    assert again is not None
+    assert (again.opening, again.stage) == ({"kind": "ask", "try": 2}, "asking")
+    assert again == await _reload(operator, call)
     assert (await operator.open_call(_new(), {})).call.opening == {"kind": "ask", "try": 2}
+    assert await operator.reopen("nothing", {}, "asking") is None
+    assert await storage.journal.finish(call.id, Outcome.ABANDONED, START)
+    assert await operator.reopen(call.id, {}, "opening") is None
 
 
 # -------------------------------------------------------------------------------- tokens
 
+IN_A_MINUTE = START + timedelta(seconds=60)
+
 
 async def test_a_token_opens_one_stream_of_its_call(
-    operator: OperatorStore, call: CallRow, garage: Tenant
+    operator: OperatorStore, garage: Tenant
 ) -> None:
-    await operator.open_call(_new("CA2", garage), {})
-    await operator.new_stream_token("hash", "CA1", START + timedelta(seconds=60))
-    assert not await operator.consume_stream_token("other", "CA1", START)
-    assert not await operator.consume_stream_token("hash", "CA2", START)
-    assert await operator.consume_stream_token("hash", "CA1", START + timedelta(seconds=59))
-    assert not await operator.consume_stream_token("hash", "CA1", START + timedelta(seconds=59))
+    token = StreamToken("hash", IN_A_MINUTE)
+    await operator.open_call(_new("CA1", garage), {}, token)
+    await operator.open_call(_new("CA2", garage), {}, StreamToken("second", IN_A_MINUTE))
+    at = START + timedelta(seconds=59)
+    assert await operator.join_stream("other", "CA1", "live", START) is None
+    assert await operator.join_stream("hash", "CA2", "live", START) is None
+    joined = await operator.join_stream("hash", "CA1", "live", at)
+    assert joined is not None
+    assert (joined.call_sid, joined.stage, joined.call_status) == ("CA1", "live", "in-progress")
+    assert (joined.answered_at, joined.seen_at) == (at, at)
+    assert await operator.join_stream("hash", "CA1", "live", at) is None
 
 
-async def test_a_token_expires(operator: OperatorStore, call: CallRow) -> None:
-    await operator.new_stream_token("hash", "CA1", START + timedelta(seconds=60))
-    assert not await operator.consume_stream_token("hash", "CA1", START + timedelta(seconds=60))
+async def test_a_later_stream_does_not_answer_the_call_again(
+    operator: OperatorStore, garage: Tenant
+) -> None:
+    call = (await operator.open_call(_new("CA1", garage), {}, StreamToken("a", IN_A_MINUTE))).call
+    assert await operator.join_stream("a", "CA1", "live", START)
+    await operator.reopen(call.id, {}, "opening", StreamToken("b", IN_A_MINUTE))
+    later = await operator.join_stream("b", "CA1", "live", START + timedelta(seconds=9))
+    assert later is not None
+    assert later.answered_at == START
+
+
+async def test_a_token_expires(operator: OperatorStore, garage: Tenant) -> None:
+    await operator.open_call(_new("CA1", garage), {}, StreamToken("hash", IN_A_MINUTE))
+    assert await operator.join_stream("hash", "CA1", "live", IN_A_MINUTE) is None
+
+
+async def test_a_repeated_webhook_s_token_opens_nothing(
+    operator: OperatorStore, garage: Tenant
+) -> None:
+    await operator.open_call(_new("CA1", garage), {}, StreamToken("first", IN_A_MINUTE))
+    await operator.open_call(_new("CA1", garage), {}, StreamToken("second", IN_A_MINUTE))
+    assert await operator.join_stream("second", "CA1", "live", START) is None
+
+
+async def test_an_unbound_or_ended_call_is_joined_by_no_stream(
+    operator: OperatorStore, storage: Storage, garage: Tenant
+) -> None:
+    await operator.open_call(_new("CA1"), {}, StreamToken("unbound", IN_A_MINUTE))
+    assert await operator.join_stream("unbound", "CA1", "live", START) is None
+    ended = (await operator.open_call(_new("CA2", garage), {}, StreamToken("e", IN_A_MINUTE))).call
+    assert await storage.journal.finish(ended.id, Outcome.ABANDONED, START)
+    assert await operator.join_stream("e", "CA2", "live", START) is None
 
 
 async def test_a_token_presented_on_every_node_opens_one(
-    url: str, operator: OperatorStore, call: CallRow
+    url: str, operator: OperatorStore, garage: Tenant
 ) -> None:
     other = await Database.open(url)
     operators = (operator, Storage(other, FakeClock()).operator)
-    await operator.new_stream_token("hash", "CA1", START + timedelta(seconds=60))
+    await operator.open_call(_new("CA1", garage), {}, StreamToken("hash", IN_A_MINUTE))
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(operators[n % 2].consume_stream_token("hash", "CA1", START))
+            group.create_task(operators[n % 2].join_stream("hash", "CA1", "live", START))
             for n in range(20)
         ]
     await other.close()
-    assert [task.result() for task in tasks].count(True) == 1
-
-
-async def test_a_token_needs_a_call_and_is_new(operator: OperatorStore, call: CallRow) -> None:
-    with pytest.raises(NotFound):
-        await operator.new_stream_token("hash", "CA9", START)
-    await operator.new_stream_token("hash", "CA1", START)
-    with pytest.raises(NotFound):
-        await operator.new_stream_token("hash", "CA1", START)
+    assert [task.result() for task in tasks].count(None) == 19
 
 
 # ------------------------------------------------------------------------------ progress
@@ -189,16 +225,6 @@ async def test_attempts_are_counted_without_a_gap(operator: OperatorStore, call:
     assert (await _reload(operator, call)).attempts == 8
     with pytest.raises(NotFound):
         await operator.next_attempt("nothing")
-
-
-async def test_a_call_is_answered_once(
-    operator: OperatorStore, storage: Storage, call: CallRow
-) -> None:
-    at = START + timedelta(seconds=4)
-    assert await operator.mark_answered(call.id, at)
-    assert not await operator.mark_answered(call.id, at + timedelta(seconds=9))
-    answered = await _reload(operator, call)
-    assert (answered.answered_at, answered.call_status) == (at, "in-progress")
 
 
 async def test_a_transfer_is_pending_while_it_is_dialled(
@@ -318,7 +344,8 @@ async def test_one_call_that_is_gone_costs_the_others_nothing(
 async def test_the_end_sums_up_the_call(
     operator: OperatorStore, storage: Storage, call: CallRow
 ) -> None:
-    await operator.mark_answered(call.id, START + timedelta(seconds=10))
+    await operator.reopen(call.id, {}, "opening", StreamToken("hash", IN_A_MINUTE))
+    assert await operator.join_stream("hash", call.call_sid, "live", START + timedelta(seconds=10))
     await storage.journal.append(
         [
             _turn(call, "caller", "  Un rendez-vous\n s'il vous plaît ", 20),

@@ -336,7 +336,7 @@ async def test_a_call_that_is_over_is_not_opened_by_its_token(served: Served) ->
     await served.twilio.reports_the_end()
     assert await served.outcome() == "abandoned"
     async with joined(served, token) as line:
-        assert await line.is_closed() == 1000
+        assert await line.is_closed() == 1008
         assert line.got == []
     assert await served.live() == 0
 

@@ -44,11 +44,11 @@ class Stream(Protocol):
     def on_closed(self) -> None: ...
 
 
-#: Runs one stream to its end: gets the socket and `start`'s details, calls `listen` once with who
-#: shall hear the frames. Returns when the stream is over.
-RunStream = Callable[[MediaSocket, StartDetails, Callable[[Stream], None]], Awaitable[None]]
-#: Whether the token opens this call, and consumes it.
-ConsumeToken = Callable[[StartDetails], Awaitable[bool]]
+#: Runs one stream to its end: gets the socket, and calls `listen` once with who shall hear the
+#: frames. Returns when the stream is over.
+RunStream = Callable[[MediaSocket, Callable[[Stream], None]], Awaitable[None]]
+#: Uses the token up; None when it doesn't open this call.
+OpenStream = Callable[[StartDetails], Awaitable[RunStream | None]]
 
 
 class Refused(Exception):
@@ -63,9 +63,8 @@ class Refused(Exception):
 class MediaStreamEndpoint:
     """The ASGI route."""
 
-    def __init__(self, consume: ConsumeToken, run: RunStream, metrics: CallMetrics) -> None:
-        self._consume = consume
-        self._run = run
+    def __init__(self, open_stream: OpenStream, metrics: CallMetrics) -> None:
+        self._open_stream = open_stream
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,8 +72,8 @@ class MediaStreamEndpoint:
             return
         await send({"type": "websocket.accept"})
         try:
-            details = await self._start(receive)
-            if not await self._consume(details):
+            run = await self._open_stream(await self._start(receive))
+            if run is None:
                 raise Refused("token")
         except Refused as refused:
             log.warning("stream.refused", reason=refused.reason)
@@ -86,9 +85,9 @@ class MediaStreamEndpoint:
             return
         connection = scope.get("extensions", {}).get(EXTENSION)
         if connection is not None:
-            await self._taken_over(connection, details)
+            await _taken_over(connection, run)
         else:
-            await self._plain(details, receive, send)
+            await _plain(run, receive, send)
 
     async def _start(self, receive: Receive) -> StartDetails:
         try:
@@ -103,29 +102,29 @@ class MediaStreamEndpoint:
             raise Refused("no_start") from None
         raise Refused("order")
 
-    async def _taken_over(self, connection: Any, details: StartDetails) -> None:
-        socket = _DirectSocket(connection)
-        await self._run(
-            socket, details, lambda stream: connection.take_over(stream.on_text, stream.on_closed)
-        )
+
+async def _taken_over(connection: Any, run: RunStream) -> None:
+    socket = _DirectSocket(connection)
+    await run(socket, lambda stream: connection.take_over(stream.on_text, stream.on_closed))
+    socket.close()
+
+
+async def _plain(run: RunStream, receive: Receive, send: Send) -> None:
+    socket = _PlainSocket()
+    listening: asyncio.Future[Stream] = asyncio.get_running_loop().create_future()
+
+    def listen(stream: Stream) -> None:
+        socket.on_closed = stream.on_closed
+        listening.set_result(stream)
+
+    async with asyncio.TaskGroup() as tasks:
+        writer = tasks.create_task(socket.write(send))
+        reader = tasks.create_task(_read(receive, listening))
+        await run(socket, listen)
         socket.close()
-
-    async def _plain(self, details: StartDetails, receive: Receive, send: Send) -> None:
-        socket = _PlainSocket()
-        listening: asyncio.Future[Stream] = asyncio.get_running_loop().create_future()
-
-        def listen(stream: Stream) -> None:
-            socket.on_closed = stream.on_closed
-            listening.set_result(stream)
-
-        async with asyncio.TaskGroup() as tasks:
-            writer = tasks.create_task(socket.write(send))
-            reader = tasks.create_task(_read(receive, listening))
-            await self._run(socket, details, listen)
-            socket.close()
-            await asyncio.wait({writer}, timeout=CLOSE_SECONDS)
-            writer.cancel()
-            reader.cancel()
+        await asyncio.wait({writer}, timeout=CLOSE_SECONDS)
+        writer.cancel()
+        reader.cancel()
 
 
 async def _read(receive: Receive, listening: "asyncio.Future[Stream]") -> None:
