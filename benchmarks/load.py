@@ -122,6 +122,18 @@ class Model(picows.WSListener):
         kind = message["type"]
         if kind == "session.update":
             self.send({"type": "session.updated", "session": message["session"]})
+        elif kind == "response.create" and self.speaking:
+            self.send(
+                {
+                    "type": "error",
+                    "error": {
+                        "type": "invalid_request_error",
+                        "code": "conversation_already_has_active_response",
+                        "message": "a response is running",
+                        "event_id": message.get("event_id"),
+                    },
+                }
+            )
         elif kind == "response.create":
             self.begin()
         elif kind == "conversation.item.truncate" and self.call is not None:
@@ -132,7 +144,6 @@ class Model(picows.WSListener):
                 self.world.figures.function_seconds.append(clock() - self.function_at)
 
     def begin(self) -> None:
-        assert not self.speaking, "a response was asked for while one was running"
         self.item += 1
         self.items[f"i{self.item}"] = self.sequence
         self.sent = 0
@@ -203,7 +214,8 @@ class Model(picows.WSListener):
                 "transcript": "Oui, très bien, continuez s'il vous plaît.",
             }
         )
-        self.begin()
+        if not self.speaking:
+            self.begin()
 
     def call_function(self) -> None:
         self.function_at = clock()
