@@ -91,7 +91,8 @@ _TRADES: Final = {
             "remote consultation, home visit, report"
         ),
         absolute=(
-            "Danger signs: pain or tightness in the chest, trouble breathing, a face or arm that "
+            "Danger signs (15 or 112): pain or tightness in the chest, trouble breathing, a face "
+            "or arm that "
             "no longer responds, confused speech, fainting, convulsions, heavy bleeding, swelling "
             "of the face or throat, poisoning, serious burns, a very weak baby. At the first of "
             "them, without another question or an appointment, say: hang up and call fifteen or "
@@ -122,7 +123,8 @@ _TRADES: Final = {
             "brace, panoramic X-ray, quote"
         ),
         absolute=(
-            "Danger signs: trouble breathing or swallowing, a cheek or neck that swells fast, high "
+            "Danger signs (15 or 112): trouble breathing or swallowing, a cheek or neck that "
+            "swells fast, high "
             "fever with swelling, bleeding that doesn't stop, a blow to the head with faintness. "
             "At the first of them, without another question or an appointment, say: hang up and "
             "call fifteen or one one two right now. Once that is understood, end the call.",

@@ -96,7 +96,8 @@ _TRADES: Final = {
             "carte Vitale, tiers payant, téléconsultation, visite à domicile, compte rendu"
         ),
         absolute=(
-            "Signes de danger : douleur ou serrement dans la poitrine, mal à respirer, visage ou "
+            "Signes de danger (15 ou 112) : douleur ou serrement dans la poitrine, mal à "
+            "respirer, visage ou "
             "bras qui ne répond plus, parole confuse, perte de connaissance, convulsions, "
             "saignement abondant, gonflement du visage ou de la gorge, intoxication, brûlure "
             "grave, bébé très abattu. Dès l'un d'eux, sans autre question ni rendez-vous, dis : "
@@ -128,7 +129,8 @@ _TRADES: Final = {
             "gouttière, appareil, orthodontie, panoramique, devis"
         ),
         absolute=(
-            "Signes de danger : mal à respirer ou à avaler, joue ou cou qui gonfle vite, forte "
+            "Signes de danger (15 ou 112) : mal à respirer ou à avaler, joue ou cou qui gonfle "
+            "vite, forte "
             "fièvre avec gonflement, saignement qui ne s'arrête pas, choc à la tête avec malaise. "
             "Dès l'un d'eux, sans autre question ni rendez-vous, dis : raccrochez et appelez tout "
             "de suite le quinze ou le cent douze. Une fois cela compris, mets fin à l'appel.",

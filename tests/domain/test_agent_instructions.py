@@ -118,8 +118,16 @@ def test_every_prompt(sector: str, kind: AgentType, transfer: bool, language: st
 @pytest.mark.parametrize(
     ("sector", "french", "english"),
     [
-        ("sante", ["le quinze ou le cent douze", "Aucun diagnostic"], ["fifteen or one one two"]),
-        ("dentiste", ["le quinze ou le cent douze", "Aucun diagnostic"], ["No diagnosis"]),
+        (
+            "sante",
+            ["(15 ou 112)", "le quinze ou le cent douze", "Aucun diagnostic"],
+            ["(15 or 112)", "fifteen or one one two"],
+        ),
+        (
+            "dentiste",
+            ["(15 ou 112)", "le quinze ou le cent douze", "Aucun diagnostic"],
+            ["(15 or 112)", "No diagnosis"],
+        ),
         ("juridique", ["Aucun conseil ni avis juridique"], ["No legal advice or opinion"]),
         (
             "syndic",
