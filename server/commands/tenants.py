@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from dashboard.api.tenants import locale_of
 from domain.agent import SECTORS, normalise_sector
 from domain.errors import Conflict, Invalid
 from domain.phone import normalise
@@ -43,7 +44,7 @@ def create(
     wanted = _Wanted(
         name=name,
         timezone=timezone,
-        locale=locale,
+        locale=locale_of(locale),
         sector=normalise_sector(sector),
         line=_number("--line", line, settings),
         transfer=_number("--transfer", transfer, settings),

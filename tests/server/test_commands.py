@@ -76,6 +76,7 @@ def test_a_tenant_with_line_transfer_and_key(coccinelle: Command) -> None:
         (("--transfer", "0199001234"), 1, "would come back"),
         (("--line", "0199005678", "--transfer", "01.99.00.56.78"), 1, "would come back"),
         (("--timezone", "Mars/Olympus"), 1, "timezone"),
+        (("--locale", "zz"), 1, "locale: Give a locale such as fr-FR"),
     ],
 )
 def test_what_a_tenant_may_not_have(
