@@ -48,6 +48,9 @@ STREAM_END_SECONDS = 5.0
 #: By our own clock all was played this long ago, and no mark came back: take it as heard.
 MARK_GRACE_SECONDS = 1.5
 
+#: After these the agent adds nothing to what it has said.
+_NO_MORE_TO_COME = frozenset({ev.ResponseDone, ev.AgentGone})
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -303,11 +306,11 @@ class Bridge:
             return
         if kind is ev.ResponseStarted:
             self._responding = True
-        elif kind is ev.ResponseDone:
+        elif kind in _NO_MORE_TO_COME:
             self._responding = False
             self._finish_utterance()
         self._feed(event)
-        if kind is ev.ResponseDone and self._drained:
+        if kind in _NO_MORE_TO_COME and self._drained:
             self._all_played()
 
     def _finish_utterance(self) -> None:

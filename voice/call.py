@@ -3,12 +3,13 @@
 Rules for editors, which must stay true:
 
 1. Every way out of `talking` leads to a stored outcome: `outcome()` always has an answer.
-2. Nobody waits for a vendor for ever: whatever we wait for (a goodbye to be heard, a function) has
-   a timer beside it.
+2. Nobody waits for a vendor for ever: whatever we wait for (an answer, its end, the end of what the
+   caller says, a goodbye to be heard, a function) has a timer beside it.
 3. "Heard" comes only from `AgentHeard` and `AgentCut`: what the model generated was not yet said.
 4. A function that has begun is never taken back: an interruption silences the agent, not the deed.
 5. Silence is counted only while nobody speaks and nobody is about to: no caller speech, no audio
-   on the line, no response being made, no function running.
+   on the line, no response being made or asked for, no function running.
+6. Nothing is said into the caller's words: what was asked for and hasn't begun is withdrawn.
 """
 
 import json
@@ -22,6 +23,7 @@ from voice import events as ev
 
 PROMPT, MAXIMUM, GOODBYE = "silence", "maximum", "goodbye"
 FILLER, DIGITS, OPENING = "filler", "digits", "opening"
+AGENT, TURN = "agent", "turn"
 
 #: A model that fails this often in a row, without a word in between, is given up.
 FAILURES_BEFORE_LEAVING = 2
@@ -47,6 +49,8 @@ class Rules:
     goodbye_cap: float = 10.0
     digits_pause: float = 1.5
     opening_cap: float = 8.0
+    agent_within: float = 10.0  # without a sign of an agent that owes us words
+    longest_turn: float = 60.0  # without a pause: that is no speech but noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,9 @@ class _State:
     caller_speaking: bool = False
     responding: bool = False
     audible: bool = False
+    asked: bool = False  # the agent shall speak; the response hasn't begun
+    progress: float = 0.0  # when the agent last gave a sign
+    sounded: bool = False  # the agent has been on the line at least once
     spoke: bool = False  # the agent said something in the running response
     heard_anything: bool = False
     failures: int = 0
@@ -118,8 +125,13 @@ class _State:
     farewell: bool = False  # the caller's last words were a goodbye
     introduced: bool = False
     words_due: bool = False  # the last words were asked for and haven't begun to sound
+    words_begun: bool = False  # … but their response has begun
+    expired: bool = False  # the maximum is reached: nothing reopens the call
+    unspoken: bool = False  # a result of a function of which the agent hasn't spoken yet
+    ending: str = ""  # why the call ends once that is said
     ended_by: str = ""
     functions: dict[str, str] = field(default_factory=dict)
+    overtaken: set[str] = field(default_factory=set)  # into these the caller has spoken
     spoken: dict[str, _Spoken] = field(default_factory=dict)
     caller_began: list[float] = field(default_factory=list)
     achieved: set[Outcome] = field(default_factory=set)
@@ -221,21 +233,74 @@ class Call:
         if state.phase is Phase.OPENING and state.ready and state.joined is not None:
             state.phase = Phase.TALKING
             self._waiting.since = state.joined
-            self._do(ev.Say(self._script.resume if state.resumed else self._script.greeting))
+            self._ask(self._first_words())
+
+    def _first_words(self) -> ev.Say:
+        return ev.Say(self._script.resume if self._state.resumed else self._script.greeting)
 
     # ------------------------------------------------------------------- the agent speaks
 
-    def _response_started(self, _: ev.ResponseStarted) -> None:
-        self._state.responding = True
-        self._state.spoke = False
+    def _ask(self, command: ev.Say | ev.Respond) -> None:
+        """Have the agent speak."""
+        self._do(command)
+        self._expect_agent()
+
+    def _expect_agent(self) -> None:
+        """The agent was asked to speak: it begins soon, or it is stuck."""
+        self._state.asked = True
+        self._watch_agent()
+
+    def _watch_agent(self) -> None:
+        self._state.progress = self._now
         self._do(ev.StopTimer(PROMPT))
+        self._do(ev.StartTimer(AGENT, self._rules.agent_within))
+
+    def _agent_quiet(self) -> None:
+        """No sign of the agent for so long?"""
+        state = self._state
+        if state.phase is not Phase.TALKING or not (state.asked or state.responding):
+            return
+        left = state.progress + self._rules.agent_within - self._now
+        if left > 0.05:
+            self._do(ev.StartTimer(AGENT, left))
+        elif state.caller_speaking:  # the leg holds its answer back
+            self._watch_agent()
+        else:
+            self._agent_stuck()
+
+    def _agent_stuck(self) -> None:
+        state = self._state
+        state.failures += 1
+        self._record("event", {"name": "agent_stuck", "responding": state.responding})
+        if state.failures >= FAILURES_BEFORE_LEAVING:
+            self._leave_stream("agent_stuck")
+            return
+        if state.responding:
+            self._interrupt(cancel=True)
+        self._ask(ev.Respond())
+
+    def _interrupt(self, *, cancel: bool = False) -> None:
+        """Silence the agent: what it says, what it makes and what it was asked for."""
+        self._state.asked = False
+        self._do(ev.Interrupt(cancel))
+
+    def _response_started(self, _: ev.ResponseStarted) -> None:
+        state = self._state
+        state.responding = True
+        state.asked = False
+        state.spoke = False
+        state.words_begun |= state.words_due
+        self._watch_agent()
 
     def _agent_audio_started(self, event: ev.AgentAudioStarted) -> None:
         state = self._state
         state.audible = True
+        state.sounded = True
         state.spoke = True
+        state.unspoken = False
         state.words_due = False
         state.failures = 0
+        state.progress = self._now
         self._spoken(event.item_id).began = self._now
         self._do(ev.StopTimer(PROMPT))
         self._do(ev.StopTimer(OPENING))
@@ -247,9 +312,15 @@ class Call:
     def _agent_text(self, event: ev.AgentText) -> None:
         spoken = self._spoken(event.item_id)
         spoken.text = event.text if event.final else spoken.text + event.text
+        self._state.progress = self._now
 
     def _response_done(self, event: ev.ResponseDone) -> None:
-        self._state.responding = False
+        state = self._state
+        state.responding = False
+        if state.words_begun and not state.audible:
+            state.words_due = False  # they came to nothing
+        if not state.asked:
+            self._do(ev.StopTimer(AGENT))
         if event.usage:
             self._record("usage", dict(event.usage))
         if event.status == "failed":
@@ -265,7 +336,8 @@ class Call:
         if state.failures >= FAILURES_BEFORE_LEAVING:
             self._leave_stream("agent_failed")
         elif not state.functions:
-            self._do(ev.Respond())
+            retry = state.sounded or state.caller_speaking
+            self._ask(ev.Respond() if retry else self._first_words())
 
     def _agent_heard(self, event: ev.AgentHeard) -> None:
         self._state.audible = False
@@ -316,6 +388,8 @@ class Call:
             self._transfer()
         elif state.functions:
             self._start_filler()
+        elif state.ending and not state.asked:
+            self._close(state.ending, self._script.goodbye)
         else:
             if not self._silence.prompting:
                 self._silence.began = None
@@ -334,22 +408,39 @@ class Call:
         self._forget_silence()
         self._waiting.since = None
         self._do(ev.StopTimer(FILLER))
-        if state.phase is Phase.LEAVING or state.closing_because == "maximum":
-            return  # these last words are final
+        self._do(ev.StartTimer(TURN, self._rules.longest_turn))
+        if self._final():
+            return
+        self._caller_goes_on()
+        audible = state.audible
+        if audible or state.responding or state.asked:
+            self._interrupt()
+        if not audible:  # otherwise `AgentCut` says how much of the greeting was heard
+            self._introduce()
+
+    def _final(self) -> bool:
+        """The last words are on their way, and nothing that the caller does changes it."""
+        return self._state.phase is Phase.LEAVING or self._state.expired
+
+    def _caller_goes_on(self) -> None:
+        """The caller has more to say: whatever was about to end the call doesn't."""
+        state = self._state
+        state.ending = ""
+        state.overtaken.update(state.functions)
         if state.phase is Phase.CLOSING:
             state.phase = Phase.TALKING
             state.closing_because = ""
             state.words_due = False
             self._do(ev.StopTimer(GOODBYE))
-        audible = state.audible
-        if audible or state.responding:
-            self._do(ev.Interrupt())
-        if not audible:  # otherwise `AgentCut` says how much of the greeting was heard
-            self._introduce()
+
+    def _turn_without_end(self) -> None:
+        self._record("event", {"name": "speech_without_end"})
+        self._caller_speech_stopped(ev.CallerSpeechStopped())
 
     def _caller_speech_stopped(self, _: ev.CallerSpeechStopped) -> None:
         self._state.caller_speaking = False
         self._waiting.since = self._now
+        self._do(ev.StopTimer(TURN))
         if self._state.functions:
             self._start_filler()
         self._listen()
@@ -367,10 +458,13 @@ class Call:
 
     def _digit_pressed(self, event: ev.DigitPressed) -> None:
         state = self._state
+        if self._final():
+            return
         self._forget_silence()
-        if state.audible or state.responding:
-            self._do(ev.Interrupt(cancel=True))
-        if event.digit != "#":
+        self._caller_goes_on()
+        if state.audible or state.responding or state.asked:
+            self._interrupt(cancel=True)
+        if event.digit != "#" or not state.digits:
             state.digits = (state.digits + event.digit)[-32:]
         if event.digit == "#":
             self._digits_entered()
@@ -378,6 +472,9 @@ class Call:
             self._do(ev.StartTimer(DIGITS, self._rules.digits_pause))
 
     def _digits_entered(self) -> None:
+        if self._state.phase is Phase.OPENING:  # nobody there yet whom they could be told
+            self._do(ev.StartTimer(DIGITS, self._rules.digits_pause))
+            return
         keys, self._state.digits = self._state.digits, ""
         self._do(ev.StopTimer(DIGITS))
         if not keys or self._state.phase is not Phase.TALKING:
@@ -386,7 +483,7 @@ class Call:
         self._caller_turn(text, self._now)
         self._waiting.since = self._now
         self._do(ev.TellAgent(text))
-        self._do(ev.Respond())
+        self._ask(ev.Respond())
 
     # ------------------------------------------------------------------------- functions
 
@@ -395,6 +492,7 @@ class Call:
         if event.function_call_id in state.functions:
             return
         state.functions[event.function_call_id] = event.name
+        state.progress = self._now
         self._do(ev.StopTimer(PROMPT))
         self._do(ev.RunFunction(event.function_call_id, event.name, event.arguments))
         self._start_filler()
@@ -410,22 +508,33 @@ class Call:
             state.fillers = 0
             self._do(ev.StopTimer(FILLER))
         output = json.dumps(dict(event.result), ensure_ascii=False, separators=(",", ":"))
-        goes_on = event.then == "" or state.phase is not Phase.TALKING
-        self._do(
-            ev.GiveResult(
-                event.function_call_id,
-                output,
-                # With several functions at once, the last result lets the agent speak. (While the
-                # caller speaks, the leg waits for the vendor's own answer.)
-                respond=goes_on and state.phase is Phase.TALKING and not state.functions,
-            )
-        )
-        if goes_on:
-            return
-        if event.then == "end":
+        then = self._what_follows(event)
+        # With several functions at once, the last result lets the agent speak. (While the caller
+        # speaks, the leg waits for the vendor's own answer.)
+        respond = not then and state.phase is Phase.TALKING and not state.functions
+        self._do(ev.GiveResult(event.function_call_id, output, respond))
+        if respond:
+            self._expect_agent()
+        elif then == "end":
             self._close(event.detail or "agent", self._script.goodbye, unless_spoken=True)
-        elif event.then == "transfer":
+        elif then == "transfer":
             self._leave(event.detail)
+
+    def _what_follows(self, event: ev.FunctionFinished) -> str:
+        """ "end" or "transfer" at once, or "": the conversation goes on."""
+        state = self._state
+        overtaken = event.function_call_id in state.overtaken
+        state.overtaken.discard(event.function_call_id)
+        if state.phase is not Phase.TALKING:
+            return ""
+        if event.then == "end":
+            if overtaken:
+                return ""  # the caller has spoken since
+            if state.functions or state.unspoken:  # what they have found is said first
+                state.ending = event.detail or "agent"
+                return ""
+        state.unspoken |= event.then == ""
+        return event.then
 
     def _start_filler(self) -> None:
         first = self._state.fillers == 0
@@ -437,7 +546,7 @@ class Call:
         busy = state.audible or state.caller_speaking or not state.functions
         if busy or state.phase is not Phase.TALKING or state.fillers >= len(self._script.fillers):
             return
-        self._do(ev.Say(self._script.fillers[state.fillers]))
+        self._ask(ev.Say(self._script.fillers[state.fillers]))
         state.fillers += 1
 
     # --------------------------------------------------------------------------- silence
@@ -448,11 +557,8 @@ class Call:
 
     def _quiet(self) -> bool:
         state = self._state
-        return (
-            state.phase is Phase.TALKING
-            and state.heard_anything
-            and not (state.caller_speaking or state.audible or state.responding or state.functions)
-        )
+        busy = state.caller_speaking or state.audible or state.responding or state.asked
+        return state.phase is Phase.TALKING and state.sounded and not (busy or state.functions)
 
     def _listen(self) -> None:
         """Nobody speaks: start counting."""
@@ -475,7 +581,7 @@ class Call:
             self._close("silence", self._script.silence_goodbye)
         elif silence.prompts < self._rules.prompts:
             words = self._script.silence_prompts
-            self._do(ev.Say(words[min(silence.prompts, len(words) - 1)]))
+            self._ask(ev.Say(words[min(silence.prompts, len(words) - 1)]))
             silence.prompting = True
             silence.prompts += 1
         else:
@@ -488,22 +594,25 @@ class Call:
         state = self._state
         state.phase = Phase.CLOSING
         state.closing_because = because
+        state.ending = ""
+        state.words_begun = False
         self._do(ev.StopTimer(PROMPT))
         self._do(ev.StopTimer(FILLER))
         self._do(ev.StartTimer(GOODBYE, self._rules.goodbye_cap))
         if not (unless_spoken and state.spoke and (state.audible or state.responding)):
-            self._do(ev.Say(words))
+            self._ask(ev.Say(words))
             state.words_due = True
 
     def _leave(self, reason: str) -> None:
         state = self._state
         state.phase = Phase.LEAVING
         state.closing_because = "transfer"
+        state.words_begun = False
         self._do(ev.StopTimer(PROMPT))
         self._do(ev.StartTimer(GOODBYE, self._rules.goodbye_cap))
         self._record("event", {"name": "transfer_wanted", "reason": reason})
         if not (state.spoke and (state.audible or state.responding)):
-            self._do(ev.Say(self._script.transfer_wait))
+            self._ask(ev.Say(self._script.transfer_wait))
             state.words_due = True
 
     def _hang_up(self) -> None:
@@ -523,7 +632,7 @@ class Call:
     def _over(self, by: str) -> None:
         self._state.phase = Phase.OVER
         self._state.ended_by = by
-        for name in (PROMPT, MAXIMUM, GOODBYE, FILLER, DIGITS, OPENING):
+        for name in (PROMPT, MAXIMUM, GOODBYE, FILLER, DIGITS, OPENING, AGENT, TURN):
             self._do(ev.StopTimer(name))
 
     def _agent_fault(self, event: ev.AgentFault) -> None:
@@ -532,10 +641,10 @@ class Call:
             self._agent_gone(ev.AgentGone(event.code))
 
     def _agent_gone(self, event: ev.AgentGone) -> None:
-        if self._state.phase is Phase.CLOSING:
-            self._hang_up()  # the last words can't be spoken any more
-        elif self._state.phase is Phase.LEAVING:
-            self._transfer()
+        state = self._state
+        state.responding = state.asked = state.words_due = False
+        if state.phase in (Phase.CLOSING, Phase.LEAVING):
+            self._settle()  # of the last words, what is on the line is still heard
         else:
             self._leave_stream("agent_gone")
 
@@ -543,19 +652,34 @@ class Call:
         self._over("caller" if event.hung_up else "network")
 
     def _timer_fired(self, event: ev.TimerFired) -> None:
-        if event.name == PROMPT:
-            self._silence_lasts()
-        elif event.name == FILLER:
-            self._fill()
-        elif event.name == DIGITS:
-            self._digits_entered()
-        elif event.name == GOODBYE:
-            self._goodbye_too_long()
-        elif event.name == OPENING:
+        fired: Mapping[str, Callable[[], None]] = {
+            PROMPT: self._silence_lasts,
+            FILLER: self._fill,
+            DIGITS: self._digits_entered,
+            GOODBYE: self._goodbye_too_long,
+            OPENING: self._agent_mute,
+            AGENT: self._agent_quiet,
+            TURN: self._turn_without_end,
+            MAXIMUM: self._time_is_up,
+        }
+        fired[event.name]()
+
+    def _agent_mute(self) -> None:
+        """Nothing has sounded since the caller joined."""
+        if self._state.caller_speaking:
+            self._do(ev.StartTimer(OPENING, self._rules.opening_cap))
+        else:
             self._leave_stream("agent_mute")
-        elif event.name == MAXIMUM and self._state.phase in (Phase.OPENING, Phase.TALKING):
-            self._do(ev.Interrupt(cancel=True))
+
+    def _time_is_up(self) -> None:
+        state = self._state
+        state.expired = True
+        if state.phase is Phase.TALKING:
+            self._interrupt(cancel=True)
             self._close("maximum", self._script.maximum_goodbye)
+        elif state.phase is Phase.OPENING:
+            state.closing_because = "maximum"
+            self._hang_up()
 
     def _goodbye_too_long(self) -> None:
         if self._state.phase is Phase.CLOSING:

@@ -1,0 +1,32 @@
+"""The last words of a call, when those who carry them fail."""
+
+import asyncio
+
+from tests.voice.test_bridge import talking
+from voice import events as ev
+from voice.call import Phase
+
+
+async def test_a_goodbye_is_heard_although_the_agent_dies_in_it() -> None:
+    async with talking() as world:
+        world.bridge.on_agent_event(ev.FunctionCalled("f1", "end_call", "{}"))
+        await asyncio.sleep(0.05)
+        world.speak("bye")  # and its `response.done` never comes
+        world.bridge.on_agent_event(ev.AgentGone("1006"))
+        await asyncio.sleep(0.05)
+        assert world.actions.done == ["end_call"]
+        world.echo("0:800")
+        await asyncio.sleep(0.05)
+        assert world.actions.done == ["end_call", "hang_up done"]
+
+
+async def test_a_goodbye_that_was_heard_before_the_agent_died_ends_the_call() -> None:
+    async with talking() as world:
+        world.bridge.on_agent_event(ev.FunctionCalled("f1", "end_call", "{}"))
+        await asyncio.sleep(0.05)
+        world.speak("bye")
+        world.echo("0:800")
+        assert world.bridge.call.phase is Phase.CLOSING, "there may be more to come"
+        world.bridge.on_agent_event(ev.AgentGone("1006"))
+        await asyncio.sleep(0.05)
+        assert world.actions.done == ["end_call", "hang_up done"]
