@@ -139,6 +139,15 @@ class Served:
 
         await eventually(over)
 
+    async def model_dies(self, code: int | None) -> None:
+        """Every session is closed with this code, or its connection cut."""
+        assert self.model._server is not None
+        for connection in list(self.model._server.connections):
+            if code is None:
+                connection.transport.abort()
+            else:
+                await connection.close(code)
+
     def posted(self, what: str) -> list[Got]:
         """Requests to Twilio's REST API whose body says so."""
         return [got for got in self.rest.got if what in got.body.decode()]
