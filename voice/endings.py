@@ -23,8 +23,10 @@ log = structlog.get_logger(__name__)
 
 #: The carrier's states of a call that is over (twilio.md §1.1).
 FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
-#: A stream that is ending stores more than a status callback knows: it goes first.
-STREAM_FIRST_SECONDS = 3.0
+#: A stream that is ending stores more than a status callback knows: it goes first. It may wait for
+#: a function (voice.functions.runner: 8 s, and 2 s to look for its commit); we look this often.
+STREAM_FIRST_SECONDS = 12.0
+LOOK_SECONDS = 1.0
 #: Rows of calls on this node are touched this often …
 TOUCH_SECONDS = 60.0
 #: … and a call that nobody touched for this long is looked up at the carrier. Together with
@@ -86,12 +88,16 @@ class Endings:
         if row is None:
             return
         await self.storage.journal.close_from_carrier(call_sid, status, duration)
-        if row.outcome is not None:
-            return
-        if row.stage in (LIVE, CLOSING):
-            await self.sleep(STREAM_FIRST_SECONDS)
-            row = await self.storage.operator.call_by_sid(call_sid) or row
-        await self.close(row, "status_callback")
+        await self.close(await self._after_its_stream(row), "status_callback")
+
+    async def _after_its_stream(self, row: CallRow) -> CallRow:
+        """The call once its stream has concluded it, or once that would take too long."""
+        left = STREAM_FIRST_SECONDS
+        while row.outcome is None and row.stage in (LIVE, CLOSING) and left > 0:
+            await self.sleep(min(LOOK_SECONDS, left))
+            left -= LOOK_SECONDS
+            row = await self.storage.operator.call_by_sid(row.call_sid) or row
+        return row
 
     async def call_back(self, row: CallRow, reason: str) -> bool:
         """A promised call-back is a row: a ticket for the tenant. False when nobody could be

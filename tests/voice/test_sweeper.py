@@ -1,6 +1,6 @@
-"""The sweeper goes on, whatever is the matter with one call."""
+"""Calls that end without a word from their stream, or before it: sweeper and status callback."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -34,7 +34,13 @@ class Case:
     def __init__(self, database: Database, storage: Storage, clock: FakeClock) -> None:
         self.database, self.storage, self.clock = database, storage, clock
         journal = Journal(storage.journal)
-        self.endings = Endings(storage, journal, Carrier(), clock, Metrics(), list)
+        self.at: dict[float, Callable[[], Awaitable[object]]] = {}  # what happens when
+        self.endings = Endings(storage, journal, Carrier(), clock, Metrics(), list, self.sleep)
+
+    async def sleep(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        for when in [when for when in self.at if when <= self.clock.monotonic()]:
+            await self.at.pop(when)()
 
     async def open_call(self, call_sid: str, tenant_id: str) -> CallRow:
         new = NewCall(
@@ -89,3 +95,21 @@ async def test_a_function_may_have_any_name(case: Case) -> None:
     case.clock.advance(timedelta(minutes=3))
     assert await case.endings.sweep_once() == 1
     assert await case.outcome(row) == Outcome.ABANDONED
+
+
+async def test_a_stream_that_still_waits_for_a_function_has_the_last_word(case: Case) -> None:
+    """The caller hangs up on a booking that takes its time; Twilio reports the end at once."""
+    tenant = await case.storage.operator.create_tenant("Garage du Port")
+    row = await case.open_call("CA1", tenant.id)
+    case.at[case.clock.monotonic() + 9] = lambda: case.endings.finish(row.id, Outcome.BOOKED)
+    await case.endings.close_from_status("CA1", "completed", 12)
+    assert await case.outcome(row) == Outcome.BOOKED
+
+
+async def test_a_stream_that_died_is_not_waited_for_for_ever(case: Case) -> None:
+    tenant = await case.storage.operator.create_tenant("Garage du Port")
+    row = await case.open_call("CA1", tenant.id)
+    began = case.clock.monotonic()
+    await case.endings.close_from_status("CA1", "completed", 12)
+    assert await case.outcome(row) == Outcome.ABANDONED
+    assert case.clock.monotonic() - began < 20
