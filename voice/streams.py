@@ -31,6 +31,9 @@ from voice.twiml import TOKEN_PARAMETER, Addresses
 
 log = structlog.get_logger(__name__)
 
+#: How long a hang-up waits for the database.
+STAGE_SECONDS = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Setup:
@@ -221,11 +224,23 @@ class _Actions:
 
     async def hang_up(self, reason: str) -> None:
         # Stored first: if the carrier can't be reached, `continue` finds that the call is over.
+        # But a database that is away keeps nobody on a silent line.
+        failure: ProviderError | None = None
+        async with asyncio.TaskGroup() as tasks:
+            storing = tasks.create_task(self._store_closing())
+            await asyncio.wait({storing}, timeout=STAGE_SECONDS)
+            try:
+                await self.streams.control.hang_up(self.row.call_sid)
+            except ProviderError as error:
+                failure = error
+        if failure is not None:
+            raise failure
+
+    async def _store_closing(self) -> None:
         try:
             await self.streams.storage.operator.set_stage(self.row.id, CLOSING)
         except OperatorError as error:
             log.warning("call.stage_not_stored", error=str(error))
-        await self.streams.control.hang_up(self.row.call_sid)
 
     async def transfer(self, reason: str) -> None:
         operator = self.streams.storage.operator
