@@ -59,6 +59,25 @@ def test_company_by_voice(speech: str, decision: Decision) -> None:
     assert match_company(speech, ALL) == decision
 
 
+@pytest.mark.parametrize(
+    ("speech", "name"),
+    [
+        ("le salon Léa, s'il vous plaît", "Salon Léa & Fils"),
+        ("bella napoli", "Pizzeria Bella Napoli"),
+        ("le garage Dupond", "Garage Dupont"),
+        ("le salon", None),
+        ("Martin", None),  # two have it
+    ],
+)
+def test_part_of_a_name_and_what_sounds_like_it_are_asked_back(
+    speech: str, name: str | None
+) -> None:
+    names = ["Salon Léa & Fils", "Pizzeria Bella Napoli", "Garage Dupont", "Cabinet Martin Roux"]
+    tenants = [Tenant(each, each, "0000") for each in [*names, "Martin Plomberie Paris"]]
+    (known,) = [tenant for tenant in tenants if tenant.name == name] or [None]
+    assert match_company(speech, tenants) == (Confirm(known, "name") if known else Ask())
+
+
 @given(st.text(max_size=300))
 def test_no_speech_breaks_the_matching(speech: str) -> None:
     match_company(speech, ALL)
@@ -78,6 +97,8 @@ def test_noise_binds_nobody(speech: str) -> None:
         ("Oui.", "", True),
         ("oui c'est ça", "", True),
         ("tout à fait", "", True),
+        ("bien sûr", "", True),
+        ("bien sûr que non", "", False),
         ("non", "", False),
         ("non, pas du tout", "", False),
         ("c'est pas ça", "", False),
