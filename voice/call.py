@@ -720,6 +720,8 @@ def conclude(
         return best
     if reason == "wrong_number":
         return Outcome.WRONG_NUMBER
+    if reason == "overflow":
+        return Outcome.OVERFLOW
     if reason == "fault":
         return Outcome.FAILED
     return Outcome.INFORMED if caller_turns and answered else Outcome.ABANDONED

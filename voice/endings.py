@@ -41,6 +41,8 @@ SWEEP_BATCH = 100
 ASKING, OPENING, LIVE = "asking", "opening", "live"
 CLOSING, TRANSFERRING = "closing", "transferring"
 OVERFLOW, REJECTED, BROKEN = "overflow", "rejected", "broken"
+#: Why a call was ended without an agent (`voice.call.conclude`).
+_REASONS = {BROKEN: "fault", OVERFLOW: "overflow"}
 # States of its transfer.
 DIALLING, ACCEPTED, UNANSWERED = "dialling", "accepted", "failed"
 
@@ -183,8 +185,6 @@ class Endings:
 
 
 def _conclude(row: CallRow, history: History) -> Outcome:
-    if row.stage == OVERFLOW:
-        return Outcome.OVERFLOW
     if row.stage == REJECTED:
         return Outcome.FAILED
     if row.tenant_id is None:
@@ -194,7 +194,7 @@ def _conclude(row: CallRow, history: History) -> Outcome:
         achieved.add(Outcome.TRANSFERRED)
     return conclude(
         achieved,
-        reason="fault" if row.stage == BROKEN else "",
+        reason=_REASONS.get(row.stage, ""),
         caller_turns=history.caller_turns,
         answered=history.answered or history.farewell,
     )
