@@ -74,8 +74,8 @@ def test_part_of_a_name_and_what_sounds_like_it_are_asked_back(
 ) -> None:
     names = ["Salon Léa & Fils", "Pizzeria Bella Napoli", "Garage Dupont", "Cabinet Martin Roux"]
     tenants = [Tenant(each, each, "0000") for each in [*names, "Martin Plomberie Paris"]]
-    (known,) = [tenant for tenant in tenants if tenant.name == name] or [None]
-    assert match_company(speech, tenants) == (Confirm(known, "name") if known else Ask())
+    expected: list[Decision] = [Confirm(each, "name") for each in tenants if each.name == name]
+    assert match_company(speech, tenants) == (expected[0] if expected else Ask())
 
 
 @given(st.text(max_size=300))
