@@ -1,12 +1,19 @@
 """uvicorn's websocket class, with a way for a route to take the connection over after the start.
 
-Handshake, fragments, ping, close and errors stay with uvicorn and `websockets`; only whole text
-frames skip the ASGI queue, and what we send goes straight to the transport. Offered to routes as
-`scope["extensions"]["coccinelle.media"]`; a route that doesn't find it uses ASGI's own loop.
+Handshake, fragments, ping, close and errors stay with uvicorn and `websockets`. What we send goes
+straight to the transport, and once a route has taken over, whole text frames, which is what a
+caller's audio comes in, skip `websockets`' parser (a third of the cost of a frame) and the ASGI
+queue. Offered to routes as `scope["extensions"]["coccinelle.media"]`; a route that doesn't find it
+uses ASGI's own loop.
 
-Touches these attributes of uvicorn's class: conn, queue, transport, frames, curr_msg_data_type,
-read_paused, close_sent, close_timer, disconnected, keepalive_timeout. uvicorn is pinned to a minor
-version; tests/server/test_media_protocol.py fails when any of this changes (docs/decisions).
+After the handshake the stream of bytes is cut into frames here, and `websockets` is given the
+others one whole frame at a time; so the two never disagree about where a frame begins. A client
+that sends before its handshake is answered is left to `websockets` altogether.
+
+Touches these attributes of uvicorn's class: conn, config, queue, transport, frames,
+curr_msg_data_type, handshake_complete, read_paused, close_sent, close_timer, disconnected,
+keepalive_timeout. uvicorn is pinned to a minor version; tests/server/test_media_protocol.py fails
+when any of this changes (docs/decisions).
 """
 
 import struct
@@ -15,6 +22,11 @@ from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # the wheel without C, on an unusual machine
+    from websockets.utils import apply_mask
 
 EXTENSION = "coccinelle.media"
 #: How long a peer may take to follow our close; uvicorn's own.
@@ -28,6 +40,9 @@ class MediaProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self._on_text: Callable[[bytes], None] | None = None
         self._on_closed: Callable[[], None] | None = None
+        self._cutting = False  # frames are cut here
+        self._early = False  # the client sent before its handshake was answered
+        self._rest = b""  # the beginning of a frame whose end is to come
 
     def handle_connect(self, event: Any) -> None:
         """As uvicorn's, and offers the take-over to the route."""
@@ -35,6 +50,8 @@ class MediaProtocol(WebSocketsSansIOProtocol):
         scope = getattr(self, "scope", None)
         if scope is not None:
             scope["extensions"][EXTENSION] = self
+            self._early = len(self.conn.reader.buffer) > 0
+            self._cutting = True
 
     # ------------------------------------------------------------------ what the route may do
 
@@ -86,6 +103,49 @@ class MediaProtocol(WebSocketsSansIOProtocol):
 
     # ---------------------------------------------------------------------- uvicorn's callbacks
 
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the network."""
+        if not self._cutting:
+            super().data_received(data)
+            return
+        if self._early or not self.handshake_complete:
+            self._early = True
+            super().data_received(data)
+            return
+        # Nearly always: one caller's frame, masked, of 126 to 65,535 bytes (RFC 6455 §5.2).
+        if (
+            not self._rest
+            and self._on_text is not None
+            and len(data) > 8
+            and data[:2] == b"\x81\xfe"
+            and len(data) == 8 + (data[2] << 8 | data[3])
+        ):
+            self._on_text(apply_mask(data[8:], data[4:8]))
+            return
+        self._cut(self._rest + data if self._rest else data)
+
+    def _cut(self, data: bytes) -> None:
+        at, size = 0, len(data)
+        self._rest = b""
+        while at < size:
+            end = _frame_end(data, at)
+            if end is None or end > size:
+                self._rest = data[at:]
+                if (end or 0) - at > self.config.ws_max_size + 14:
+                    self._cutting = False  # too big: `websockets` says so to the peer
+                    super().data_received(self._rest)
+                return
+            self._frame(data[at:end])
+            at = end
+
+    def _frame(self, frame: bytes) -> None:
+        """One whole frame."""
+        if self._on_text is None or frame[0] != 0x81 or not frame[1] & 0x80:
+            super().data_received(frame)
+            return
+        payload = {126: 8, 127: 14}.get(frame[1] & 0x7F, 6)
+        self._on_text(apply_mask(frame[payload:], frame[payload - 4 : payload]))
+
     def handle_text(self, event: Frame) -> None:
         """A whole text frame goes straight to the route that took over."""
         if self._on_text is not None and event.fin:
@@ -118,6 +178,21 @@ class MediaProtocol(WebSocketsSansIOProtocol):
         self._closed()
 
     def _closed(self) -> None:
+        """Tell the route, once."""
         on_closed, self._on_closed = self._on_closed, None
         if on_closed is not None:
             on_closed()
+
+
+def _frame_end(data: bytes, at: int) -> int | None:
+    """Where the frame that begins at `at` ends; None while its header is incomplete."""
+    header = data[at : at + 10]
+    if len(header) < 2:
+        return None
+    length = header[1] & 0x7F
+    begins = at + 2 + (4 if header[1] & 0x80 else 0)
+    if length == 126:
+        return begins + 2 + int.from_bytes(header[2:4]) if len(header) >= 4 else None
+    if length == 127:
+        return begins + 8 + int.from_bytes(header[2:10]) if len(header) == 10 else None
+    return begins + length

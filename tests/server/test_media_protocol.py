@@ -1,6 +1,7 @@
 """The take-over of uvicorn's websocket: what it rests on must still be there, and behave."""
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -79,8 +80,8 @@ async def test_uvicorn_still_has_what_we_touch() -> None:
     config.load()
     protocol = MediaProtocol(config, uvicorn.server.ServerState(), {})
     for name in (
-        "conn queue transport frames curr_msg_data_type read_paused close_sent disconnected "
-        "close_timer close_timeout loop"
+        "conn config queue transport frames curr_msg_data_type read_paused close_sent disconnected "
+        "close_timer close_timeout handshake_complete loop"
     ).split():
         assert hasattr(protocol, name), name
     for name in "handle_connect handle_text handle_close send_receive_event_to_app".split():
@@ -195,3 +196,122 @@ async def test_buffered_is_what_the_peer_has_not_taken() -> None:
             route.connection.send_text(b"z" * 50_000)
         assert route.connection.buffered > 1_000_000
         client.transport.abort()
+
+
+# ------------------------------------------------------- frames, however the network cuts them
+
+
+def masked(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
+    """A client's frame, written by the RFC (6455 §5.2) and not by a library."""
+    mask = b"\x37\xfa\x21\x3d"
+    size = len(payload)
+    head = bytes([opcode | (0x80 if fin else 0)])
+    if size < 126:
+        head += bytes([0x80 | size])
+    elif size < 65536:
+        head += b"\xfe" + struct.pack("!H", size)
+    else:
+        head += b"\xff" + struct.pack("!Q", size)
+    return head + mask + bytes(byte ^ mask[n % 4] for n, byte in enumerate(payload))
+
+
+async def raw(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection whose bytes we write ourselves, after the handshake."""
+    host, port = url.removeprefix("ws://").rstrip("/").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    assert b"101" in await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+TEXTS = [b"", b"a", b"x" * 125, b"y" * 126, b"z" * 300, "é".encode() * 40, b"w" * 40_000]
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7, 8, 100, 309, 65_536])
+async def test_frames_are_found_however_the_bytes_arrive(piece: int) -> None:
+    route = Route()
+    stream = b"".join(masked(1, text) for text in TEXTS)
+    stream += masked(9, b"ping") + masked(1, b"un ", fin=False) + masked(0, b"deux")
+    stream += masked(1, b"last")
+    if piece < 8:  # byte by byte for what is not mere length
+        stream = stream.replace(masked(1, TEXTS[-1]), b"")
+    async with serving(route) as url:
+        _, writer = await raw(url)
+        for at in range(0, len(stream), piece):
+            writer.write(stream[at : at + piece])
+            await asyncio.sleep(0 if piece > 8 else 0.0002)
+        for _ in range(500):
+            if route.heard[-1:] == [b"last"]:
+                break
+            await asyncio.sleep(0.01)
+        writer.close()
+        await asyncio.wait_for(route.closed.wait(), 3)
+    sent = TEXTS[:-1] if piece < 8 else TEXTS
+    assert route.heard == [*sent, b"un deux", b"last"]
+
+
+async def test_a_ping_between_frames_is_answered() -> None:
+    async with joined(Route()) as client:
+        await client.send("a")
+        await client.recv()
+        await asyncio.wait_for(await client.ping(), 2)
+        await client.send("b")
+        assert await client.recv() == "echo b"
+
+
+async def test_an_unmasked_frame_is_an_error() -> None:
+    route = Route()
+    async with serving(route) as url:
+        reader, writer = await raw(url)
+        writer.write(masked(1, b"a"))
+        await reader.readexactly(2 + len(b"echo a"))
+        writer.write(b"\x81\x01b")
+        assert (await reader.read(4))[:1] == b"\x88"  # a close frame
+        await asyncio.wait_for(route.closed.wait(), 3)
+        writer.close()
+    assert route.heard == [b"a"]
+
+
+async def test_a_frame_that_announces_too_much_is_refused_before_it_arrives() -> None:
+    route = Route()
+    async with serving(route) as url:
+        reader, writer = await raw(url)
+        writer.write(masked(1, b"a"))
+        await reader.readexactly(2 + len(b"echo a"))
+        writer.write(b"\x81\xff" + struct.pack("!Q", 2**40) + b"mask" + b"x" * 100)
+        closing = await reader.read(4)
+        assert closing[:1] == b"\x88"
+        assert struct.unpack("!H", closing[2:4])[0] == 1009
+        await asyncio.wait_for(route.closed.wait(), 3)
+        writer.close()
+
+
+async def test_a_client_that_sends_before_it_is_accepted_is_heard_all_the_same() -> None:
+    route = Route(wait_first=0.2)
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.2)  # before `websocket.accept`
+        await route(scope, receive, send)
+
+    async with serving(slow) as url:
+        host, port = url.removeprefix("ws://").rstrip("/").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        await asyncio.sleep(0.05)
+        frames = masked(1, b"early") + masked(1, b"b" * 200) + masked(1, b"c" * 200)
+        writer.write(frames[:4])
+        await asyncio.sleep(0.4)
+        writer.write(frames[4:])
+        for _ in range(300):
+            if len(route.heard) == 3:
+                break
+            await asyncio.sleep(0.01)
+        writer.close()
+        await asyncio.wait_for(route.closed.wait(), 3)
+    assert route.heard == [b"early", b"b" * 200, b"c" * 200]
