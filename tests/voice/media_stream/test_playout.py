@@ -1,5 +1,7 @@
 """What the caller has heard, against a model of Twilio's queue."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,10 +10,32 @@ from voice.media_stream.playout import Playout
 MS = 8
 
 
-def test_marks_come_at_most_every_100_ms() -> None:
+def test_the_first_mark_comes_after_100_ms_and_then_one_every_300() -> None:
     playout = Playout()
-    marks = [playout.sent("a", 20 * MS, 0.0) for _ in range(10)]
-    assert [mark for mark in marks if mark] == ["0:800", "0:1600"]
+    marks = [playout.sent("a", 20 * MS, 0.0) for _ in range(40)]
+    assert [mark for mark in marks if mark] == ["0:800", "0:3200", "0:5600"]
+
+
+def test_an_utterance_after_a_pause_begins_with_an_early_mark() -> None:
+    playout = Playout()
+    for _ in range(6):
+        playout.sent("a", 20 * MS, 0.0)
+    assert playout.tail() == "0:960"
+    assert playout.echoed("0:960", 0.12)
+    marks = [playout.sent("b", 20 * MS, 5.0) for _ in range(6)]
+    assert [mark for mark in marks if mark] == ["0:1760"]
+
+
+@given(st.lists(st.tuples(st.integers(1, 400), st.floats(0, 2)), max_size=30))
+def test_marks_are_never_closer_than_100_ms(sends: list[tuple[int, float]]) -> None:
+    playout, now, positions = Playout(), 0.0, []
+    for milliseconds, pause in sends:
+        now += pause
+        mark = playout.sent("a", milliseconds * MS, now)
+        if mark:
+            positions.append(int(mark.split(":")[1]))
+    gaps = [later - earlier for earlier, later in pairwise([0, *positions])]
+    assert all(gap >= 100 * MS for gap in gaps)
 
 
 def test_a_mark_confirms_and_time_adds_to_it() -> None:
