@@ -87,10 +87,12 @@ class _SaysWhy:
 
 
 def _config(app: ASGIApp, settings: Settings, websocket: type[asyncio.Protocol]) -> uvicorn.Config:
+    from server.http_protocol import HttpProtocol
+
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=HttpProtocol,
         ws=websocket,
         ws_max_size=LARGEST_MESSAGE,
         ws_per_message_deflate=False,  # 2.7 µs per frame for nothing (engines.md §8)
