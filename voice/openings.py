@@ -256,13 +256,15 @@ class Openings:
         await self._set_in_motion(current)
         return await self._render(current)
 
-    async def resume(self, row: CallRow) -> str:
-        """A fresh stream for a running call, with a fresh token."""
+    async def resume(self, row: CallRow, *, nobody_answered: bool = False) -> str:
+        """A fresh stream for a running call, with a fresh token. `nobody_answered`: its agent
+        begins with that, since a transfer has just failed."""
         if not self.live_calls.is_live(row.call_sid) and not self.live_calls.admit(
             row.call_sid, row.tenant_id or ""
         ):
             return await self.reopen(row, {"kind": "overflow"}, OVERFLOW)
-        return await self.reopen(row, {"kind": "stream", "nonce": new_nonce()}, OPENING)
+        opening = {"kind": "stream", "nonce": new_nonce(), "nobody_answered": nobody_answered}
+        return await self.reopen(row, opening, OPENING)
 
 
 def _question(decision: Decision, attempt: int) -> dict[str, Any]:

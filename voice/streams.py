@@ -18,7 +18,7 @@ from voice import events as ev
 from voice.agent import Earlier, RealtimeDefaults, brief, earlier, script
 from voice.bridge import Bridge, Identity, Surroundings
 from voice.call import Call, Phase, Rules
-from voice.endings import CLOSING, DIALLING, LIVE, TRANSFERRING, UNANSWERED, Endings
+from voice.endings import CLOSING, DIALLING, LIVE, TRANSFERRING, Endings
 from voice.functions.context import CallContext
 from voice.functions.runner import FunctionRunner
 from voice.history import read_achieved, read_history
@@ -89,7 +89,7 @@ class Streams:
         if row.attempts > 0:
             await self.surroundings.journal.flush()
             history = await read_history(handle, row.id)
-            unanswered = row.transfer_state == UNANSWERED
+            unanswered = bool(row.opening.get("nobody_answered"))
             before = earlier(tenant, channel.config, history, transfer_failed=unanswered)
         spec = brief(
             tenant,

@@ -25,6 +25,7 @@ from voice.endings import (
     ASKING,
     BROKEN,
     CLOSING,
+    DIALLING,
     FINAL,
     OVERFLOW,
     REJECTED,
@@ -150,7 +151,7 @@ class VoiceWebhooks:
 
     async def transfer(self, request: Request) -> Response:
         """The call was redirected here: ring the owner."""
-        row = await self._transferred(request, "CallSid")
+        row = await self._transferred(request, "CallSid", DIALLING)
         return _twiml(self._dial(row) if row else twiml.hang_up())
 
     def _dial(self, row: CallRow) -> str:
@@ -162,7 +163,7 @@ class VoiceWebhooks:
 
     async def announce(self, request: Request) -> Response:
         """Somebody, or a mailbox, answered: say who calls, and ask for a key."""
-        row = await self._transferred(request, "ParentCallSid")
+        row = await self._transferred(request, "ParentCallSid", DIALLING, ACCEPTED)
         if row is None or row.tenant_id is None:
             return _twiml(twiml.hang_up())
         async with self.storage.tenant(row.tenant_id).read() as rows:
@@ -176,7 +177,7 @@ class VoiceWebhooks:
 
     async def accept(self, request: Request) -> Response:
         """Only key 1 takes the call."""
-        row = await self._transferred(request, "ParentCallSid")
+        row = await self._transferred(request, "ParentCallSid", DIALLING, ACCEPTED)
         if row is None or _form(request).get("Digits") != "1":
             return _twiml(twiml.hang_up())
         await self.storage.operator.set_transfer(row.id, row.transfer_number, ACCEPTED)
@@ -185,7 +186,7 @@ class VoiceWebhooks:
 
     async def transfer_done(self, request: Request) -> Response:
         """The dial is over: the end, or back to the agent."""
-        row = await self._transferred(request, "CallSid")
+        row = await self._transferred(request, "CallSid", DIALLING, ACCEPTED, UNANSWERED)
         form = _form(request)
         if row is None:
             return _twiml(twiml.hang_up())
@@ -198,15 +199,16 @@ class VoiceWebhooks:
             return _twiml(twiml.nothing())
         await self.storage.operator.next_attempt(row.id)
         current = await self.storage.operator.get_call(row.id) or row
-        return await self._xml(self.openings.resume(current))
+        return await self._xml(self.openings.resume(current, nobody_answered=True))
 
-    async def _transferred(self, request: Request, sid_field: str) -> CallRow | None:
-        """The call of the path, if the request is about it."""
+    async def _transferred(self, request: Request, sid_field: str, *states: str) -> CallRow | None:
+        """The call of the path, if the request is about it and its transfer stands there: a key
+        that is pressed after the caller has gone back to the agent takes nothing."""
         row = await self.storage.operator.get_call(request.path_params["call_id"])
         sid = _form(request).get(sid_field)
         if row is None or row.outcome is not None or (sid is not None and sid != row.call_sid):
             return None
-        return row
+        return row if row.transfer_state in states else None
 
     # ------------------------------------------------------------------------------- small
 
