@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import resource
 import socket
 import sys
 from importlib.metadata import version
@@ -20,6 +21,9 @@ from server.settings import Settings, unknown
 LARGEST_MESSAGE = 64 * 1024
 #: Connections that may wait to be accepted: a burst of calls after a pause.
 BACKLOG = 2048
+#: Open files: a call has two sockets, Twilio's and the agent's; the rest is everybody else's.
+FILES_PER_CALL = 2
+OTHER_FILES = 256
 #: What the process ends with when the application didn't start; as uvicorn's own command.
 NOT_STARTED = 3
 
@@ -41,9 +45,27 @@ def serve(context: typer.Context) -> None:
             )
         for mistake in unknown(env_file_of(context)):
             log.warning("setting is unknown", reason=mistake)
+        allow_files(settings.max_calls_per_node)
         started = _serve(settings)
     if not started:
         raise typer.Exit(NOT_STARTED)
+
+
+def allow_files(calls: int) -> None:
+    """Raise the limit of open files, usually 1024, to what so many calls need; warn if it can't
+    be: beyond the limit, neither Twilio nor the model could be connected any more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = calls * FILES_PER_CALL + OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        log.warning(
+            "too few open files are allowed",
+            limit=allowed,
+            cure=f"allow {wanted} (ulimit -n, LimitNOFILE) or lower MAX_CALLS_PER_NODE",
+        )
 
 
 def _serve(settings: Settings) -> bool:
