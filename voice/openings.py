@@ -1,7 +1,7 @@
 """How a call is answered: whose it is, journalled first, one answer per CallSid."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -40,7 +40,7 @@ class Openings:
     endings: Endings
     clock: Clock
     addresses: twiml.Addresses
-    token_secret: bytes
+    token_secret: bytes = field(repr=False)
     own_numbers: frozenset[str]
     region: str
 
