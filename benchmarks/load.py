@@ -24,8 +24,8 @@ import uvloop
 FRAME = 160
 TAIL = base64.b64encode(b"\x7e" * (FRAME - 12)).decode()  # 148 bytes → 198 characters + "=="…
 LEAD_SECONDS = 1.0  # how far ahead of real time the model's audio is delivered
-BARGE_IN_EVERY = 4.0
-FUNCTION_EVERY = 10.0
+BARGE_IN_EVERY = 6.0  # seconds, per call: busier than people are
+FUNCTION_EVERY = 20.0
 
 TEXT = picows.WSMsgType.TEXT
 CLOSE = picows.WSMsgType.CLOSE
