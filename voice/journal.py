@@ -53,13 +53,21 @@ class Journal:
         Lines that the database will never take are lost, counted and logged.
         """
         async with self._storing:
+            singly = 0  # lines of a refused batch: one of them is to blame
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                size = 1 if singly else min(BATCH, len(self._waiting))
+                singly = max(0, singly - 1)
+                batch = [self._waiting.popleft() for _ in range(size)]
                 try:
                     await self._store.append(batch)
                 except SQLAlchemyError as error:
-                    self.lost += len(batch)
-                    log.error("journal.refused", lines=len(batch), error=type(error).__name__)
+                    if size > 1:
+                        self._waiting.extendleft(reversed(batch))
+                        singly = size
+                        continue
+                    self.lost += 1
+                    refused = type(error).__name__
+                    log.error("journal.refused", call_id=batch[0].call_id, error=refused)
                 except BaseException:
                     self._waiting.extendleft(reversed(batch))
                     raise
