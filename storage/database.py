@@ -43,6 +43,8 @@ POSTGRES_CONNECTIONS = 10
 #: Classes of SQLSTATE that say so: connection, deadlock, resources, lock, shutdown or time limit,
 #: disk. https://www.postgresql.org/docs/18/errcodes-appendix.html
 _OPERATORS_SQLSTATES = frozenset({"08", "40", "53", "55", "57", "58"})
+#: After a failover the address may lead to a standby, where nothing can be written.
+_READ_ONLY = "25006"
 
 _URL_CURE = (
     "Set DATABASE_URL to sqlite:///var/coccinelle.sqlite3 (a path relative to the working "
@@ -162,6 +164,7 @@ def _is_the_operators(error: DBAPIError) -> bool:
         isinstance(error, OperationalError)
         or error.connection_invalidated
         or sqlstate[:2] in _OPERATORS_SQLSTATES
+        or sqlstate == _READ_ONLY
     )
 
 

@@ -257,6 +257,20 @@ async def test_a_statement_that_takes_too_long_is_the_operators_matter(
     await database.close()
 
 
+async def test_a_database_that_takes_no_writes_is_the_operators_matter(
+    postgres_url: str, postgres_server: PostgresServer
+) -> None:
+    await (await Database.open(postgres_url)).close()
+    name = make_url(postgres_url).database
+    postgres_server.run(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    standby = Database(*database_module._engines(database_module._parse(postgres_url)))
+    await standby.ping()
+    with pytest.raises(OperatorError, match="read-only"):
+        async with standby.write() as connection:
+            await connection.execute(_tenant("gone"))
+    await standby.close()
+
+
 async def test_a_database_that_does_not_exist_is_the_operators_matter(
     postgres_server: PostgresServer,
 ) -> None:
