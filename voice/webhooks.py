@@ -4,6 +4,7 @@ The signature was verified by middleware before any of these runs (`server/app.p
 the form in `scope["state"]["twilio_form"]`.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -43,6 +44,10 @@ ATTEMPTS = 4
 #: Twilio's own ids are 34 characters.
 SID_LENGTH = 64
 
+#: Seconds, as many as a column of the database takes.
+_DURATION = re.compile(r"[0-9]{1,9}")
+
+Handler = Callable[[Request], Awaitable[Response]]
 #: Records a message's status; True when it was one of ours.
 MessageStatus = Callable[[Mapping[str, str]], Awaitable[bool]]
 
@@ -65,8 +70,8 @@ class VoiceWebhooks:
     def routes(self) -> list[Route]:
         """All of them; POST only."""
 
-        def route(path: str, handler: Callable[[Request], Awaitable[Response]]) -> Route:
-            return Route(f"/webhooks/twilio/{path}", handler, methods=["POST"])
+        def route(path: str, handler: Handler) -> Route:
+            return Route(f"/webhooks/twilio/{path}", _or_unavailable(handler), methods=["POST"])
 
         return [
             route("voice", self.incoming),
@@ -87,7 +92,7 @@ class VoiceWebhooks:
         form = _form(request)
         if not 0 < len(form.get("CallSid", "")) <= SID_LENGTH:
             return PlainTextResponse("CallSid is missing", 400)
-        answer = await self._xml(self.openings.open(form))
+        answer = _twiml(await self.openings.open(form))
         self.metrics.observe("webhook", self.clock.monotonic() - began)
         return answer
 
@@ -97,7 +102,7 @@ class VoiceWebhooks:
         row = await self.storage.operator.get_call(request.path_params["call_id"])
         if row is None or row.call_sid != form.get("CallSid"):
             return _twiml(twiml.hang_up())
-        return await self._xml(self.openings.answered(row, form))
+        return _twiml(await self.openings.answered(row, form))
 
     async def goes_on(self, request: Request) -> Response:
         """The stream has ended, and Twilio asks what now."""
@@ -108,7 +113,7 @@ class VoiceWebhooks:
         if form.get("CallStatus") in FINAL:
             self._close_later(form)
             return _twiml(twiml.nothing())
-        return await self._xml(self._next(row))
+        return _twiml(await self._next(row))
 
     async def _next(self, row: CallRow) -> str:
         if row.stage in (CLOSING, OVERFLOW, REJECTED, BROKEN):
@@ -143,7 +148,7 @@ class VoiceWebhooks:
             lambda: self.endings.close_from_status(
                 form.get("CallSid", ""),
                 form.get("CallStatus", ""),
-                int(duration) if duration.isascii() and duration.isdigit() else None,
+                int(duration) if _DURATION.fullmatch(duration) else None,
             ),
         )
 
@@ -199,7 +204,7 @@ class VoiceWebhooks:
             return _twiml(twiml.nothing())
         await self.storage.operator.next_attempt(row.id)
         current = await self.storage.operator.get_call(row.id) or row
-        return await self._xml(self.openings.resume(current, nobody_answered=True))
+        return _twiml(await self.openings.resume(current, nobody_answered=True))
 
     async def _transferred(self, request: Request, sid_field: str, *states: str) -> CallRow | None:
         """The call of the path, if the request is about it and its transfer stands there: a key
@@ -210,16 +215,19 @@ class VoiceWebhooks:
             return None
         return row if row.transfer_state in states else None
 
-    # ------------------------------------------------------------------------------- small
 
-    async def _xml(self, answer: Awaitable[str]) -> Response:
+def _or_unavailable(handler: Handler) -> Handler:
+    """What wasn't stored isn't answered: Twilio turns to the number's fallback address, which
+    works without us (docs/deploy.md)."""
+
+    async def guarded(request: Request) -> Response:
         try:
-            return _twiml(await answer)
+            return await handler(request)
         except OperatorError as error:
-            # Not journalled, so not answered: Twilio turns to the number's fallback address,
-            # which works without us (docs/deploy.md).
-            log.error("call.not_journalled", error=str(error))
+            log.error("webhook.unavailable", route=handler.__name__, error=str(error))
             return PlainTextResponse("storage is not available", 503)
+
+    return guarded
 
 
 def _form(request: Request) -> Mapping[str, str]:

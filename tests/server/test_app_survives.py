@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import running
+from tests.running import french_call, running
 from tests.voice.carrier import eventually
 
 LINE = "+33199001234"
@@ -48,3 +48,18 @@ async def test_the_sweeper_and_the_journal_outlive_a_broken_database(
 
         await eventually(swept)
         assert (await twilio.ring(2, ForwardedFrom=LINE)).verbs == ["Connect"]
+
+
+async def test_no_webhook_is_answered_from_a_database_that_is_away(tmp_path: Path) -> None:
+    async with running(tmp_path) as twilio:
+        owner = await twilio.tenant("Garage du Port", LINE)
+        await twilio.ring(1, ForwardedFrom=LINE)
+        (call,) = (await owner.get("/api/v1/calls"))["calls"]
+        sql(tmp_path, "ALTER TABLE call_logs RENAME TO gone")
+        transfer = f"voice/transfer/{call['id']}"
+        for path in (
+            *("voice", f"voice/tenant/{call['id']}", "voice/continue", transfer),
+            *(f"{transfer}/announce", f"{transfer}/accept", f"{transfer}/done"),
+        ):
+            response = await twilio.post(path, french_call(2, ForwardedFrom=LINE))
+            assert response.status_code == 503, path
