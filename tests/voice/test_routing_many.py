@@ -28,8 +28,8 @@ def test_a_thousand_names_are_compared_in_a_moment() -> None:
 
 def test_a_second_who_is_nearly_as_alike_still_counts() -> None:
     """Names too unlike to be chosen are left out of the comparison; this one isn't."""
-    alone, rival = tenants("Garage Duponteau", "Garage Dupontel")
-    heard = "dupontau"
+    alone, rival = tenants("Garage Dupontel", "Garage Duponteaux")
+    heard = "duponteo"
     decision = match_company(heard, [alone])
     assert decision == Confirm(alone, "name")
     assert match_company(heard, [alone, rival]) == Ask()
