@@ -265,7 +265,8 @@ class Settings(BaseSettings):
         None,
         _TWILIO,
         "TwiML for the moment when this server doesn't answer: a TwiML Bin, for instance. "
-        "`coccinelle provision --twilio` gives it to the number. It must not be on our own host.",
+        "`coccinelle provision --twilio` gives it to the number; without one, a number that has no "
+        "fallback gets a default that Twilio hosts. It must not be on our own host.",
         _HTTP,
         "https://handler.twilio.com/twiml/EH0123456789abcdef0123456789abcdef",
     )

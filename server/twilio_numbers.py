@@ -1,19 +1,24 @@
 """Our numbers at Twilio: which they are, and what each of them must call."""
 
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from domain.errors import OperatorError
+from domain.messages import text
+from domain.tenant import DEFAULT_LOCALE
 from providers.twilio.rest import NumberAddresses, TwilioAccount
 from server.settings import Settings, host_of
 from storage import Storage
-from voice.twiml import Addresses
+from voice.twiml import Addresses, say_and_hang_up
 
 STATUS_PATH = "/webhooks/twilio/status"
 
-NEEDS_FALLBACK = (
-    "a number needs an address that answers when this server doesn't. Make a TwiML Bin in Twilio's "
-    "console (docs/deploy.md has a text for it) and give its address with --fallback-url or in "
-    "TWILIO_FALLBACK_URL"
+#: Answers with the TwiML that its address carries; Twilio hosts it
+#: (https://www.twilio.com/labs/twimlets/echo).
+TWILIO_ECHO = "https://twimlets.com/echo"
+
+OWN_BIN = (
+    "make a TwiML Bin in Twilio's console (docs/deploy.md has a text for it) and give its address "
+    "with --fallback-url or in TWILIO_FALLBACK_URL"
 )
 
 
@@ -31,6 +36,13 @@ def wanted(settings: Settings, fallback_url: str = "") -> NumberAddresses:
     return NumberAddresses(ours.voice(), settings.public_url + STATUS_PATH, fallback_url)
 
 
+def default_fallback() -> str:
+    """An address of Twilio's own that apologises, asks to call again and hangs up, without us."""
+    # Who was called isn't known there: the shared number's callers are of many businesses.
+    words = text(DEFAULT_LOCALE, "technical_apology_unbound")
+    return f"{TWILIO_ECHO}?Twiml={quote(say_and_hang_up(DEFAULT_LOCALE, words), safe='')}"
+
+
 async def our_numbers(settings: Settings, storage: Storage) -> list[str]:
     """The shared one and the dedicated ones of tenants, in E.164."""
     shared = {settings.twilio_phone_number} if settings.twilio_phone_number else set()
@@ -40,11 +52,11 @@ async def our_numbers(settings: Settings, storage: Storage) -> list[str]:
 def check_fallback(url: str, settings: Settings) -> None:
     """Raises OperatorError when the address would fail together with us."""
     if urlsplit(url).scheme not in ("http", "https") or not host_of(url):
-        raise OperatorError(f"the fallback {url!r} is no http or https address: {NEEDS_FALLBACK}")
+        raise OperatorError(f"the fallback {url!r} is no http or https address: {OWN_BIN}")
     if is_ours(url, settings):
         raise OperatorError(
             f"the fallback is on our own host {host_of(url)} and would fail together with us: "
-            f"{NEEDS_FALLBACK}"
+            f"{OWN_BIN}"
         )
 
 

@@ -9,9 +9,10 @@ from providers.twilio.rest import TwilioAccount, TwilioNumbers
 from server.commands.session import open_storage, run, settings_of
 from server.settings import Settings
 from server.twilio_numbers import (
-    NEEDS_FALLBACK,
+    OWN_BIN,
     account,
     check_fallback,
+    default_fallback,
     is_ours,
     our_numbers,
     wanted,
@@ -22,7 +23,10 @@ def provision(
     context: typer.Context,
     twilio: Annotated[bool, typer.Option("--twilio", help="The numbers at Twilio.")] = False,
     fallback_url: Annotated[
-        str, typer.Option(help="TwiML for when we don't answer; never on our own host.")
+        str,
+        typer.Option(
+            help="TwiML for when we don't answer, not on our own host. Without: a default."
+        ),
     ] = "",
 ) -> None:
     """Set the addresses that our numbers call, read them back and compare."""
@@ -53,21 +57,23 @@ async def _point(
     twilio: TwilioAccount, number: str, settings: Settings, fallback: str
 ) -> list[str]:
     found = TwilioNumbers(twilio)
-    if not fallback:
-        await _require_fallback(found, number, settings)
-    stored = await found.point(number, wanted(settings, fallback))
-    return [
+    address = fallback or await _fallback_of(found, number, settings)
+    stored = await found.point(number, wanted(settings, address))
+    lines = [
         number,
         f"  calls     POST {stored.voice_url}",
         f"  fallback  {stored.voice_fallback_method or 'POST'} {stored.voice_fallback_url}",
         f"  status    POST {stored.status_callback}",
     ]
+    if stored.voice_fallback_url == default_fallback():
+        lines.append(
+            f"  The fallback is a default at Twilio. Better: {OWN_BIN}; then provision again"
+        )
+    return lines
 
 
-async def _require_fallback(numbers: TwilioNumbers, number: str, settings: Settings) -> None:
-    """None was given: the number must have one already, and not ours."""
+async def _fallback_of(numbers: TwilioNumbers, number: str, settings: Settings) -> str:
+    """None was given: "" to keep the number's own; a default when it has none, or one of ours."""
     known = await numbers.find(number)
-    if known is not None and (
-        not known.voice_fallback_url or is_ours(known.voice_fallback_url, settings)
-    ):
-        raise OperatorError(f"{number}: {NEEDS_FALLBACK}")
+    kept = known is not None and known.voice_fallback_url
+    return "" if kept and not is_ours(kept, settings) else default_fallback()

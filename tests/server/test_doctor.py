@@ -20,6 +20,7 @@ from server.health import health_routes
 from server.metrics import Metrics
 from server.setting_values import STREAM_PATH
 from server.settings import Settings
+from server.twilio_numbers import default_fallback
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.scripted_http import answer, scripted
 
@@ -191,6 +192,15 @@ async def test_a_number_that_is_set_up_wrongly(
     assert found.level == level
     assert said in found.what
     assert "provision" in found.cure
+
+
+async def test_the_default_fallback_is_good_enough(tmp_path: Path) -> None:
+    emulator = TwilioEmulator(account_sid=SID, auth_tokens=["secret"], numbers=[NUMBER])
+    async with emulator:
+        emulator.point_at("http://127.0.0.1:1")
+        emulator.numbers[NUMBER].voice_fallback_url = default_fallback()
+        found = about(await findings(settings(tmp_path, twilio_api_base_url=emulator.url)), NUMBER)
+    assert (found.level, found.what.endswith("falls back to twimlets.com")) == ("ok", True)
 
 
 async def test_a_number_of_another_account(tmp_path: Path) -> None:

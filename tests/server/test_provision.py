@@ -1,8 +1,11 @@
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import parse_qsl
+from xml.etree import ElementTree
 
 import pytest
 
@@ -87,18 +90,43 @@ async def test_refuses_a_fallback_that_would_fail_with_us(
     assert twilio.numbers[NUMBER].voice_url == ""
 
 
-async def test_needs_a_fallback(
-    coccinelle: Coccinelle, twilio: TwilioEmulator, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("before", ["", "https://voice.example.fr/fallback"])
+async def test_without_a_fallback_of_ones_own_twilio_apologises(
+    coccinelle: Coccinelle, twilio: TwilioEmulator, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:
     async with twilio:
         monkeypatch.setenv("TWILIO_API_BASE_URL", twilio.url)
-        code, _, err = await coccinelle("provision", "--twilio")
-        assert code == 1
-        assert "TwiML Bin" in err
-        assert twilio.numbers[NUMBER].voice_url == ""
+        number = twilio.numbers[NUMBER]
+        number.voice_fallback_url = before
+        first = await coccinelle("provision", "--twilio")
+        default = number.voice_fallback_url
+        assert await coccinelle("provision", "--twilio") == first
+        assert number.voice_fallback_url == default
         monkeypatch.setenv("TWILIO_FALLBACK_URL", BIN)
-        assert (await coccinelle("provision", "--twilio"))[0] == 0
-        assert twilio.numbers[NUMBER].voice_fallback_url == BIN
+        code, own, _ = await coccinelle("provision", "--twilio")
+    assert number.voice_fallback_url == BIN
+    assert (code, "TwiML Bin" in own) == (0, False)
+    code, out, err = first
+    assert (code, err) == (0, "")
+    assert f"  fallback  POST {default}" in out.splitlines()
+    assert "TwiML Bin" in out
+    assert "TWILIO_FALLBACK_URL" in out
+    assert number.voice_url == "https://voice.example.fr/webhooks/twilio/voice"
+    assert number.voice_method == "POST"
+    assert number.status_callback == "https://voice.example.fr/webhooks/twilio/status"
+    assert number.status_callback_method == "POST"
+    address, _, query = default.partition("?")
+    assert address == "https://twimlets.com/echo"
+    # Nothing but unreserved characters and escapes (RFC 3986 §2), which no server reads twice.
+    assert re.fullmatch(r"Twiml=(?:[A-Za-z0-9_.~-]|%[0-9A-F]{2})+", query)
+    ((name, twiml),) = parse_qsl(query, strict_parsing=True)
+    response = ElementTree.fromstring(twiml)  # noqa: S314 - our own
+    assert (name, response.tag) == ("Twiml", "Response")
+    said, ended = response
+    assert (said.tag, said.attrib) == ("Say", {"voice": "Polly.Lea-Neural", "language": "fr-FR"})
+    assert "souci technique" in (said.text or "")
+    assert "rappeler dans quelques minutes" in (said.text or "")
+    assert (ended.tag, ended.attrib) == ("Hangup", {})
 
 
 async def test_keeps_a_fallback_that_is_there_already(
@@ -110,6 +138,7 @@ async def test_keeps_a_fallback_that_is_there_already(
         code, out, _ = await coccinelle("provision", "--twilio")
     assert code == 0
     assert BIN in out
+    assert twilio.numbers[NUMBER].voice_fallback_url == BIN
 
 
 async def test_says_what_it_lacks(
