@@ -108,7 +108,7 @@ class Channels:
         await self._check(self._numbers(sent))
         dedicated = await self._storage.operator.numbers(tenant.id)
         async with self._storage.tenant(tenant.id).write() as rows:
-            channel = await self._save(rows, body, sent, bool(dedicated))
+            channel = await self._save(rows, body, sent, dedicated)
         return json_response(
             {
                 "success": True,
@@ -120,7 +120,7 @@ class Channels:
         )
 
     async def _save(
-        self, rows: TenantRows, body: ChannelBody, sent: Mapping[str, Any], dedicated: bool
+        self, rows: TenantRows, body: ChannelBody, sent: Mapping[str, Any], dedicated: list[str]
     ) -> Channel:
         before = await rows.channels.get(PHONE)
         config = merged(before.config, sent)
@@ -132,7 +132,7 @@ class Channels:
                 enabled=before.enabled if body.enabled is UNSET else body.enabled,
                 config=config,
                 templates=None if body.templates is UNSET else body.templates,
-                configured=dedicated or numbers.line is not None,
+                configured=self._reachable(numbers.line, dedicated),
                 line=numbers.line,
                 transfer_number=numbers.transfer,
             )
@@ -142,10 +142,15 @@ class Channels:
             ) from taken
 
     def _configured(self, channel: Channel, dedicated: list[str]) -> bool:
-        """Whether a call can reach it: a line forwards to us, or a number of ours is its own."""
         if channel.type != PHONE:
             return channel.configured
-        return bool(dedicated) or self._read(channel.config.get(LINE)) is not None
+        return self._reachable(self._read(channel.config.get(LINE)), dedicated)
+
+    def _reachable(self, line: str | None, dedicated: list[str]) -> bool:
+        """Whether calls have a way in: the deployment's shared number, one of the tenant's own, or
+        a line that forwards. The page locks its switch until then and sends its tenant to the
+        operator, who has nothing left to do once there is a shared number (real-users.md §1.4)."""
+        return self._settings.shared_number is not None or bool(dedicated) or line is not None
 
     def _shown(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """With the number to forward to, which the page shows to be copied."""

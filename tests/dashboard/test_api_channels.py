@@ -1,13 +1,20 @@
 """The phone channel: the page's own object, and two numbers that must not be mixed up."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from domain.tenant import Tenant
 from storage import Storage
-from tests.dashboard.api_client import BOTH_DATABASES, SHARED_NUMBER, Client, assert_problem
+from tests.dashboard.api_client import (
+    BOTH_DATABASES,
+    SETTINGS,
+    SHARED_NUMBER,
+    Client,
+    assert_problem,
+)
 
 LINE, OTHER_LINE = "02 61 91 00 01", "02 61 91 00 02"
 MOBILE = "06 39 98 00 01"
@@ -33,7 +40,9 @@ async def test_the_hub_lists_four_channels(owner: Client) -> None:
     assert [each["type"] for each in channels] == ["phone", "sms", "email", "whatsapp"]
     for each in channels:
         assert each.keys() == {"type", "enabled", "configured", "assistantId", "updatedAt"}
-        assert (each["enabled"], each["configured"], each["updatedAt"]) == (False, False, None)
+        assert (each["enabled"], each["updatedAt"]) == (False, None)
+    # The operator has a shared number: nothing is missing but what the page itself asks for.
+    assert [each["configured"] for each in channels] == [True, False, False, False]
 
 
 async def test_a_tenant_that_never_configured_gets_defaults(owner: Client) -> None:
@@ -48,7 +57,7 @@ async def test_a_tenant_that_never_configured_gets_defaults(owner: Client) -> No
         "createdAt",
         "updatedAt",
     }
-    assert (channel["type"], channel["enabled"], channel["configured"]) == ("phone", False, False)
+    assert (channel["type"], channel["enabled"], channel["configured"]) == ("phone", False, True)
     assert channel["config"]["sara"]["assistantName"] == "Sara"
     assert channel["config"]["twilioSharedNumber"] == "+33 9 39 03 57 60"
     assert channel["createdAt"] is None
@@ -108,7 +117,7 @@ async def test_a_line_can_be_given_up(
 ) -> None:
     await owner.put_phone(config={"clientPhoneNumber": LINE})
     answer = await owner.put_phone(config={"clientPhoneNumber": empty})
-    assert answer.json()["configured"] is False
+    assert answer.json()["configured"] is True
     assert not await storage.operator.is_line("+33261910001")
     assert (await stranger.put_phone(config={"clientPhoneNumber": LINE})).status_code == 200
 
@@ -194,13 +203,37 @@ async def test_calls_cant_go_in_circles(owner: Client, stranger: Client) -> None
     assert (await stranger.put_phone(config=config(OTHER_LINE, MOBILE))).status_code == 200
 
 
+WITHOUT_SHARED_NUMBER = pytest.mark.parametrize("settings", [replace(SETTINGS, shared_number=None)])
+
+
+async def configured(client: Client) -> bool:
+    """As the channel, the list and a PUT that changes nothing all say."""
+    listed = (await client.get("/api/v1/channels"))["channels"][0]["configured"]
+    shown = (await client.phone())["configured"]
+    saved = (await client.put_phone()).json()["configured"]
+    assert listed is shown is saved
+    return bool(saved)
+
+
+async def test_a_shared_number_makes_a_channel_configured(owner: Client) -> None:
+    assert await configured(owner)
+
+
+@WITHOUT_SHARED_NUMBER
 async def test_a_dedicated_number_makes_a_channel_configured(
     owner: Client, storage: Storage, garage: Tenant
 ) -> None:
-    assert (await owner.phone())["configured"] is False
+    assert not await configured(owner)
     await storage.operator.add_number(garage.id, "+33199001234")
-    assert (await owner.phone())["configured"] is True
-    assert (await owner.put_phone(enabled=True)).json()["configured"] is True
+    assert await configured(owner)
+
+
+@WITHOUT_SHARED_NUMBER
+async def test_a_line_makes_a_channel_configured(owner: Client) -> None:
+    await owner.put_phone(config={"clientPhoneNumber": LINE})
+    assert await configured(owner)
+    await owner.put_phone(config={"clientPhoneNumber": ""})
+    assert not await configured(owner)
 
 
 async def test_the_shared_number_isnt_frozen_by_a_page_that_sends_it_back(
