@@ -45,6 +45,11 @@ MALFORMED_ALLOWED = 10
 MAX_BUFFERED = 4 * 1024 * 1024
 #: After our hang-up Twilio ends the stream; if not, we do.
 STREAM_END_SECONDS = 5.0
+#: Twilio sends a frame every 20 ms, silence included. A stream that brings nothing for so many
+#: looks, so many seconds apart, is dead, long before a ping is found to be unanswered. Who talks on
+#: to a dead line would in the end hang up on the caller, whom another stream carries by now.
+LOOK_SECONDS = 5.0
+LOOKS_IN_VAIN = 3
 #: By our own clock all was played this long ago, and no mark came back: take it as heard.
 MARK_GRACE_SECONDS = 1.5
 
@@ -117,6 +122,8 @@ class Bridge:
         self._responding = False
         self._drained = False
         self._received = 0
+        self._seen = 0  # of these, at the last look
+        self._in_vain = 0
         self._malformed = 0
         self._window_began = self._clock.monotonic()
         self._marks_out = 0  # not yet returned
@@ -165,6 +172,7 @@ class Bridge:
     def start(self, tasks: asyncio.TaskGroup, *, resumed: bool) -> None:
         """The caller is there. `tasks` ends with the stream."""
         self._tasks = tasks
+        self._call_later("look", LOOK_SECONDS, self._look)
         self._feed(ev.CallerJoined(resumed))
 
     async def attach(self, pending: Awaitable[AgentLeg]) -> None:
@@ -257,6 +265,18 @@ class Bridge:
         self._audible = False
         self._feed(ev.CallerLeft(hung_up))
         self.ended.set()
+
+    def _look(self) -> None:
+        """Does anything still come? One look in vain may be our own fault: after a stall of the
+        event loop timers run before what has arrived meanwhile is read."""
+        self._in_vain = self._in_vain + 1 if self._received == self._seen else 0
+        self._seen = self._received
+        if self._in_vain < LOOKS_IN_VAIN:
+            self._call_later("look", LOOK_SECONDS, self._look)
+        else:
+            log.warning("stream.dead")
+            self._metrics.count("streams_dead")
+            self._socket.close(1011)
 
     def _too_fast(self) -> bool:
         """Marks that we asked back don't count: a clear returns all of them at once (§3.3)."""

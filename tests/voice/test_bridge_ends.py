@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.voice.test_bridge import talking
 from voice import events as ev
 from voice.call import Phase
@@ -30,3 +32,19 @@ async def test_a_goodbye_that_was_heard_before_the_agent_died_ends_the_call() ->
         world.bridge.on_agent_event(ev.AgentGone("1006"))
         await asyncio.sleep(0.05)
         assert world.actions.done == ["end_call", "hang_up done"]
+
+
+async def test_a_line_on_which_nothing_comes_any_more_is_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("voice.bridge.LOOK_SECONDS", 0.05)
+    async with talking() as world:
+        for _ in range(8):
+            world.frame()
+            await asyncio.sleep(0.03)
+        assert world.socket.closed is None
+        await asyncio.sleep(0.12)
+        assert world.socket.closed is None, "a stall of ours is no death of theirs"
+        await asyncio.sleep(0.15)
+        assert world.socket.closed == 1011
+        assert ("streams_dead", "") in world.figures.counted
