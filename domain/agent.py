@@ -356,12 +356,10 @@ def _own_welcome(profile: AgentProfile, persona: Persona, company: str, name: st
     lines = persona.lines
     if says_ai:
         before = lines["welcome_for"].format(company=company)
-    else:
+    else:  # the first sentence says both, even where the tenant's own says for whom
         clause = lines["clause_" + gender].format(name=name or lines["unnamed_" + gender])
         before = (
-            f"{clause}."
-            if says_whom
-            else lines["clause_for"].format(clause=clause, company=company)
+            lines["clause_for"].format(clause=clause, company=company) if company else f"{clause}."
         )
     return f"{before} {_without_hello(resolved)}".strip()
 

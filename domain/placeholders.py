@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from typing import Final
 
 _VARIABLE: Final = re.compile(
-    r"\$?\{\{?\s*(?P<braces>[^{}]{0,80}?)\s*\}\}?"
+    r"[$#@]?\{\{?\s*(?P<braces>[^{}]{0,80}?)\s*\}\}?"
     r"|\[\[\s*(?P<brackets>[^\[\]]{0,80}?)\s*\]\]"
     # One bracket and angle brackets also stand in ordinary prose: only what looks like a name.
     r"|\[\s*(?P<bracket>[A-ZÀ-Ý][A-ZÀ-Ý_ ']{2,60})\s*\]"
     r"|<(?P<angle>[^\W\d][\w .'’-]{0,60})>|<\s*(?P<spaced_angle>[A-Z_]{3,60})\s*>"
     r"|%\s?(?P<percent>[^\W\d][\w.-]{0,60})\s?%|%\((?P<python>\w{1,60})\)s"
     r"|(?<!\w)\$(?P<dollar>[A-Za-z_]\w{2,60})"
+    r"|(?<!\w)@(?P<at>\w{3,60})@(?!\w)"
+    # NOM_ENTREPRISE: in capitals and joined by underscores, nobody writes words that way.
+    r"|(?<![\w@.])(?P<capitals>[A-Z]{2,}(?:_[A-Z0-9]+)+)(?![\w@])"
     r"|(?<!\w)__(?P<underscores>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)__(?!\w)"
 )
 _LEFT_OVER: Final = re.compile(r"[{}<>\[\]]|__")

@@ -188,7 +188,6 @@ class Bridge:
             await leg.close()
             return
         waited = self._clock.monotonic() - began
-        self._metrics.observe("agent_connect", waited)
         self._leg = leg
         leg.listen(self)
         self._record(
@@ -198,6 +197,7 @@ class Bridge:
                 began,
             )
         )
+        self._latency("agent_connect", waited, began)
 
     async def close(self) -> None:
         """Let go of everything: timers, the leg, the socket."""
@@ -322,7 +322,7 @@ class Bridge:
             audible = self._audible
             self._feed(event)
             if audible and not self._audible:
-                self._metrics.observe("barge_in", self._clock.monotonic() - began)
+                self._latency("barge_in", self._clock.monotonic() - began, began)
             return
         if kind is ev.ResponseStarted:
             self._responding = True
@@ -394,7 +394,7 @@ class Bridge:
         began = self._clock.monotonic()
         finished = await self._actions.run_function(command)
         seconds = self._clock.monotonic() - began
-        self._metrics.observe("function", seconds)
+        self._latency("function", seconds, began)
         self._metrics.count("functions", str(finished.result.get("status", "ok")))
         log.info("function.finished", function=finished.name, ms=round(seconds * 1000))
         self._record(
@@ -465,6 +465,9 @@ class Bridge:
         handle = self._timers.pop(name, None)
         if handle is not None:
             handle.cancel()
+
+    def _latency(self, stage: str, seconds: float, began: float) -> None:
+        self._record(ev.Record("latency", {"stage": stage, "ms": round(seconds * 1000, 1)}, began))
 
     def _record(self, command: ev.Record) -> None:
         if command.kind == "latency":

@@ -31,6 +31,14 @@ OWN_DIAL = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """What the webhook is answered with; `call_id` when it is a call that wasn't known before."""
+
+    twiml: str
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Openings:
     """Answers the voice webhook and the questions that follow it."""
 
@@ -57,11 +65,11 @@ class Openings:
 
     # ------------------------------------------------------------------------ a call comes in
 
-    async def open(self, form: Mapping[str, str]) -> str:
-        """The TwiML for a call. Journalled before it is returned. Raises OperatorError."""
+    async def open(self, form: Mapping[str, str]) -> Opened:
+        """Answer a call. Journalled before it is returned. Raises OperatorError."""
         earlier = await self.storage.operator.call_by_sid(form["CallSid"])
         if earlier is not None:
-            return await self._again(earlier)
+            return Opened(await self._again(earlier))
         call = self._read(form)
         if await self._is_our_own_dial(call):
             return await self._journal(call, REJECTED, {"kind": "reject"}, None)
@@ -121,14 +129,14 @@ class Openings:
 
     # ---------------------------------------------------------------------------- the answer
 
-    async def _answer(self, call: NewCall, found: Found) -> str:
+    async def _answer(self, call: NewCall, found: Found) -> Opened:
         if not self.live_calls.admit(call.call_sid, found.tenant.id):
             return await self._journal(call, OVERFLOW, {"kind": "overflow"}, found)
         return await self._journal(call, OPENING, {"kind": "stream", "nonce": new_nonce()}, found)
 
     async def _journal(
         self, call: NewCall, stage: str, opening: dict[str, Any], found: Found | None
-    ) -> str:
+    ) -> Opened:
         tenant_id, found_by = (found.tenant.id, found.by) if found else (None, None)
         row, created = await self.storage.operator.open_call(
             NewCall(
@@ -146,10 +154,10 @@ class Openings:
             self._token(call.call_sid, opening),
         )
         if not created:
-            return await self._again(row)
+            return Opened(await self._again(row))
         log.info("call.opened", call_id=row.id, tenant_id=tenant_id, found_by=found_by, stage=stage)
         await self._set_in_motion(row)
-        return await self._render(row)
+        return Opened(await self._render(row), row.id)
 
     def _token(self, call_sid: str, opening: Mapping[str, Any]) -> StreamToken | None:
         """What is stored of the token that an answer carries."""

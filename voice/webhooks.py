@@ -19,6 +19,7 @@ from domain.messages import text
 from domain.phone import spoken_digits
 from storage import Storage
 from storage.calls import CallRow
+from storage.journal import JournalEntry
 from voice import twiml
 from voice.background import Background
 from voice.endings import (
@@ -92,9 +93,15 @@ class VoiceWebhooks:
         form = _form(request)
         if not 0 < len(form.get("CallSid", "")) <= SID_LENGTH:
             return PlainTextResponse("CallSid is missing", 400)
-        answer = _twiml(await self.openings.open(form))
-        self.metrics.observe("webhook", self.clock.monotonic() - began)
-        return answer
+        opened = await self.openings.open(form)
+        seconds = self.clock.monotonic() - began
+        self.metrics.observe("webhook", seconds)
+        if opened.call_id is not None:
+            took = {"stage": "webhook", "ms": round(seconds * 1000, 1)}
+            self.endings.journal.write(
+                JournalEntry(opened.call_id, self.clock.now(), "latency", took)
+            )
+        return _twiml(opened.twiml)
 
     async def tenant(self, request: Request) -> Response:
         """The caller has said which company they want."""

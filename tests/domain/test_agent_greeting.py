@@ -171,16 +171,16 @@ def test_a_welcome_that_says_it_all_is_kept(own: str) -> None:
     [
         (
             "Bonjour et bienvenue chez Garage du Port ! Je vous écoute.",
-            f"{CLAUSE}. Bienvenue chez Garage du Port ! Je vous écoute.",
+            f"{CLAUSE}, pour Garage du Port. Bienvenue chez Garage du Port ! Je vous écoute.",
         ),
         ("Je vous écoute.", f"{CLAUSE}, pour Garage du Port. Je vous écoute."),
         (
             "{{COMPANY_NAME}}, {assistant_name} à l'appareil.",
-            f"{CLAUSE}. Garage du Port, Sara à l'appareil.",
+            f"{CLAUSE}, pour Garage du Port. Garage du Port, Sara à l'appareil.",
         ),
         (
             "Bonjour à tous, ici le Garage du Port.",
-            f"{CLAUSE}. Bonjour à tous, ici le Garage du Port.",
+            f"{CLAUSE}, pour Garage du Port. Bonjour à tous, ici le Garage du Port.",
         ),
         (
             "Bonjour,\n je suis   une IA.",
@@ -189,13 +189,16 @@ def test_a_welcome_that_says_it_all_is_kept(own: str) -> None:
         # What doesn't say that the speaker is one.
         (
             "Garage du Port, expert en intelligence artificielle.",
-            f"{CLAUSE}. Garage du Port, expert en intelligence artificielle.",
+            f"{CLAUSE}, pour Garage du Port. Garage du Port, expert en intelligence artificielle.",
         ),
         (
             "Garage du Port, votre assistante vocale.",
-            f"{CLAUSE}. Garage du Port, votre assistante vocale.",
+            f"{CLAUSE}, pour Garage du Port. Garage du Port, votre assistante vocale.",
         ),
-        ("Garage du Port, J'AI le temps.", f"{CLAUSE}. Garage du Port, J'AI le temps."),
+        (
+            "Garage du Port, J'AI le temps.",
+            f"{CLAUSE}, pour Garage du Port. Garage du Port, J'AI le temps.",
+        ),
     ],
 )
 def test_what_a_welcome_leaves_unsaid_is_added(own: str, expected: str) -> None:
@@ -205,7 +208,7 @@ def test_what_a_welcome_leaves_unsaid_is_added(own: str, expected: str) -> None:
 def test_a_company_called_ai_names_none() -> None:
     own = "Vous parlez à IA Conseil, bonjour."
     said = of("IA Conseil", "generaliste", greeting=own)
-    assert said == f"{CLAUSE}. {own}"
+    assert said == f"{CLAUSE}, pour IA Conseil. {own}"
 
 
 @pytest.mark.parametrize(

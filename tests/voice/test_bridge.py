@@ -200,7 +200,7 @@ async def test_the_end_of_an_utterance_is_marked_and_its_echo_is_heard() -> None
         await world.journal.flush()
         assert world.bridge.call.phase is Phase.TALKING
         stages = [e.data["stage"] for e in world.store.entries if e.kind == "latency"]
-        assert stages == ["first_sound"]
+        assert stages == ["agent_connect", "first_sound"]
 
 
 async def test_a_model_slower_than_speech_is_not_taken_for_silent() -> None:

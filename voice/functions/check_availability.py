@@ -24,14 +24,15 @@ EMPTY: Mapping[str, Any] = {"slots": []}
 
 _DESCRIPTION = {
     "fr": (
-        "Donne jusqu'à cinq créneaux libres. À appeler avant de proposer la moindre date, et de "
-        "nouveau si l'appelant en demande d'autres. Sans date : les plus proches. Ne proposer que "
-        "ce qui est dans slots, avec les mots de spoken ; lire note s'il y en a une."
+        "Donne les créneaux libres du jour demandé ; sans date, quelques-uns des plus proches. À "
+        "appeler avant de proposer la moindre date, et de nouveau si l'appelant en demande "
+        "d'autres. Ne proposer que ce qui est dans slots, deux ou trois à la fois, avec les mots "
+        "de spoken ; lire note s'il y en a une."
     ),
     "en": (
-        "Gives up to five free slots. Call it before offering any date, and again when the caller "
-        "asks for others. Without a date: the soonest. Offer only what is in slots, in the words "
-        "of spoken; read note if there is one."
+        "Gives the free slots of the day asked for; without a date, some of the soonest. Call it "
+        "before offering any date, and again when the caller asks for others. Offer only what is "
+        "in slots, two or three at a time, in the words of spoken; read note if there is one."
     ),
 }
 _PARAMETERS = {
@@ -102,7 +103,7 @@ def failed(arguments: Arguments, context: CallContext) -> Answer:
 
 
 async def run(arguments: Arguments, context: CallContext, rows: TenantRows) -> Answer:
-    """{slots: [{start, spoken, resource?}], note?}: at most MAX_SLOTS."""
+    """{slots: [{start, spoken, resource?}], note?}: a day asked for is given whole."""
     slots, note = await _choose(arguments, context, rows)
     if not slots:
         note = say(context.locale, "note_none", count=str(HORIZON_DAYS))
@@ -124,7 +125,7 @@ async def _choose(
     day = wanted.date()
     slots = await diary.free(rows, context, day, day, part)
     if slots:
-        return _extract(slots, context)
+        return slots, ""
     return await _elsewhere(datetime.combine(day, _MIDDLE[part], zone), part, context, rows)
 
 

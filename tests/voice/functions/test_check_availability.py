@@ -51,20 +51,22 @@ async def test_soonest_crosses_a_weekend(shop: Shop, clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "first", "last"),
+    ("said", "first", "last", "count"),
     [
-        ("2026-11-24", "2026-11-24T09:00:00+01:00", "2026-11-24T17:30:00+01:00"),
-        ("demain", "2026-11-24T09:00:00+01:00", "2026-11-24T17:30:00+01:00"),
-        ("mardi prochain", "2026-11-24T09:00:00+01:00", "2026-11-24T17:30:00+01:00"),
-        ("24/11", "2026-11-24T09:00:00+01:00", "2026-11-24T17:30:00+01:00"),
-        ("mardi matin", "2026-11-24T09:00:00+01:00", "2026-11-24T11:30:00+01:00"),
-        ("2026-11-23", "2026-11-23T09:30:00+01:00", "2026-11-23T17:30:00+01:00"),
+        ("2026-11-24", "2026-11-24T09:00:00+01:00", "2026-11-24T17:30:00+01:00", 14),
+        ("demain", "2026-11-24T09:00:00+01:00", "2026-11-24T17:30:00+01:00", 14),
+        ("mardi prochain", "2026-11-24T09:00:00+01:00", "2026-11-24T17:30:00+01:00", 14),
+        ("24/11", "2026-11-24T09:00:00+01:00", "2026-11-24T17:30:00+01:00", 14),
+        ("mardi matin", "2026-11-24T09:00:00+01:00", "2026-11-24T11:30:00+01:00", 6),
+        ("2026-11-23", "2026-11-23T09:30:00+01:00", "2026-11-23T17:30:00+01:00", 13),
     ],
 )
-async def test_a_day(shop: Shop, said: str, first: str, last: str) -> None:
+async def test_a_day(shop: Shop, said: str, first: str, last: str, count: int) -> None:
+    """Whole: six half hours in the morning and eight in the afternoon, less what is past."""
     result = await shop.answer("check_availability", {"date": said})
     assert (_starts(result)[0], _starts(result)[-1]) == (first, last)
-    assert len(result["slots"]) == 5
+    assert len(result["slots"]) == count
+    assert "note" not in result
     assert _starts(result) == sorted(_starts(result))
 
 
