@@ -61,6 +61,7 @@ def endpoints(storage: Storage, settings: ApiSettings) -> list[Route]:
         resource("/tenants", GET=tenants.index, POST=tenants.create),
         resource("/tenants/{id}", GET=tenants.show),
         resource("/tenants/{id}/keys", POST=tenants.create_key),
+        resource("/tenants/{id}/numbers", POST=tenants.add_number),
         resource("/v1/channels", GET=channels.index),
         resource("/v1/channels/{type}", GET=channels.show, PUT=channels.save),
         resource("/v1/calls", GET=calls.index),

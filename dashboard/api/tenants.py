@@ -17,7 +17,7 @@ from domain.agent import normalise_sector
 from domain.errors import Conflict, Invalid, NotFound
 from domain.phone import normalise
 from domain.tenant import DEFAULT_LOCALE, DEFAULT_TIMEZONE, Tenant
-from storage import Storage
+from storage import OperatorStore, Storage
 
 LONGEST_NAME = 200
 LONGEST_LABEL = 100
@@ -45,6 +45,12 @@ class KeyBody(msgspec.Struct, frozen=True):
     """A new key; `label` says for what."""
 
     label: str = ""
+
+
+class NumberBody(msgspec.Struct, frozen=True):
+    """A Twilio number of this deployment that is to ring for the tenant alone."""
+
+    number: str
 
 
 class Tenants:
@@ -100,6 +106,18 @@ class Tenants:
             status=201,
         )
 
+    async def add_number(self, request: Request) -> Response:
+        """POST: 201 with the tenant's dedicated numbers, also when it is one of them already; 409
+        when it is another tenant's."""
+        tenant = await self._tenant(request)
+        body = await read_json(request, NumberBody)
+        number = await free_number(
+            self._operator, self._settings, body.number, field="number", tenant_id=tenant.id
+        )
+        await self._operator.add_number(tenant.id, number)
+        numbers = await self._operator.numbers(tenant.id)
+        return json_response({"success": True, "id": tenant.id, "numbers": numbers}, status=201)
+
     async def _tenant(self, request: Request) -> Tenant:
         operator_access(request)
         tenant_id = request.path_params["id"]
@@ -119,46 +137,55 @@ class Tenants:
 
     async def _numbers(self, given: list[str]) -> list[str]:
         """In E.164, each once, none in other use. Raises Invalid, Conflict."""
-        if not given:
-            return []
-        dedicated = await self._operator.our_numbers()
         numbers: dict[str, None] = {}
         for index, text in enumerate(given):
             field = f"numbers[{index}]"
-            number = normalise(text, self._settings.default_region)
-            if number is None:
-                raise Invalid(
-                    "This can't be read as a telephone number; give it as +33….",
-                    field=field,
-                    message_key="number_unreadable",
-                )
-            if number in dedicated:
-                raise Conflict(
-                    "This number belongs to a tenant.", field=field, message_key="number_taken"
-                )
-            await self._check_number(number, field)
+            number = await free_number(self._operator, self._settings, text, field=field)
             numbers[number] = None
         return list(numbers)
 
-    async def _check_number(self, number: str, field: str) -> None:
-        if number in self._settings.deployment_numbers:
-            raise Invalid(
-                "This is a shared number of the deployment; it can't belong to one tenant.",
-                field=field,
-                message_key="number_shared",
-            )
-        if await self._operator.is_line(number):
-            raise Invalid(
-                "This is a tenant's line that forwards to us, not a number of ours.",
-                field=field,
-                message_key="number_is_line",
-            )
-        if await self._operator.is_transfer_number(number):
-            raise Invalid(
-                "Calls are transferred to this number; it can't be one of ours.",
-                field=field,
-                message_key="number_is_transfer",
-            )
+
+async def free_number(
+    operator: OperatorStore,
+    settings: ApiSettings,
+    text: str,
+    *,
+    field: str,
+    tenant_id: str | None = None,
+) -> str:
+    """A number that may ring for one tenant alone, in E.164; `tenant_id`'s own ones may, too.
+    Raises Invalid for what can't be read or serves another purpose, Conflict when it's taken."""
+    number = normalise(text, settings.default_region)
+    if number is None:
+        raise Invalid(
+            "This can't be read as a telephone number; give it as +33….",
+            field=field,
+            message_key="number_unreadable",
+        )
+    own = [] if tenant_id is None else await operator.numbers(tenant_id)
+    if number not in own and number in await operator.our_numbers():
+        raise Conflict(
+            "This number belongs to another tenant.", field=field, message_key="number_taken"
+        )
+    if number in settings.deployment_numbers:
+        raise Invalid(
+            "This is a shared number of the deployment; it can't belong to one tenant.",
+            field=field,
+            message_key="number_shared",
+        )
+    if await operator.is_line(number):
+        raise Invalid(
+            "This is a tenant's line that forwards to us, not a number of ours.",
+            field=field,
+            message_key="number_is_line",
+        )
+    if await operator.is_transfer_number(number):
+        raise Invalid(
+            "Calls are transferred to this number; it can't be one of ours.",
+            field=field,
+            message_key="number_is_transfer",
+        )
+    return number
 
 
 def locale_of(text: str) -> str:

@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from dashboard.api.tenants import locale_of
+from dashboard.api.tenants import free_number, locale_of
 from domain.agent import SECTORS, normalise_sector
-from domain.errors import Conflict, Invalid
+from domain.errors import Conflict, Invalid, NotFound
 from domain.phone import normalise
 from domain.tenant import DEFAULT_LOCALE, DEFAULT_TIMEZONE, Tenant
 from server.commands.session import open_storage, run, settings_of
 from server.settings import Settings
+from server.wiring import api_settings
 from storage import Storage
 
 tenants = typer.Typer(help="The businesses that this server answers for.", no_args_is_help=True)
@@ -53,6 +54,17 @@ def create(
     typer.echo(f"id    {tenant.id}\ncode  {tenant.code}\nkey   {key}")
 
 
+@tenants.command("add-number")
+def add_number(
+    context: typer.Context,
+    tenant: Annotated[str, typer.Argument(help="The tenant's id.")],
+    number: Annotated[str, typer.Argument(help="A number of our Twilio account.")],
+) -> None:
+    """Let a Twilio number ring for one tenant alone. `provision --twilio` then points it at us."""
+    for each in run(_add_number(settings_of(context), tenant, number)):
+        typer.echo(each)
+
+
 @tenants.command("list")
 def show(context: typer.Context) -> None:
     """List them: id, code, status, sector, time zone, lines, name."""
@@ -79,6 +91,19 @@ async def _create(settings: Settings, wanted: _Wanted) -> tuple[Tenant, str]:
         if wanted.line or wanted.transfer:
             await _save_phone(storage, tenant, wanted)
         return tenant, await operator.create_key(tenant.id, "coccinelle tenants create")
+
+
+async def _add_number(settings: Settings, tenant_id: str, text: str) -> list[str]:
+    """All of the tenant's dedicated numbers."""
+    async with open_storage(settings) as storage:
+        operator = storage.operator
+        if await operator.get_tenant(tenant_id) is None:
+            raise NotFound(f"there is no tenant {tenant_id}; `coccinelle tenants list` shows them")
+        number = await free_number(
+            operator, api_settings(settings), text, field="NUMBER", tenant_id=tenant_id
+        )
+        await operator.add_number(tenant_id, number)
+        return await operator.numbers(tenant_id)
 
 
 async def _check_numbers(storage: Storage, settings: Settings, wanted: _Wanted) -> None:

@@ -21,7 +21,17 @@ NAMES = [
     *("config", "enabled", "templates", "configSecret", "clientPhoneNumber", "transferNumber"),
     *("sara", "hours", "day_of_week", "is_open", "open_time", "close_time", "break_start"),
     *("break_end", "ranges", "open", "close", "slot_minutes", "name", "timezone", "locale"),
-    *("sector", "id", "numbers", "label", "message", "toolCallList", "toolCall", "function"),
+    *(
+        "sector",
+        "id",
+        "number",
+        "numbers",
+        "label",
+        "message",
+        "toolCallList",
+        "toolCall",
+        "function",
+    ),
     *("toolWithToolCallList", "twilioSharedNumber", "language", "agentType"),
 ]
 
@@ -76,7 +86,7 @@ async def send_everywhere(
                 "application/problem+json",
             )
             answer.json()
-    assert sent == 6
+    assert sent == 7
 
 
 @given(body=bodies)

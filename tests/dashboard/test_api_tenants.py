@@ -9,13 +9,18 @@ import pytest
 
 from domain.tenant import Tenant
 from storage import Storage
-from tests.dashboard.api_client import SHARED_NUMBER, Client, assert_problem
+from tests.dashboard.api_client import BOTH_DATABASES, SHARED_NUMBER, Client, assert_problem
 
 TENANTS = "/api/tenants"
 
 
 async def create(operator: Client, **body: Any) -> httpx.Response:
     return await operator.send("POST", TENANTS, json={"name": "Garage du Port", **body})
+
+
+async def add_number(client: Client, tenant_id: str, number: object) -> httpx.Response:
+    path = f"{TENANTS}/{tenant_id}/numbers"
+    return await client.send("POST", path, json={"number": number})
 
 
 async def test_a_name_is_enough(operator: Client, storage: Storage) -> None:
@@ -133,6 +138,7 @@ async def test_an_unknown_tenant(operator: Client, tenant_id: str) -> None:
     assert_problem(await operator.send("GET", f"{TENANTS}/{tenant_id}"), 404)
     answer = await operator.send("POST", f"{TENANTS}/{tenant_id}/keys", json={})
     assert_problem(answer, 404)
+    assert_problem(await add_number(operator, tenant_id, "+33199001234"), 404)
 
 
 async def test_a_key_is_shown_once_and_opens_its_tenant(
@@ -162,3 +168,69 @@ async def test_a_key_needs_no_body(operator: Client, garage: Tenant) -> None:
 async def test_a_label_is_bounded(operator: Client, garage: Tenant) -> None:
     path = f"{TENANTS}/{garage.id}/keys"
     assert_problem(await operator.send("POST", path, json={"label": "x" * 101}), 422, "label")
+
+
+@BOTH_DATABASES
+async def test_a_tenant_gets_a_number_of_its_own(
+    operator: Client, garage: Tenant, storage: Storage
+) -> None:
+    given = ("01 99 00 12 35", "0033199001234", "+33 (0)1.99.00.12.35")
+    answers = [await add_number(operator, garage.id, written) for written in given]
+    assert [answer.status_code for answer in answers] == [201, 201, 201]
+    numbers = ["+33199001234", "+33199001235"]
+    assert answers[-1].json() == {"success": True, "id": garage.id, "numbers": numbers}
+    assert (await operator.get(f"{TENANTS}/{garage.id}"))["numbers"] == numbers
+    assert await storage.operator.tenant_by_number("+33199001235") == garage
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "code"),
+    [
+        ("+33199001234", 409, "number_taken"),
+        ("garage", 422, "number_unreadable"),
+        ("", 422, "number_unreadable"),
+        (None, 422, "invalid"),
+        (SHARED_NUMBER, 422, "number_shared"),
+        ("09 39 03 57 61", 422, "number_shared"),
+        ("02 61 91 00 01", 422, "number_is_line"),
+        ("06 39 98 00 01", 422, "number_is_transfer"),
+    ],
+)
+async def test_a_number_in_other_use_is_not_added(
+    operator: Client,
+    owner: Client,
+    storage: Storage,
+    garage: Tenant,
+    dentist: Tenant,
+    number: object,
+    status: int,
+    code: str,
+) -> None:
+    await storage.operator.add_number(dentist.id, "+33199001234")
+    config = {"clientPhoneNumber": "02 61 91 00 01", "transferNumber": "06 39 98 00 01"}
+    assert (await owner.put_phone(config=config)).status_code == 200
+    problem = assert_problem(await add_number(operator, garage.id, number), status, "number")
+    assert problem["code"] == code
+    assert dentist.id not in str(problem)
+    assert await storage.operator.our_numbers() == {"+33199001234"}
+    assert await storage.operator.numbers(garage.id) == []
+
+
+@BOTH_DATABASES
+async def test_of_two_tenants_that_get_a_number_at_once_one_has_it(
+    operator: Client, storage: Storage, garage: Tenant, dentist: Tenant
+) -> None:
+    answers = await asyncio.gather(
+        *(add_number(operator, tenant.id, "+33199001234") for tenant in (garage, dentist))
+    )
+    assert sorted(answer.status_code for answer in answers) == [201, 409]
+    owned = [await storage.operator.numbers(tenant.id) for tenant in (garage, dentist)]
+    assert sorted(owned) == [[], ["+33199001234"]]
+
+
+async def test_only_the_operator_gives_numbers(
+    owner: Client, nobody: Client, storage: Storage, garage: Tenant
+) -> None:
+    for client in (owner, nobody):
+        assert_problem(await add_number(client, garage.id, "+33199001234"), 401)
+    assert await storage.operator.our_numbers() == set()

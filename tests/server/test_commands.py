@@ -93,6 +93,48 @@ def test_what_a_tenant_may_not_have(
     assert "Second" not in listed
 
 
+def test_a_number_for_a_tenant_alone(coccinelle: Command) -> None:
+    _, created, _ = coccinelle("tenants", "create", "--name", "Garage")
+    tenant = created.split()[1]
+    assert coccinelle("tenants", "add-number", tenant, "01 99 00 00 02")[:2] == (
+        0,
+        "+33199000002\n",
+    )
+    code, out, _ = coccinelle("tenants", "add-number", tenant, "+33199000001")
+    assert (code, out) == (0, "+33199000001\n+33199000002\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        ("garage", "can't be read as a telephone number"),
+        ("+33939000001", "shared number"),
+        ("0199001234", "line that forwards"),
+        ("0639981111", "transferred to this number"),
+        ("0199000002", "belongs to another tenant"),
+    ],
+)
+def test_what_number_a_tenant_may_not_have(coccinelle: Command, number: str, said: str) -> None:
+    _, first, _ = coccinelle(
+        *("tenants", "create", "--name", "First", "--line", "0199001234"),
+        *("--transfer", "0639981111"),
+    )
+    assert coccinelle("tenants", "add-number", first.split()[1], "0199000002")[0] == 0
+    _, second, _ = coccinelle("tenants", "create", "--name", "Second")
+    code, out, err = coccinelle("tenants", "add-number", second.split()[1], number)
+    assert (code, out) == (1, "")
+    assert said in err
+    # Nothing was kept: the next number is the only one.
+    _, out, _ = coccinelle("tenants", "add-number", second.split()[1], "0199000003")
+    assert out == "+33199000003\n"
+
+
+def test_no_number_for_nobody(coccinelle: Command) -> None:
+    code, out, err = coccinelle("tenants", "add-number", "nobody", "0199000002")
+    assert (code, out) == (1, "")
+    assert "there is no tenant nobody" in err
+
+
 def test_a_key_for_a_tenant(coccinelle: Command) -> None:
     _, created, _ = coccinelle("tenants", "create", "--name", "Garage")
     tenant = created.split()[1]
