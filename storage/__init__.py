@@ -7,7 +7,7 @@ from storage.calls import CallRow, NewCall, TimelineEntry
 from storage.channels import Channel
 from storage.database import Database
 from storage.functions import FunctionRun, StoredResult
-from storage.journal import CallFacts, CallJournal, JournalEntry
+from storage.journal import CallJournal, JournalEntry
 from storage.messages import NewMessage
 from storage.prospects import NewProspect, Prospect
 from storage.rows import TenantHandle, TenantRows
@@ -18,7 +18,6 @@ from storage.tickets import NewTicket, Ticket
 __all__ = [
     "MAX_PAGE",
     "Appointment",
-    "CallFacts",
     "CallJournal",
     "CallRow",
     "Channel",

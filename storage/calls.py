@@ -131,21 +131,6 @@ class Calls:
         statement = self._events(call_id).order_by(call_events.c.at, call_events.c.seq)
         return [TimelineEntry(**row) for row in await self._scope.all(statement)]
 
-    async def spoken(self, call_id: str, limit: int) -> list[tuple[str, str]]:
-        """The last turns of one of the tenant's calls, oldest first: (role, text), the role
-        "user" or "assistant"."""
-        latest = (
-            self._events(call_id)
-            .where(call_events.c.kind == "turn")
-            .order_by(call_events.c.at.desc(), call_events.c.seq.desc())
-            .limit(limit)
-        )
-        turns = [row["data"] for row in reversed(await self._scope.all(latest))]
-        return [
-            ("user" if turn.get("who") == "caller" else "assistant", str(turn.get("text", "")))
-            for turn in turns
-        ]
-
     def _events(self, call_id: str) -> sa.Select[Any]:
         mine = self._scope.select(table, table.c.id).where(table.c.id == call_id)
         return sa.select(

@@ -36,20 +36,6 @@ class JournalEntry:
     data: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class CallFacts:
-    """What is stored of a call so far.
-
-    `effects`: of its functions, `domain.outcome.Outcome`s in the order in which they came about.
-    `answered`: after the caller's last turn the agent said something that was heard to its end.
-    """
-
-    effects: list[str]
-    caller_turns: int
-    last_caller_text: str
-    answered: bool
-
-
 class CallJournal:
     """Writes timelines. Never called from the path of the audio."""
 
@@ -85,20 +71,6 @@ class CallJournal:
             kept = [row for row in rows if row["call_id"] in known]
             if kept:
                 await connection.execute(sa.insert(call_events), kept)
-
-    async def facts(self, call_id: str) -> CallFacts:
-        """What an outcome is concluded from when the call's own process can't say."""
-        async with self._database.read() as connection:
-            turns = [data for kind, data in await _entries(connection, call_id) if kind == "turn"]
-            effects = [effect for _, effect in await _effects(connection, call_id)]
-        callers = [index for index, turn in enumerate(turns) if turn.get("who") == "caller"]
-        last = callers[-1] if callers else len(turns)
-        return CallFacts(
-            effects=effects,
-            caller_turns=len(callers),
-            last_caller_text=str(turns[last].get("text", "")) if callers else "",
-            answered=any(not turn.get("cut") for turn in turns[last + 1 :]),
-        )
 
     async def finish(
         self,

@@ -18,9 +18,6 @@ MESSAGES: Final[Mapping[str, str]] = {
         "please call us again. Thank you, goodbye!"
     ),
     "resume": "Sorry, we were cut off. I'm listening.",
-    "hello_again": "I'm back, and I'm listening.",
-    "number_withheld": "Your number is withheld. What number can we reach you on?",
-    "ai_disclosure": "Hello, you are speaking to an artificial intelligence.",
     # Notes to the agent; {keys} is filled in when the keys are known
     "keys_pressed": "[Keys pressed: {{keys}}]",
     "introduce": (
@@ -83,7 +80,6 @@ MESSAGES: Final[Mapping[str, str]] = {
     "slot_past": "That time has already passed. There is still {alternatives}.",
     "slot_past_no_other": "That time has already passed.",
     "slot_invalid": "I didn't quite get the day and the time. Could you say them again?",
-    "no_slots": "There is no free slot at that time.",
     # What the tenant reads of a call that nobody could take
     "unknown_caller": "Caller",
     "call_back_overflow": "To call back: all lines were busy",

@@ -19,9 +19,6 @@ MESSAGES: Final[Mapping[str, str]] = {
         "n'hésitez pas à nous rappeler. Merci, et au revoir !"
     ),
     "resume": "Excusez-moi, nous avons été coupés. Je vous écoute.",
-    "hello_again": "Me revoilà, je vous écoute.",
-    "number_withheld": "Votre numéro est masqué. À quel numéro peut-on vous joindre ?",
-    "ai_disclosure": "Bonjour, vous parlez à une intelligence artificielle.",
     # Notes to the agent; {keys} is filled in when the keys are known
     "keys_pressed": "[Touches du clavier : {{keys}}]",
     "introduce": (
@@ -86,7 +83,6 @@ MESSAGES: Final[Mapping[str, str]] = {
     "slot_past": "Ce moment est déjà passé. Il reste {alternatives}.",
     "slot_past_no_other": "Ce moment est déjà passé.",
     "slot_invalid": "Je n'ai pas bien saisi le jour et l'heure. Pouvez-vous me les redire ?",
-    "no_slots": "Il n'y a pas de créneau libre à ce moment-là.",
     # What the tenant reads of a call that nobody could take
     "unknown_caller": "Appelant",
     "call_back_overflow": "À rappeler : toutes les lignes étaient occupées",

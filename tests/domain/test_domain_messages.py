@@ -32,8 +32,6 @@ VOICE = {
     "transfer_failed": set(),
     "transfer_announce": {"caller", "company"},
     "transfer_announce_unknown": {"company"},
-    "number_withheld": set(),
-    "hello_again": set(),
 }
 
 

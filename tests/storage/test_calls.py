@@ -312,8 +312,6 @@ async def test_a_timeline_is_told_in_order(
     await storage.journal.append([])
     async with storage.tenant(garage.id).read() as rows:
         timeline = await rows.calls.timeline(call.id)
-        spoken = await rows.calls.spoken(call.id, 10)
-        last = await rows.calls.spoken(call.id, 1)
     assert [(entry.kind, entry.at - START) for entry in timeline] == [
         ("turn", timedelta(seconds=1)),
         ("turn", timedelta(seconds=5)),
@@ -325,8 +323,6 @@ async def test_a_timeline_is_told_in_order(
         "heard_until_ms": 1200,
         "cut": True,
     }
-    assert spoken == [("assistant", "Bonjour, ici Sara"), ("user", "Bonjour")]
-    assert last == [("user", "Bonjour")]
 
 
 async def test_one_call_that_is_gone_costs_the_others_nothing(
@@ -336,7 +332,8 @@ async def test_one_call_that_is_gone_costs_the_others_nothing(
     await storage.journal.append([_turn(call, "caller", "Un"), *gone, _turn(call, "agent", "Deux")])
     await storage.journal.append(gone)
     async with storage.tenant(garage.id).read() as rows:
-        assert [text for _, text in await rows.calls.spoken(call.id, 9)] == ["Un", "Deux"]
+        timeline = await rows.calls.timeline(call.id)
+    assert [entry.data["text"] for entry in timeline] == ["Un", "Deux"]
     with pytest.raises(Invalid):
         await storage.journal.append([JournalEntry(call.id, START, "gossip", {})])
 
@@ -455,33 +452,6 @@ async def test_the_carriers_last_word_outlives_our_conclusion(
     await storage.journal.finish(call.id, Outcome.ABANDONED, START, duration_seconds=0)
     row = await _reload(operator, call)
     assert (row.call_status, row.duration_seconds, row.outcome) == ("canceled", 0, "abandoned")
-
-
-async def test_facts_for_a_conclusion(storage: Storage, call: CallRow) -> None:
-    journal = storage.journal
-    facts = await journal.facts(call.id)
-    assert (facts.effects, facts.caller_turns, facts.last_caller_text) == ([], 0, "")
-    assert not facts.answered
-    await journal.append(
-        [
-            _turn(call, "agent", "Bonjour", 1, cut=False),
-            _turn(call, "caller", "Un rendez-vous", 2),
-            _turn(call, "agent", "Mardi à", 3, cut=True),
-        ]
-    )
-    facts = await journal.facts(call.id)
-    assert (facts.caller_turns, facts.last_caller_text) == (1, "Un rendez-vous")
-    assert not facts.answered
-    await journal.append([_turn(call, "agent", "Mardi à dix heures ?", 4, cut=False)])
-    await _effect(storage, call, "check_availability", None)
-    await _effect(storage, call, "book_appointment", "booked")
-    await _effect(storage, call, "create_ticket", "ticket")
-    facts = await journal.facts(call.id)
-    assert facts.answered
-    assert facts.effects == ["booked", "ticket"]
-    await journal.append([_turn(call, "caller", "Merci, au revoir", 5)])
-    facts = await journal.facts(call.id)
-    assert (facts.answered, facts.last_caller_text) == (False, "Merci, au revoir")
 
 
 # ------------------------------------------------------------------- the tenant's own view

@@ -135,7 +135,6 @@ ATTEMPTS: dict[str, Attempt] = {
     "calls.get": lambda rows, its: rows.calls.get(its.call.id),
     "calls.list": lambda rows, its: rows.calls.list(date_from=date(2026, 1, 1)),
     "calls.timeline": lambda rows, its: rows.calls.timeline(its.call.id),
-    "calls.spoken": lambda rows, its: rows.calls.spoken(its.call.id, 10),
     "messages.add": lambda rows, its: rows.messages.add(NewMessage("sms", CALLER, "twilio")),
     "messages.record_status": lambda rows, its: rows.messages.record_status(
         "SM1", "read", None, START
