@@ -31,6 +31,9 @@ except ImportError:  # the wheel without C, on an unusual machine
 EXTENSION = "coccinelle.media"
 #: How long a peer may take to follow our close; uvicorn's own.
 CLOSE_SECONDS = 10.0
+#: Bytes that a peer which goes on sending pings may leave unread: more than audio ever comes to
+#: (voice.bridge.MAX_BUFFERED).
+MAX_UNREAD = 5 * 1024 * 1024
 
 
 class MediaProtocol(WebSocketsSansIOProtocol):
@@ -166,6 +169,12 @@ class MediaProtocol(WebSocketsSansIOProtocol):
         """The peer closes."""
         super().handle_close(event)
         self._closed()
+
+    def handle_ping(self) -> None:
+        """Answered, but not to a peer that sends without reading: the answers would pile up."""
+        super().handle_ping()
+        if self.buffered > MAX_UNREAD:
+            self.transport.abort()
 
     def keepalive_timeout(self) -> None:
         """The peer has answered no ping: gone without a word, and so is what it hasn't read."""
