@@ -36,6 +36,8 @@ CODES = 10_000
 KEY_PREFIX = "cck_"
 KEY_BYTES = 32
 
+#: What no XML can carry: a call to a business with one of these in its name would fail at Twilio.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 #: Ids stand in paths of our API: no character there that would need escaping.
 _TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -308,6 +310,8 @@ def _hash(key: str) -> str:
 def _check_tenant(name: str, timezone: str, tenant_id: str | None) -> None:
     if not name.strip():
         raise Invalid("must not be empty", field="name")
+    if _CONTROL.search(name.strip()):
+        raise Invalid("must be one line without control characters", field="name")
     if tenant_id is not None and not _TENANT_ID.fullmatch(tenant_id):
         raise Invalid(
             "must be 1 to 64 letters, digits, '_', '-' or '.', and begin with a letter or digit",

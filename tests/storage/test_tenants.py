@@ -71,6 +71,8 @@ async def test_an_id_is_taken_once(operator: OperatorStore) -> None:
 
 NO_TENANTS = (
     ("name", {"name": "  "}),
+    ("name", {"name": "Garage\x0bdu Port"}),
+    ("name", {"name": "Garage\ndu Port"}),
     ("timezone", {"name": "x", "timezone": "Paris"}),
     ("timezone", {"name": "x", "timezone": "Europe"}),
     ("timezone", {"name": "x", "timezone": "../../etc/passwd"}),
