@@ -50,6 +50,8 @@ STREAM_END_SECONDS = 5.0
 #: to a dead line would in the end hang up on the caller, whom another stream carries by now.
 LOOK_SECONDS = 5.0
 LOOKS_IN_VAIN = 3
+#: Who hangs up right after "merci, au revoir" is gone before that is transcribed: so long we wait.
+LAST_WORDS_SECONDS = 1.5
 #: By our own clock all was played this long ago, and no mark came back: take it as heard.
 MARK_GRACE_SECONDS = 1.5
 
@@ -129,6 +131,7 @@ class Bridge:
         self._marks_out = 0  # not yet returned
         self._returned = 0  # in this window
         self._leaving = False
+        self._gone = False  # the caller; the stream is over once their last words are written down
         self._began_utc = self._clock.now()
         self._began = self._clock.monotonic()
         self.ended = asyncio.Event()
@@ -257,14 +260,18 @@ class Bridge:
         self._stream_over(hung_up=self._leaving)
 
     def _stream_over(self, *, hung_up: bool) -> None:
-        if self.ended.is_set():
+        if self._gone:
             return
+        self._gone = True
         items = self._playout.cleared(self._clock.monotonic())
         if self._audible and items:
             self._feed(ev.AgentCut(items))
         self._audible = False
         self._feed(ev.CallerLeft(hung_up))
-        self.ended.set()
+        if hung_up and self._call.last_words_due:
+            self._call_later("last_words", LAST_WORDS_SECONDS, self.ended.set)
+        else:
+            self.ended.set()
 
     def _look(self) -> None:
         """Does anything still come? One look in vain may be our own fault: after a stall of the
@@ -294,7 +301,7 @@ class Bridge:
 
     def on_agent_audio(self, item_id: str, payload: str) -> None:
         """Audio for the caller. The hot path."""
-        if self.ended.is_set():
+        if self._gone:
             return
         if self._socket.buffered > MAX_BUFFERED:
             log.warning("stream.unread")
@@ -332,6 +339,8 @@ class Bridge:
         self._feed(event)
         if kind in _NO_MORE_TO_COME and self._drained:
             self._all_played()
+        if self._gone and not self._call.last_words_due:
+            self.ended.set()
 
     def _finish_utterance(self) -> None:
         mark = self._playout.tail()

@@ -32,8 +32,9 @@ FAILURES_BEFORE_LEAVING = 2
 FAREWELLS = ("au revoir", "merci", "bonne journée", "bonne soirée", "goodbye", "bye", "thank")
 
 
-#: What still counts once we have left: a commit, and what was heard until then.
-_AFTER_THE_END = (ev.FunctionFinished, ev.AgentCut)
+#: What still counts after the end: a commit, what was heard until then, and the caller's last
+#: words, which are written down a second after they were said.
+_AFTER_THE_END = (ev.FunctionFinished, ev.AgentCut, ev.CallerSaid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +196,11 @@ class Call:
     def ended_by(self) -> str:
         """Who or what ended the call: "caller", "agent", "silence", "maximum", "fault", or ""."""
         return self._state.ended_by
+
+    @property
+    def last_words_due(self) -> bool:
+        """The caller has said something that hasn't been transcribed yet."""
+        return bool(self._state.caller_began) and not self._state.caller_speaking
 
     def on(self, event: ev.Event, now: float) -> list[ev.Command]:
         """Take note of an event; what is to be done, in order."""

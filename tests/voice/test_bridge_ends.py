@@ -48,3 +48,37 @@ async def test_a_line_on_which_nothing_comes_any_more_is_let_go(
         await asyncio.sleep(0.15)
         assert world.socket.closed == 1011
         assert ("streams_dead", "") in world.figures.counted
+
+
+async def test_the_last_words_are_waited_for_a_moment() -> None:
+    async with talking() as world:
+        world.bridge.on_agent_event(ev.CallerSpeechStarted())
+        world.bridge.on_agent_event(ev.CallerSpeechStopped())
+        world.twilio(event="stop", streamSid="MZ1", stop={"callSid": "CA1"})
+        world.bridge.on_closed()
+        assert not world.bridge.ended.is_set()
+        world.bridge.on_agent_audio("i9", "AAAA")
+        assert world.socket.sent == [], "nobody hears it"
+        world.bridge.on_agent_event(ev.CallerSaid("c", "Merci, au revoir"))
+        assert world.bridge.ended.is_set()
+        await world.journal.flush()
+        turns = [entry.data for entry in world.store.entries if entry.kind == "turn"]
+        assert turns == [{"who": "caller", "text": "Merci, au revoir"}]
+
+
+async def test_but_only_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voice.bridge.LAST_WORDS_SECONDS", 0.1)
+    async with talking() as world:
+        world.bridge.on_agent_event(ev.CallerSpeechStarted())
+        world.bridge.on_agent_event(ev.CallerSpeechStopped())
+        world.twilio(event="stop", streamSid="MZ1", stop={"callSid": "CA1"})
+        async with asyncio.timeout(1):
+            await world.bridge.ended.wait()
+
+
+async def test_a_line_that_is_lost_is_not_waited_for() -> None:
+    async with talking() as world:
+        world.bridge.on_agent_event(ev.CallerSpeechStarted())
+        world.bridge.on_agent_event(ev.CallerSpeechStopped())
+        world.bridge.on_closed()
+        assert world.bridge.ended.is_set()

@@ -441,7 +441,7 @@ def test_whatever_happens_in_whatever_order(happenings: list[tuple[ev.Event, flo
         was_over = line.call.phase is Phase.OVER
         commands = line.on(event, after)
         if was_over:
-            assert commands == []
+            assert all(isinstance(command, ev.Record) for command in commands)
     ends = [c for c in line.done if isinstance(c, ev.HangUp | ev.TransferCall | ev.LeaveStream)]
     assert len(ends) <= 1
     assert line.call.outcome() in Outcome

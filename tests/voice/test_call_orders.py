@@ -297,6 +297,20 @@ def test_a_booking_made_by_one_who_hangs_up_on_it_counts() -> None:
     assert line.call.outcome() is Outcome.BOOKED
 
 
+def test_thanks_that_are_transcribed_after_the_hang_up_still_count() -> None:
+    line = talking()
+    line.caller_speaks("Quels sont vos horaires ?")
+    line.agent_speaks("De neuf heures à dix-huit heures.", "i2")
+    line.on(ev.CallerSpeechStarted())
+    line.on(ev.CallerSpeechStopped(), after=1.0)
+    line.on(ev.CallerLeft(True), after=0.2)
+    assert line.call.last_words_due
+    line.on(ev.CallerSaid("c", "Merci, au revoir"), after=0.5)
+    assert not line.call.last_words_due
+    assert line.turns()[-1] == ("caller", "Merci, au revoir")
+    assert line.call.outcome() is Outcome.INFORMED
+
+
 # ------------------------------------------------------------------------------- in any order
 
 WATCHES = {"silence", "agent", "goodbye", "digits", "opening", "turn"}
