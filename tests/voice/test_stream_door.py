@@ -481,7 +481,7 @@ async def test_many_marks_come_back_at_once_after_a_clear(
         line.echoes = False
         before = len(line.of("mark"))
         await line.presses("7#")
-        await line.until(lambda: len(line.of("mark")) > before + 1100)
+        await line.until(lambda: len(line.of("mark")) > before + 540)
         await line.says("oui_marc")
         await line.until(lambda: line.of("clear"))
         line.echoes = True
