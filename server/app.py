@@ -86,6 +86,8 @@ async def _parts(
         async with asyncio.TaskGroup() as tasks:
             parts = wiring.build(settings, database, clock, metrics, control, tasks)
             metrics.read_gauge("live_calls", "Streams on this node", lambda: len(parts.live_calls))
+            loop = asyncio.get_running_loop()
+            metrics.read_gauge("asyncio_tasks", "Tasks", lambda: len(asyncio.all_tasks(loop)))
             metrics.read_counter("journal_lost", "Lines lost", lambda: parts.journal.lost)
             await parts.openings.warm_up()
             background = Background(tasks)
