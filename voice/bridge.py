@@ -107,6 +107,8 @@ class Bridge:
     ) -> None:
         self._call = call
         self._identity = identity
+        # Not by context: what the sockets call runs in nobody's.
+        self._log = log.bind(call_id=identity.call_id, tenant_id=identity.tenant_id)
         self._socket = socket
         self._encoder = encoder
         self._actions = actions
@@ -184,7 +186,7 @@ class Bridge:
         try:
             leg = await pending
         except ProviderError as error:
-            log.warning("agent.unreachable", vendor=error.vendor, reason=error.reason)
+            self._log.warning("agent.unreachable", vendor=error.vendor, reason=error.reason)
             self._feed(ev.AgentGone(error.code or "unreachable"))
             return
         if self.ended.is_set():
@@ -229,7 +231,7 @@ class Bridge:
         except ProtocolError:
             self._malformed += 1
             if self._malformed > MALFORMED_ALLOWED:
-                log.warning("stream.malformed", count=self._malformed)
+                self._log.warning("stream.malformed", count=self._malformed)
                 self._socket.close(1007)
             return
         if type(message) is Media:
@@ -281,7 +283,7 @@ class Bridge:
         if self._in_vain < LOOKS_IN_VAIN:
             self._call_later("look", LOOK_SECONDS, self._look)
         else:
-            log.warning("stream.dead")
+            self._log.warning("stream.dead")
             self._metrics.count("streams_dead")
             self._socket.close(1011)
 
@@ -293,7 +295,7 @@ class Bridge:
         self._window_began = now
         self._returned = 0
         if fast:
-            log.warning("stream.flooded")
+            self._log.warning("stream.flooded")
             self._socket.close(1008)
         return fast
 
@@ -304,7 +306,7 @@ class Bridge:
         if self._gone:
             return
         if self._socket.buffered > MAX_BUFFERED:
-            log.warning("stream.unread")
+            self._log.warning("stream.unread")
             self._socket.close(1011)
             return
         self._socket.send(self._encoder.media(payload))
@@ -405,7 +407,7 @@ class Bridge:
         seconds = self._clock.monotonic() - began
         self._latency("function", seconds, began)
         self._metrics.count("functions", str(finished.result.get("status", "ok")))
-        log.info("function.finished", function=finished.name, ms=round(seconds * 1000))
+        self._log.info("function.finished", function=finished.name, ms=round(seconds * 1000))
         self._record(
             ev.Record(
                 "function",
@@ -426,7 +428,7 @@ class Bridge:
             await self._actions.hang_up(reason)
         except ProviderError as error:
             # Twilio will ask `continue`, which hangs up by TwiML.
-            log.warning("hang_up.failed", reason=error.reason)
+            self._log.warning("hang_up.failed", reason=error.reason)
             self._socket.close()
             return
         await self._until_ended()
@@ -437,7 +439,7 @@ class Bridge:
             await self._actions.transfer(reason)
         except ProviderError as error:
             # Twilio will ask `continue`, which answers with the same <Dial>.
-            log.warning("transfer.failed", reason=error.reason)
+            self._log.warning("transfer.failed", reason=error.reason)
             self._socket.close()
             return
         await self._until_ended()

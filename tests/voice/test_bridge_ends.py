@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import structlog
 
 from tests.voice.test_bridge import talking
 from voice import events as ev
@@ -82,3 +83,12 @@ async def test_a_line_that_is_lost_is_not_waited_for() -> None:
         world.bridge.on_agent_event(ev.CallerSpeechStopped())
         world.bridge.on_closed()
         assert world.bridge.ended.is_set()
+
+
+async def test_a_line_of_the_log_says_whose_stream_it_is_about() -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with talking() as world:
+            for _ in range(11):
+                world.bridge.on_text(b"{nonsense")
+    (line,) = [line for line in lines if line["event"] == "stream.malformed"]
+    assert (line["call_id"], line["tenant_id"]) == ("call-1", "tenant-1")
