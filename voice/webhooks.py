@@ -149,6 +149,8 @@ class VoiceWebhooks:
         return Response(status_code=204)
 
     def _close_later(self, form: Mapping[str, str]) -> None:
+        if form.get("CallStatus") in FINAL:  # a caller who left before the stream keeps no place
+            self.openings.live_calls.release(form.get("CallSid", ""))
         duration = form.get("CallDuration", "")
         self.background.start(
             "call.close",

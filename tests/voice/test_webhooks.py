@@ -279,6 +279,16 @@ async def test_a_full_node_promises_a_call_back_and_keeps_it(tmp_path: Path) -> 
         assert await outcome(owner) == "overflow"
 
 
+async def test_a_caller_who_left_before_the_stream_came_keeps_no_place(tmp_path: Path) -> None:
+    async with running(tmp_path, max_calls_per_node=1) as twilio:
+        await twilio.tenant("Garage du Port", LINE)
+        assert (await twilio.ring(1, ForwardedFrom=LINE)).verbs == ["Connect"]
+        await ended(twilio, 1, status="in-progress")
+        assert (await twilio.ring(2, ForwardedFrom=LINE)).verbs == ["Say", "Hangup"]
+        await ended(twilio, 1)
+        assert (await twilio.ring(3, ForwardedFrom=LINE)).verbs == ["Connect"]
+
+
 async def test_a_stream_that_is_lost_is_opened_anew_and_then_given_up(twilio: Twilio) -> None:
     owner = await twilio.tenant("Garage du Port", LINE)
     first = await twilio.ring(ForwardedFrom=LINE)
