@@ -133,6 +133,7 @@ class _State:
     ended_by: str = ""
     functions: dict[str, str] = field(default_factory=dict)
     overtaken: set[str] = field(default_factory=set)  # into these the caller has spoken
+    worded: set[str] = field(default_factory=set)  # of these the agent spoke when it called them
     spoken: dict[str, _Spoken] = field(default_factory=dict)
     caller_began: list[float] = field(default_factory=list)
     achieved: set[Outcome] = field(default_factory=set)
@@ -498,6 +499,8 @@ class Call:
         if event.function_call_id in state.functions:
             return
         state.functions[event.function_call_id] = event.name
+        if state.responding and state.spoke:
+            state.worded.add(event.function_call_id)
         state.progress = self._now
         self._do(ev.StopTimer(PROMPT))
         self._do(ev.RunFunction(event.function_call_id, event.name, event.arguments))
@@ -506,6 +509,8 @@ class Call:
     def _function_finished(self, event: ev.FunctionFinished) -> None:
         state = self._state
         state.functions.pop(event.function_call_id, None)
+        worded = event.function_call_id in state.worded
+        state.worded.discard(event.function_call_id)
         if event.effect is not None:
             state.achieved.add(event.effect)
         if state.phase is Phase.OVER:
@@ -522,7 +527,9 @@ class Call:
         if respond:
             self._expect_agent()
         elif then == "end":
-            self._close(event.detail or "agent", self._script.goodbye, unless_spoken=True)
+            # A model no faster than speech has been heard to its end by now.
+            spoken = worded or (state.spoke and (state.audible or state.responding))
+            self._close(event.detail or "agent", self._script.goodbye, spoken=spoken)
         elif then == "transfer":
             self._leave(event.detail)
 
@@ -595,8 +602,9 @@ class Call:
 
     # ----------------------------------------------------------------------------- endings
 
-    def _close(self, because: str, words: str, *, unless_spoken: bool = False) -> None:
-        """Say the last words, then hang up when they were heard, or at the cap."""
+    def _close(self, because: str, words: str, *, spoken: bool = False) -> None:
+        """Say the last words, unless the agent has, then hang up when they were heard, or at the
+        cap."""
         state = self._state
         state.phase = Phase.CLOSING
         state.closing_because = because
@@ -605,7 +613,9 @@ class Call:
         self._do(ev.StopTimer(PROMPT))
         self._do(ev.StopTimer(FILLER))
         self._do(ev.StartTimer(GOODBYE, self._rules.goodbye_cap))
-        if not (unless_spoken and state.spoke and (state.audible or state.responding)):
+        if spoken:
+            self._settle()
+        else:
             self._ask(ev.Say(words))
             state.words_due = True
 

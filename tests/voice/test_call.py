@@ -264,6 +264,32 @@ def test_an_agent_that_has_said_goodbye_is_not_made_to_say_it_twice() -> None:
     assert ev.HangUp("done") in line.on(ev.AgentHeard((("i2", 900.0),)))
 
 
+@pytest.mark.parametrize("done", [True, False])
+def test_a_goodbye_heard_before_its_function_returns_is_not_said_again(done: bool) -> None:
+    line = talking()  # the model is no faster than speech: its last word has just been heard
+    line.on(ev.ResponseStarted("r2"))
+    line.on(ev.AgentText("i2", "Au revoir !"))
+    line.on(ev.AgentAudioStarted("i2"))
+    line.on(ev.FunctionCalled("e", "end_call", "{}"))
+    if done:
+        line.on(ev.ResponseDone("r2", "completed"))
+        line.on(ev.AgentHeard((("i2", 900.0),)))
+    else:
+        line.on(ev.AgentHeard((("i2", 900.0),)))
+        line.on(ev.ResponseDone("r2", "completed"))
+    ending = line.on(ev.FunctionFinished("e", "end_call", {}, None, "end", "done"))
+    assert line.said(ending) == []
+    assert ending[-1] == ev.HangUp("done")
+
+
+def test_a_silent_end_after_an_earlier_goodbye_is_not_wordless() -> None:
+    line = talking()
+    line.agent_speaks("Au revoir !", "i2")
+    line.caller_speaks("Au revoir")
+    line.on(ev.ResponseStarted("r3"))
+    assert line.said(end_call(line)) == [SCRIPT.goodbye]
+
+
 def test_a_goodbye_that_is_never_heard_is_capped() -> None:
     line = talking()
     end_call(line)
