@@ -330,9 +330,15 @@ class Call:
             self._do(ev.StopTimer(AGENT))
         if event.usage:
             self._record("usage", dict(event.usage))
-        if event.status == "failed":
+        if event.status == "failed" or self._came_to_nothing(event):
             self._response_failed(event)
         self._settle()
+
+    def _came_to_nothing(self, event: ev.ResponseDone) -> bool:
+        """The model was stopped, by a filter for instance, before it said or did anything."""
+        state = self._state
+        goes_on = state.spoke or state.functions or state.asked or state.caller_speaking
+        return event.status == "incomplete" and not goes_on
 
     def _response_failed(self, event: ev.ResponseDone) -> None:
         state = self._state

@@ -344,6 +344,34 @@ def test_a_model_that_fails_twice_in_a_row_is_left() -> None:
     assert ev.LeaveStream("agent_failed") in line.on(failed)
 
 
+def test_a_model_that_is_stopped_before_its_first_word_has_failed() -> None:
+    line = talking()
+    line.caller_speaks("Bonjour")
+    line.on(ev.ResponseStarted("r2"))
+    filtered = ev.ResponseDone("r2", "incomplete", error="content_filter")
+    assert ev.Respond() in line.on(filtered)
+    line.on(ev.ResponseStarted("r3"))
+    assert ev.LeaveStream("agent_failed") in line.on(filtered)
+
+
+def test_an_answer_cut_off_at_the_limit_of_tokens_is_an_answer() -> None:
+    line = talking()
+    line.caller_speaks("Bonjour")
+    line.on(ev.ResponseStarted("r2"))
+    line.on(ev.AgentText("i2", "Alors"))
+    line.on(ev.AgentAudioStarted("i2"))
+    done = line.on(ev.ResponseDone("r2", "incomplete", error="max_output_tokens"))
+    assert ev.Respond() not in done
+
+
+def test_a_response_stopped_after_its_function_waits_for_the_result() -> None:
+    line = talking()
+    line.on(ev.ResponseStarted("r2"))
+    line.on(ev.FunctionCalled("f", "check_availability", "{}"))
+    done = line.on(ev.ResponseDone("r2", "incomplete", error="max_output_tokens"))
+    assert ev.Respond() not in done
+
+
 def test_keys_reach_the_agent_as_one_turn() -> None:
     line = talking()
     for key in "12":
