@@ -289,7 +289,15 @@ class RealtimeProtocol:
         # The vendor now answers by itself. Should it not, the transcription, which comes later,
         # frees what waits; without a transcriber nothing would, so it isn't held then.
         self._caller_turn = bool(self._spec.transcription_model)
-        return (*self._flush(), CallerSpeechStopped())
+        return (*self._stop_talking_on(), *self._flush(), CallerSpeechStopped())
+
+    def _stop_talking_on(self) -> list[bytes]:
+        """The caller spoke into a response, and it still runs: a compatible server that stops
+        nothing by itself, and that answers nobody meanwhile."""
+        active = self._active
+        if active is None or active not in self._dead or active in self._cancelled:
+            return []
+        return [self._cancel(active), *self.respond()]
 
     def _on_transcribed(self, event: wire.Transcribed) -> Sequence[Output]:
         self._caller_turn = False

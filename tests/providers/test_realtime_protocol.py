@@ -559,6 +559,35 @@ def test_cancel_only_if_asked_and_only_if_a_response_runs_and_once() -> None:
     assert session.protocol.interrupt([], cancel=True) == []
 
 
+def test_a_server_that_talks_on_into_the_caller_is_stopped_and_asked_for_an_answer() -> None:
+    session = Session()
+    session.created("r1")
+    session.audio("i1", "r1")
+    session.gets("input_audio_buffer.speech_started")
+    assert kinds(session.protocol.interrupt([("i1", 200, 900)], cancel=False)) == [
+        "conversation.item.truncate"
+    ]
+    (cancel,) = sent(session.gets("input_audio_buffer.speech_stopped"))
+    assert (cancel["type"], cancel["response_id"]) == ("response.cancel", "r1")
+    assert sent(session.done("r1", "cancelled")) == []
+    heard = session.gets(
+        "conversation.item.input_audio_transcription.completed", item_id="u1", transcript="Oui"
+    )
+    assert kinds(heard) == ["response.create"]
+
+
+def test_a_server_that_stopped_by_itself_is_not_told_to() -> None:
+    session = Session()
+    session.created("r1")
+    session.audio("i1", "r1")
+    session.gets("input_audio_buffer.speech_started")
+    session.protocol.interrupt([("i1", 200, 900)], cancel=False)
+    session.done("r1", "cancelled")
+    assert sent(session.gets("input_audio_buffer.speech_stopped")) == []
+    session.created("r2")
+    assert sent(session.done("r2")) == []
+
+
 def test_an_interruption_makes_what_waits_stale() -> None:
     session = Session()
     session.created("r1")
