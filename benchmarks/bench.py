@@ -170,18 +170,18 @@ def show(level: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--levels", type=int, nargs="+", default=[20, 100, 300, 400])
+    parser.add_argument("--levels", type=int, nargs="+", default=[100, 300, 400])
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--warm-up", type=float, default=4)
-    parser.add_argument("--per-second", type=float, default=25)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--per-second", type=float, default=5)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "latest.json")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         result = measure(arguments, Path(directory))
     result["when"] = datetime.now(UTC).isoformat(timespec="seconds")
     result["machine"] = f"{os.cpu_count()} cores, {platform.machine()}, {platform.python_version()}"
-    if arguments.out:
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    arguments.out.parent.mkdir(exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
