@@ -56,7 +56,6 @@ class Openings:
         """Walk the way of a call once, for nobody: statements are compiled, patterns and function
         schemas built. Otherwise the first callers of a fresh server pay for it, all at once."""
         nobody = self._read({"CallSid": "", "From": "+33000000000", "ForwardedFrom": "0"})
-        await self.storage.operator.call_by_sid(nobody.call_sid)
         await self._is_our_own_dial(nobody)
         await self._whose(nobody)
         await self.storage.operator.join_stream("", "", OPENING, self.clock.now())
@@ -66,10 +65,8 @@ class Openings:
     # ------------------------------------------------------------------------ a call comes in
 
     async def open(self, form: Mapping[str, str]) -> Opened:
-        """Answer a call. Journalled before it is returned. Raises OperatorError."""
-        earlier = await self.storage.operator.call_by_sid(form["CallSid"])
-        if earlier is not None:
-            return Opened(await self._again(earlier))
+        """Answer a call, once: whatever is concluded here, a call that is known already gets its
+        earlier answer. Journalled before it is returned. Raises OperatorError."""
         call = self._read(form)
         if await self._is_our_own_dial(call):
             return await self._journal(call, REJECTED, {"kind": "reject"}, None)
@@ -104,11 +101,13 @@ class Openings:
 
     async def _whose(self, call: NewCall) -> Decision:
         operator = self.storage.operator
-        forwarded = call.forwarded_from
-        if forwarded is not None and forwarded in await operator.our_numbers():
-            forwarded = None
-        dialled = await operator.tenant_by_number(call.to_number) if call.to_number else None
-        line = await operator.tenant_by_line(forwarded) if forwarded and not dialled else None
+        forwarded, dialled, line = call.forwarded_from, None, None
+        if call.to_number and call.to_number not in self.own_numbers:
+            dialled = await operator.tenant_by_number(call.to_number)
+        if forwarded and dialled is None:
+            line = await operator.tenant_by_line(forwarded)
+            if line is None and forwarded in await operator.our_numbers():
+                forwarded = None
         recent: list[Tenant] = []
         if dialled is None and forwarded is None and call.from_number:
             since = self.clock.now() - HISTORY
@@ -154,6 +153,8 @@ class Openings:
             self._token(call.call_sid, opening),
         )
         if not created:
+            if row.outcome is not None:
+                self.live_calls.release(call.call_sid)
             return Opened(await self._again(row))
         log.info("call.opened", call_id=row.id, tenant_id=tenant_id, found_by=found_by, stage=stage)
         await self._set_in_motion(row)
