@@ -19,6 +19,7 @@ from server import wiring
 from server.clock import SystemClock
 from server.health import health_routes, metrics_server
 from server.metrics import Metrics
+from server.path_prefix import PathPrefix
 from server.setting_values import STREAM_PATH
 from server.settings import Settings
 from storage.database import Database
@@ -48,12 +49,17 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Starlette:
         lifespan=lifespan,
         middleware=[
             Middleware(
+                PathPrefix,
+                public_url=settings.public_url,
+                stream_base=settings.stream_url.removesuffix(STREAM_PATH),
+            ),
+            Middleware(
                 TwilioWebhookGuard,
                 signature=wiring.signature(settings),
                 public_url=settings.public_url,
                 stream_url=settings.stream_url,
                 account_sid=settings.twilio_account_sid or "",
-            )
+            ),
         ],
     )
 
