@@ -36,9 +36,10 @@ from voice.ports import AgentLeg, CallMetrics, MediaSocket
 
 log = structlog.get_logger(__name__)
 
-#: Twilio sends 50 frames a second; after a stall it catches up. Faster than this isn't a call.
-RATE_WINDOW = 512
-RATE_WINDOW_SECONDS = 1.0
+#: Twilio sends 50 frames a second; after a stall, theirs or ours, half a minute of them may come at
+#: once. More than that, ten times faster than life, isn't a call.
+RATE_WINDOW = 1536
+RATE_WINDOW_SECONDS = 3.0
 #: Malformed messages that one stream may send before it is closed.
 MALFORMED_ALLOWED = 10
 #: What a peer may leave unread before it counts as gone: minutes of audio.

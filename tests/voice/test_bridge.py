@@ -219,7 +219,10 @@ async def test_a_model_slower_than_speech_is_not_taken_for_silent() -> None:
 
 async def test_a_flood_is_closed() -> None:
     async with talking() as world:
-        for _ in range(600):
+        for _ in range(1500):  # half a minute at once: somebody stalled
+            world.frame()
+        assert world.socket.closed is None
+        for _ in range(100):
             world.frame()
         assert world.socket.closed == 1008
 
