@@ -83,6 +83,11 @@ class Served:
     rest: ScriptedHttp
     owner: Owner
     directory: Path
+    server: uvicorn.Server
+
+    def stop(self) -> None:
+        """As SIGTERM does."""
+        self.server.should_exit = True
 
     @property
     def sessions(self) -> list[SessionRecord]:
@@ -173,10 +178,12 @@ async def serving(
     speed: float = 40,
     send_buffer: int | None = None,
     ping_seconds: float = 20.0,
+    known: Owner | None = None,
     **values: Any,
 ) -> AsyncIterator[Served]:
     """The server with one tenant. `speed` of the model's audio, × real time; `send_buffer`: the
-    kernel's, in bytes, of our connections; `ping_seconds`: between pings, and for the answer."""
+    kernel's, in bytes, of our connections; `ping_seconds`: between pings, and for the answer;
+    `known`: the tenant of another server over the same database."""
     model = RealtimeEmulator(KEY, lambda _: Brain(rules), latency_ms=5, speed=speed, faults=faults)
     async with model, scripted(answer(200, {"status": "completed"})) as rest:
         config = settings(
@@ -202,12 +209,18 @@ async def serving(
                 twilio = Carrier(port)
                 try:
                     async with twilio.http:
-                        transfer = {"transferNumber": OWNER_PHONE}
-                        owner = await twilio.tenant("Garage du Port", LINE, **transfer)
-                        yield Served(port, twilio, model, rest, owner, directory)
+                        owner = await _owner(twilio, known)
+                        yield Served(port, twilio, model, rest, owner, directory, server)
                 finally:
                     server.should_exit = True
                     await running
+
+
+async def _owner(twilio: Carrier, known: Owner | None) -> Owner:
+    if known is None:
+        return await twilio.tenant("Garage du Port", LINE, transferNumber=OWNER_PHONE)
+    key = known.headers["Authorization"].removeprefix("Bearer ")
+    return Owner(twilio, known.id, known.code, key)
 
 
 # ------------------------------------------------------------------------------- a stream
@@ -249,7 +262,7 @@ class Stream:
     def of(self, event: str) -> list[dict[str, Any]]:
         return [message for message in self.got if message["event"] == event]
 
-    async def until(self, condition: Callable[[], object], seconds: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = 30.0) -> None:
         """Wait until what has come fulfils the condition."""
         async with asyncio.timeout(seconds):
             while not condition():
@@ -257,7 +270,7 @@ class Stream:
                 self._news.clear()
                 await self._news.wait()
 
-    async def is_closed(self, seconds: float = 10.0) -> int | None:
+    async def is_closed(self, seconds: float = 30.0) -> int | None:
         """Wait for the server to close; the code."""
         async with asyncio.timeout(seconds):
             await self.closed.wait()
@@ -398,13 +411,13 @@ async def greeted(served: Served, number: int = 1, turns: int = 1) -> None:
 # ---------------------------------------------------------------------------------- waiting
 
 
-async def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 15.0) -> None:
+async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not await condition():
         assert time.monotonic() < deadline, "it never came true"

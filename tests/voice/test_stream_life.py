@@ -239,6 +239,44 @@ def held_functions(monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.Event]:
         yield release
 
 
+# ----------------------------------------------------------------------------- another node
+
+
+async def test_any_node_takes_the_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voice.live_calls.KEEP_SECONDS", 0.5)
+    async with serving(tmp_path) as first, serving(tmp_path, known=first.owner) as second:
+        token = await ring(first)
+        async with joined(second, token) as line:
+            await greeted(second)
+            assert (await first.live(), await second.live()) == (0, 1)
+            await first.everything_is_over()  # whom it had called meanwhile is sent home
+            async with dialled(first, stream=2) as late:
+                await late.connected()
+                await late.start(token)
+                assert await late.is_closed() == 1008
+            await line.presses("1#")
+            await greeted(second, turns=2)
+            await line.stops()
+        assert await first.outcome() == "ticket"
+        assert (await first.outcomes(), await second.outcomes()) == ({}, {"ticket": 1})
+
+
+async def test_a_server_that_stops_lets_the_next_one_go_on_with_the_call(tmp_path: Path) -> None:
+    async with serving(tmp_path) as first:
+        async with talking(first) as line:
+            await line.presses("42#")
+            await greeted(first, turns=2)
+            first.stop()
+            assert await line.is_closed() == 1012
+    async with serving(tmp_path, known=first.owner) as second:
+        async with next_stream(second, 2, await second.twilio.goes_on()) as line:
+            await greeted(second, turns=3)
+            await line.stops()
+        assert [said.text for said in second.sessions[0].said] == [text("fr-FR", "resume")]
+        assert second.sessions[0].read == ["[Touches du clavier : 4 2]"]
+        assert await second.outcome() == "informed"
+
+
 # -------------------------------------------------------------------------------- the model
 
 
