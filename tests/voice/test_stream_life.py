@@ -262,12 +262,11 @@ async def test_any_node_takes_the_stream(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 async def test_a_server_that_stops_lets_the_next_one_go_on_with_the_call(tmp_path: Path) -> None:
-    async with serving(tmp_path) as first:
-        async with talking(first) as line:
-            await line.presses("42#")
-            await greeted(first, turns=2)
-            first.stop()
-            assert await line.is_closed() == 1012
+    async with serving(tmp_path) as first, talking(first) as line:
+        await line.presses("42#")
+        await greeted(first, turns=2)
+        first.stop()
+        assert await line.is_closed() == 1012
     async with serving(tmp_path, known=first.owner) as second:
         async with next_stream(second, 2, await second.twilio.goes_on()) as line:
             await greeted(second, turns=3)
