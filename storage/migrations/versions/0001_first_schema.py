@@ -10,6 +10,8 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+#: The oldest server that can run on this schema.
+oldest_server = "0.1.0"
 
 TEXT = sa.Text()
 # SQLite: ISO 8601 in UTC, "2026-11-24T13:30:00.000000Z".
