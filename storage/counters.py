@@ -1,0 +1,109 @@
+"""How often something was done within a window: rate limits that hold across nodes.
+
+    limiter = rate_limits(database)
+    item = limits.parse("100/minute")
+    if not await limiter.hit(item, "api", tenant_id):
+        ...  # too often: refuse, and say when again: (await limiter.get_window_stats(…)).reset_time
+
+The window is fixed: it begins with the first hit and ends when it expires, so that no window passes
+more than is allowed, while two that follow each other may pass twice as much around their border.
+Keys are stored; put no personal data in them. A hit costs one round trip, and raises OperatorError
+when the database can't be asked: whoever asks decides what that means.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from limits.aio.storage import MemoryStorage
+from limits.aio.storage import Storage as LimitsStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+from sqlalchemy.dialects import postgresql
+
+from domain.errors import OperatorError
+from storage.columns import storable
+from storage.database import Database
+from storage.schema import rate_counters as table
+
+_NOW = sa.func.statement_timestamp(type_=sa.DateTime(timezone=True))
+
+
+def rate_limits(database: Database) -> FixedWindowRateLimiter:
+    """Limits for everybody on this database: counted there on PostgreSQL. With SQLite there is one
+    node, and this process counts for itself in memory."""
+    if database.dialect == "sqlite":
+        return FixedWindowRateLimiter(MemoryStorage())
+    return FixedWindowRateLimiter(PostgresCounters(database))
+
+
+class PostgresCounters(LimitsStorage):
+    """`limits`' storage on the table `rate_counters`, by the database's clock.
+
+    Fixed windows alone: `limits`' sliding window reads and then writes, which lets several nodes
+    pass more than is allowed.
+    """
+
+    STORAGE_SCHEME: list[str] | None = None  # made with a Database, not with an address
+
+    def __init__(self, database: Database) -> None:
+        super().__init__()
+        self._database = database
+
+    @property
+    def base_exceptions(self) -> type[Exception] | tuple[type[Exception], ...]:
+        """What a failure raises."""
+        return OperatorError
+
+    async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        """Count `amount` more; how many there are in the window, which lasts `expiry` seconds from
+        its first hit. Two that count at once get two different answers."""
+        new = postgresql.insert(table).values(
+            key=key, count=amount, expires_at=_NOW + sa.literal(timedelta(seconds=expiry))
+        )
+        over = table.c.expires_at <= _NOW
+        statement = new.on_conflict_do_update(
+            index_elements=[table.c.key],
+            set_={
+                "count": sa.case((over, new.excluded.count), else_=table.c.count + amount),
+                "expires_at": sa.case((over, new.excluded.expires_at), else_=table.c.expires_at),
+            },
+        ).returning(table.c.count)
+        async with self._database.single() as connection:
+            return int((await connection.execute(statement)).scalar_one())
+
+    async def get(self, key: str) -> int:
+        """How many there are in the window now."""
+        statement = sa.select(table.c.count).where(table.c.key == key, table.c.expires_at > _NOW)
+        return int(await self._value(statement) or 0)
+
+    async def get_expiry(self, key: str) -> float:
+        """When the window ends, in seconds since 1970 by the database's clock; now, if there is no
+        window."""
+        ends = sa.select(table.c.expires_at).where(table.c.key == key, table.c.expires_at > _NOW)
+        at = sa.func.coalesce(ends.scalar_subquery(), _NOW)
+        return float(await self._value(sa.select(sa.extract("epoch", at))))
+
+    async def check(self) -> bool:
+        """Whether the database answers."""
+        await self._database.ping()
+        return True
+
+    async def reset(self) -> int | None:
+        """Forget all; how many there were."""
+        async with self._database.single() as connection:
+            return (await connection.execute(sa.delete(table))).rowcount
+
+    async def clear(self, key: str) -> None:
+        """Forget this one."""
+        async with self._database.single() as connection:
+            await connection.execute(sa.delete(table).where(table.c.key == storable(key)))
+
+    async def purge(self) -> int:
+        """Remove the windows that are over; how many."""
+        async with self._database.single() as connection:
+            gone = await connection.execute(sa.delete(table).where(table.c.expires_at <= _NOW))
+            return gone.rowcount
+
+    async def _value(self, statement: sa.Select[Any]) -> Any:
+        async with self._database.single() as connection:
+            return (await connection.execute(statement)).scalar()
