@@ -8,10 +8,13 @@ from storage.channels import Channel
 from storage.database import Database
 from storage.functions import FunctionRun, StoredResult
 from storage.journal import CallJournal, JournalEntry
+from storage.live_events import LiveEvent
+from storage.live_feed import LiveEvents, Subscription
 from storage.messages import NewMessage
 from storage.prospects import NewProspect, Prospect
 from storage.rows import TenantHandle, TenantRows
 from storage.scope import MAX_PAGE, Page
+from storage.secrets import KeyRing
 from storage.tenants import TenantDirectory, TenantKey
 from storage.tickets import NewTicket, Ticket
 
@@ -24,6 +27,9 @@ __all__ = [
     "Database",
     "FunctionRun",
     "JournalEntry",
+    "KeyRing",
+    "LiveEvent",
+    "LiveEvents",
     "NewAppointment",
     "NewCall",
     "NewMessage",
@@ -36,6 +42,7 @@ __all__ = [
     "Prospect",
     "Storage",
     "StoredResult",
+    "Subscription",
     "TenantHandle",
     "TenantKey",
     "TenantRows",
@@ -51,12 +58,15 @@ class OperatorStore(TenantDirectory, CallRegister):
 class Storage:
     """The three doors: the operator's, the journal's, and one per tenant."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, keyring: KeyRing | None = None) -> None:
+        """Without a key ring all works but secrets: keeping or reading one is an error."""
         self._database = database
         self._clock = clock
+        self._keyring = keyring
         self.operator = OperatorStore(database, clock)
         self.journal = CallJournal(database, clock)
+        self.live_events = LiveEvents(database)
 
     def tenant(self, tenant_id: str) -> TenantHandle:
         """The tenant's rows, and nobody else's."""
-        return TenantHandle(self._database, self._clock, tenant_id)
+        return TenantHandle(self._database, self._clock, tenant_id, self._keyring)

@@ -1,13 +1,19 @@
-"""How a tenant is reached: its configuration per channel."""
+"""How a tenant is reached: its configuration per channel.
+
+What is secret in a configuration never reaches a plain column, whoever saves it: `save` takes it
+out and seals it.
+"""
 
 import copy
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from domain import secret_fields
 from domain.errors import Conflict, Invalid
 from storage.conflicts import insert_unless_taken
 from storage.schema import CHANNEL_TYPES, tenant_lines
@@ -65,6 +71,7 @@ _COLUMNS = (
     table.c.enabled,
     table.c.configured,
     table.c.config_public,
+    table.c.config_encrypted,
     table.c.templates,
     table.c.assistant_id,
     table.c.created_at,
@@ -75,7 +82,7 @@ _COLUMNS = (
 @dataclass(frozen=True, slots=True)
 class Channel:
     """One channel of a tenant. `created_at` and `updated_at` are None when it was never saved;
-    `config` holds nothing secret."""
+    `config` holds nothing secret; `sealed` is what `Channels.opened` opens."""
 
     type: str
     enabled: bool
@@ -85,6 +92,12 @@ class Channel:
     assistant_id: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    sealed: str | None = field(default=None, repr=False)
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether there is something to open; needs no key."""
+        return self.sealed is not None
 
 
 class Channels:
@@ -118,18 +131,23 @@ class Channels:
         transfer_number: str | None = None,
     ) -> Channel:
         """Replace the public configuration. What is None of `templates` and `configured` stays.
+        A password inside `config` (`secret_fields.split`) is kept like one given to
+        `save_secrets`, with the same errors.
 
         For the telephone, `line` and `transfer_number` are `config.clientPhoneNumber` and
         `config.transferNumber` in E.164 (None: there is none). The line is this tenant's from now
         on and its earlier one is free; Conflict when it is another tenant's.
         """
         _check_type(channel_type)
+        public, secrets = secret_fields.split(config)
         await self._create_if_new(channel_type)
+        if secrets:
+            await self.save_secrets(channel_type, secrets)
         if channel_type == "phone":
             await self._take_line(line)
         changes: dict[str, Any] = {
             "enabled": enabled,
-            "config_public": dict(config),
+            "config_public": public,
             "transfer_number": transfer_number,
             "updated_at": self._scope.now(),
         }
@@ -140,6 +158,66 @@ class Channels:
         statement = self._scope.update(table).where(table.c.channel_type == channel_type)
         await self._scope.connection.execute(statement.values(**changes))
         return await self.get(channel_type)
+
+    # ------------------------------------------------------------------------- secrets
+
+    async def has_secrets(self, channel_type: str) -> bool:
+        """Whether any is kept; needs no key. Invalid for an unknown type."""
+        return await self._sealed(channel_type) is not None
+
+    async def secrets(self, channel_type: str) -> dict[str, Any]:
+        """What is kept, in the clear, by name (`accessToken`, `smtp.password`); {} when nothing
+        is. NoKey without a key ring, Unreadable when it can't be opened; Invalid."""
+        return self._open(channel_type, await self._sealed(channel_type))
+
+    def opened(self, channel: Channel) -> dict[str, Any]:
+        """The secrets of a channel that was just read here: `secrets` without asking again."""
+        return self._open(channel.type, channel.sealed)
+
+    async def save_secrets(self, channel_type: str, secrets: Mapping[str, Any]) -> None:
+        """Merge these into what is kept, as part of this transaction: a name that is absent, and a
+        value that is empty or masked, keeps; None removes.
+
+        Nothing is stored when it raises: NoKey, Unreadable (what is kept could not be merged),
+        Invalid (an unknown type, too many, a value that is no JSON).
+        """
+        _check_type(channel_type)
+        if not any(value is None or not secret_fields.keeps(value) for value in secrets.values()):
+            return
+        # First the row, so that two who save at once have something to wait for each other at.
+        await self._create_if_new(channel_type)
+        before = self._open(channel_type, await self._sealed(channel_type, for_update=True))
+        after = secret_fields.changed(before, secrets)
+        if after == before:
+            return
+        statement = self._scope.update(table).where(table.c.channel_type == channel_type)
+        await self._scope.connection.execute(
+            statement.values(
+                config_encrypted=self._seal(channel_type, after) if after else None,
+                updated_at=self._scope.now(),
+            )
+        )
+
+    async def _sealed(self, channel_type: str, *, for_update: bool = False) -> str | None:
+        _check_type(channel_type)
+        statement = self._scope.select(table, table.c.config_encrypted)
+        statement = statement.where(table.c.channel_type == channel_type)
+        row = await self._scope.first(statement.with_for_update() if for_update else statement)
+        return None if row is None else row["config_encrypted"]
+
+    def _seal(self, channel_type: str, secrets: Mapping[str, Any]) -> str:
+        try:
+            text = json.dumps(secrets, allow_nan=False, separators=(",", ":"))
+        except (TypeError, ValueError):
+            raise Invalid("a secret must be a JSON value", field="configSecret") from None
+        return self._scope.keys.seal(text.encode("ascii"), self._scope.tenant_id, channel_type)
+
+    def _open(self, channel_type: str, sealed: str | None) -> dict[str, Any]:
+        if sealed is None:
+            return {}
+        plaintext = self._scope.keys.open(sealed, self._scope.tenant_id, channel_type)
+        opened: dict[str, Any] = json.loads(plaintext)
+        return opened
 
     async def _default(self, channel_type: str) -> Channel:
         config: dict[str, Any] = copy.deepcopy(dict(DEFAULT_CONFIGS[channel_type]))
@@ -205,4 +283,5 @@ def _channel(row: sa.RowMapping) -> Channel:
         assistant_id=row["assistant_id"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        sealed=row["config_encrypted"],
     )

@@ -9,11 +9,14 @@ from storage.appointments import Appointments
 from storage.calls import Calls
 from storage.channels import Channels
 from storage.database import Database
+from storage.events import Events
 from storage.functions import Functions
 from storage.hours import Hours
+from storage.live_events import store
 from storage.messages import Messages
 from storage.prospects import Prospects
 from storage.scope import Scope
+from storage.secrets import KeyRing
 from storage.tickets import Tickets
 
 
@@ -25,6 +28,7 @@ class TenantRows:
         "appointments",
         "calls",
         "channels",
+        "events",
         "functions",
         "hours",
         "messages",
@@ -42,6 +46,7 @@ class TenantRows:
         self.functions = Functions(scope)
         self.calls = Calls(scope)
         self.messages = Messages(scope)
+        self.events = Events(scope)
 
     async def tenant(self) -> Tenant:
         """The tenant itself; NotFound when it doesn't exist (any more)."""
@@ -51,22 +56,27 @@ class TenantRows:
 class TenantHandle:
     """Access to one tenant's rows. Cheap; keep it as long as you like."""
 
-    __slots__ = ("_clock", "_database", "tenant_id")
+    __slots__ = ("_clock", "_database", "_keyring", "tenant_id")
 
-    def __init__(self, database: Database, clock: Clock, tenant_id: str) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, tenant_id: str, keyring: KeyRing | None = None
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._keyring = keyring
         self.tenant_id = tenant_id
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[TenantRows]:
         """The tenant's rows at one moment; writing fails."""
         async with self._database.read() as connection:
-            yield TenantRows(Scope(connection, self.tenant_id, self._clock))
+            yield TenantRows(Scope(connection, self.tenant_id, self._clock, self._keyring))
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[TenantRows]:
         """One transaction: all of it is stored at the end of the block, or, when the block
         raises, nothing. Keep it short: on SQLite one writes at a time."""
         async with self._database.write() as connection:
-            yield TenantRows(Scope(connection, self.tenant_id, self._clock))
+            scope = Scope(connection, self.tenant_id, self._clock, self._keyring)
+            yield TenantRows(scope)
+            await store(connection, scope.published)

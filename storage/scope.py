@@ -1,8 +1,8 @@
 """One tenant's view of the database: every statement built here carries the tenant's id."""
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -12,7 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.clock import Clock
 from domain.errors import Invalid, NotFound
 from domain.tenant import Tenant
+from storage.live_events import NewEvent
 from storage.schema import tenants
+from storage.secrets import KeyRing, NoKey
 
 T = TypeVar("T")
 
@@ -51,10 +53,23 @@ class Scope:
     connection: AsyncConnection
     tenant_id: str
     clock: Clock
+    keyring: KeyRing | None = None
+    published: list[NewEvent] = field(default_factory=list)
+
+    @property
+    def keys(self) -> KeyRing:
+        """What seals and opens the tenant's secrets; NoKey when there is none."""
+        if self.keyring is None:
+            raise NoKey
+        return self.keyring
 
     def now(self) -> datetime:
         """The instant for `created_at` and its like."""
         return self.clock.now()
+
+    def publish(self, kind: str, subject: str | None, data: Mapping[str, Any]) -> None:
+        """Tell the tenant's dashboards, once this transaction is committed (`storage.events`)."""
+        self.published.append(NewEvent(self.tenant_id, self.now(), kind, subject, data))
 
     def select(self, table: sa.Table, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
         """SELECT these columns (all, if none) of the tenant's rows."""

@@ -6,6 +6,7 @@ most of the tests.
 
 import asyncio
 import inspect
+import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from domain.tenant import Tenant
-from storage import Database, OperatorStore, Storage
+from storage import Database, KeyRing, OperatorStore, Storage
 from storage.schema import call_logs, tenants
 from tests.fakes.clock import FakeClock
 from tests.postgres import PostgresServer
@@ -84,8 +85,13 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def storage(database: Database, clock: FakeClock) -> Storage:
-    return Storage(database, clock)
+def keyring() -> KeyRing:
+    return KeyRing({1: secrets.token_bytes(32)})
+
+
+@pytest.fixture
+def storage(database: Database, clock: FakeClock, keyring: KeyRing) -> Storage:
+    return Storage(database, clock, keyring)
 
 
 @pytest.fixture

@@ -72,6 +72,7 @@ async def _furnish(storage: Storage, tenant: Tenant) -> Belongings:
     )
     async with storage.tenant(tenant.id).write() as rows:
         await rows.channels.save("phone", enabled=True, config={"note": SECRET}, line=LINE)
+        await rows.channels.save_secrets("phone", {"openaiApiKey": SECRET})
         await rows.hours.replace([OpeningRange(7, time(3), time(4))])
         appointment = await rows.appointments.book(
             NewAppointment(MONDAY_9, 30, SECRET, CALLER, SECRET, SECRET, SECRET, call_id)
@@ -97,6 +98,10 @@ def _run(call_id: str) -> FunctionRun:
     )
 
 
+async def _open_phone(rows: TenantRows, its: Belongings) -> Any:
+    return rows.channels.opened(await rows.channels.get("phone"))
+
+
 #: What the second tenant tries: every method of `TenantRows`, with the first one's ids.
 Attempt = Callable[[TenantRows, Belongings], Awaitable[Any]]
 ATTEMPTS: dict[str, Attempt] = {
@@ -106,6 +111,10 @@ ATTEMPTS: dict[str, Attempt] = {
     "channels.save": lambda rows, its: rows.channels.save(
         "phone", enabled=True, config={}, line=LINE
     ),
+    "channels.has_secrets": lambda rows, its: rows.channels.has_secrets("phone"),
+    "channels.secrets": lambda rows, its: rows.channels.secrets("phone"),
+    "channels.opened": _open_phone,
+    "channels.save_secrets": lambda rows, its: rows.channels.save_secrets("phone", {"apiKey": "x"}),
     "hours.get": lambda rows, its: rows.hours.get(),
     "hours.is_default": lambda rows, its: rows.hours.is_default(),
     "hours.replace": lambda rows, its: rows.hours.replace([]),
