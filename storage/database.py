@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     asynccontextmanager,
@@ -11,8 +11,9 @@ from contextlib import (
     contextmanager,
     suppress,
 )
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import asyncpg  # type: ignore[import-untyped]
 import sqlalchemy as sa
@@ -27,6 +28,8 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_rand
 from domain.errors import OperatorError
 from storage import migrations
 
+Result = TypeVar("Result")
+
 #: How long a writer waits for another process's transaction (SQLite), ms. engines.md §2.
 BUSY_TIMEOUT_MS = 10_000
 #: How long a statement waits for a free connection of our own pool, s.
@@ -35,10 +38,25 @@ POOL_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 #: How long a transaction may take in all, waiting included, s.
 TRANSACTION_TIMEOUT_SECONDS = 20.0
+#: How long a statement beside the pool may take, waiting included, s: a heartbeat that comes later
+#: than this is none (storage/nodes.py).
+ASIDE_TIMEOUT_SECONDS = 2.0
 #: How long a migration may take, waiting for another process's included, s.
 MIGRATION_TIMEOUT_SECONDS = 600.0
 SQLITE_READERS = 4
 POSTGRES_CONNECTIONS = 10
+#: How PostgreSQL notices that the machine at the other end is gone, when nothing closes the
+#: connection: it asks after 5 s of silence, every 2 s, three times; what it has sent is
+#: acknowledged within 10 s; and a running statement looks every 2 s whether anybody still waits.
+#: Without these it would be two hours, and 20 s inside a transaction.
+#: https://www.postgresql.org/docs/18/runtime-config-connection.html#RUNTIME-CONFIG-TCP-SETTINGS
+_NOTICE_THE_DEAD = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+    "client_connection_check_interval": "2000",
+}
 
 #: Classes of SQLSTATE that say so: connection, deadlock, resources, lock, shutdown or time limit,
 #: disk. https://www.postgresql.org/docs/18/errcodes-appendix.html
@@ -57,12 +75,16 @@ class Database:
 
     SQLite has one connection that writes (`BEGIN IMMEDIATE`, so that a transaction that reads and
     then writes never fails half-way; `synchronous=FULL`, so that "booked" survives a power cut)
-    and several that only read. PostgreSQL has one pool for both.
+    and several that only read. PostgreSQL has one pool for both, and a connection beside it.
     """
 
-    def __init__(self, writer: AsyncEngine, reader: AsyncEngine) -> None:
+    def __init__(
+        self, writer: AsyncEngine, reader: AsyncEngine, aside: AsyncEngine | None = None
+    ) -> None:
         self._writer = writer
         self._reader = reader
+        self._single = _autocommit(writer)
+        self._aside = writer if aside is None else _autocommit(aside)
 
     @classmethod
     async def open(cls, url: str) -> "Database":
@@ -75,9 +97,7 @@ class Database:
         # Without the query, which may hold a password as well.
         shown = parsed.set(query={}).render_as_string(hide_password=True)
         with _operator_errors(f"opening {shown}"):
-            if parsed.get_backend_name() == "sqlite":
-                await asyncio.to_thread(_prepare_file, parsed)
-            await _migrate(parsed)
+            await _migrate(parsed, migrations.upgrade)
         return cls(*_engines(parsed))
 
     @property
@@ -101,6 +121,37 @@ class Database:
         async with _transaction(self._writer.begin(), "writing") as connection:
             yield connection
 
+    @asynccontextmanager
+    async def single(self) -> AsyncIterator[AsyncConnection]:
+        """For one statement that writes: a transaction of its own, and on PostgreSQL one round trip
+        instead of three. Raises as `write` does."""
+        async with _transaction(self._alone(self._single), "writing") as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def aside(self) -> AsyncIterator[AsyncConnection]:
+        """As `single`, but on PostgreSQL by a connection that is kept for this: what a node says of
+        itself must not queue behind the node's load. One at a time."""
+        async with _transaction(self._alone(self._aside), "writing") as connection:
+            yield connection
+
+    def _alone(self, engine: AsyncEngine) -> AbstractAsyncContextManager[AsyncConnection]:
+        return engine.begin() if self.dialect == "sqlite" else engine.connect()
+
+    @asynccontextmanager
+    async def dedicated(self) -> AsyncIterator[Any]:
+        """A PostgreSQL connection outside all pools, as asyncpg makes it: what LISTENs can't be
+        shared. Raises OperatorError when there is none to be had."""
+        with _operator_errors("listening"):
+            connection = await _connect(_dsn(self._writer.url), _NOTICE_THE_DEAD)
+        try:
+            yield connection
+        finally:
+            try:
+                await connection.close(timeout=CONNECT_TIMEOUT_SECONDS)
+            except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                connection.terminate()
+
     async def ping(self) -> None:
         """Return if the database answers; OperatorError if not."""
         async with self.read() as connection:
@@ -110,6 +161,14 @@ class Database:
         """Close all connections. Idempotent."""
         await self._reader.dispose()
         await self._writer.dispose()
+        await self._aside.dispose()
+
+
+def _autocommit(engine: AsyncEngine) -> AsyncEngine:
+    """The same connections; on PostgreSQL each statement commits itself."""
+    if engine.dialect.name == "sqlite":
+        return engine
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 @asynccontextmanager
@@ -229,8 +288,8 @@ def _set_wal(path: Path) -> str:
 # ------------------------------------------------------------------------------- engines
 
 
-def _engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
-    """The engine that writes and the one that reads."""
+def _engines(url: URL) -> tuple[AsyncEngine, AsyncEngine, AsyncEngine | None]:
+    """The engine that writes, the one that reads, and the one beside them."""
     if url.get_backend_name() == "sqlite":
         return (
             _sqlite_engine(
@@ -251,6 +310,7 @@ def _engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
                 max_overflow=0,
                 pool_timeout=POOL_TIMEOUT_SECONDS,
             ),
+            None,
         )
     engine = _postgres_engine(
         url,
@@ -262,7 +322,16 @@ def _engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
     )
     event.listen(engine.sync_engine, "checkout", _discard_closed)
     reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return engine, reader
+    aside = _postgres_engine(
+        url,
+        statement_timeout_ms=int(ASIDE_TIMEOUT_SECONDS * 1000),
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=ASIDE_TIMEOUT_SECONDS,
+    )
+    event.listen(aside.sync_engine, "checkout", _discard_closed)
+    return engine, reader, aside
 
 
 def _sqlite_engine(
@@ -309,31 +378,38 @@ def _roll_back(connection: Any, _record: object, _error: object) -> None:
 
 
 def _postgres_engine(url: URL, *, statement_timeout_ms: int, **pool: Any) -> AsyncEngine:
-    # asyncpg reads the address itself, and with it all that hosting companies append to it in
-    # libpq's words (sslmode=require …).
-    dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    dsn = _dsn(url)
     settings = {
-        "application_name": "coccinelle",
         "statement_timeout": str(statement_timeout_ms),
         "idle_in_transaction_session_timeout": str(statement_timeout_ms),
+        **_NOTICE_THE_DEAD,
     }
-
-    async def connect() -> Any:
-        try:
-            return await asyncpg.connect(
-                dsn, timeout=CONNECT_TIMEOUT_SECONDS, server_settings=settings
-            )
-        except TimeoutError as error:
-            raise _Unreachable(f"no answer within {CONNECT_TIMEOUT_SECONDS:g} s") from error
-        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise _Unreachable(str(error)) from error
 
     return create_async_engine(
         url,
-        async_creator=connect,
+        async_creator=lambda: _connect(dsn, settings),
         hide_parameters=True,  # they are what people said
         **pool,
     )
+
+
+def _dsn(url: URL) -> str:
+    """For asyncpg, which reads the address itself, and with it all that hosting companies append
+    to it in libpq's words (sslmode=require …)."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+async def _connect(dsn: str, settings: Mapping[str, str]) -> Any:
+    try:
+        return await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            server_settings={"application_name": "coccinelle", **settings},
+        )
+    except TimeoutError as error:
+        raise _Unreachable(f"no answer within {CONNECT_TIMEOUT_SECONDS:g} s") from error
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise _Unreachable(str(error)) from error
 
 
 def _discard_closed(_connection: object, record: Any, _proxy: object) -> None:
@@ -346,10 +422,57 @@ def _discard_closed(_connection: object, record: Any, _proxy: object) -> None:
 # ----------------------------------------------------------------------------- migrating
 
 
-async def _migrate(url: URL) -> None:
-    """Bring the schema up to date: one transaction, and one process at a time."""
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """Where a database stands. `revision` None: it is empty. `known` is False when a newer server
+    has migrated it; `oldest_server` is what its migrations ask for, None when they don't say."""
+
+    revision: str | None
+    head: str
+    known: bool
+    oldest_server: str | None
+
+
+async def schema_state(url: str) -> SchemaState:
+    """Where the database of this URL stands; changes nothing. OperatorError as `Database.open`."""
+    parsed = _parse(url)
+    sqlite = parsed.get_backend_name() == "sqlite"
+    if sqlite and not await asyncio.to_thread(Path(parsed.database or "").exists):
+        return SchemaState(None, migrations.head(), known=True, oldest_server=None)
+
+    def read(connection: sa.Connection) -> SchemaState:
+        revision = migrations.current(connection)
+        return SchemaState(
+            revision,
+            migrations.head(),
+            known=revision is None or migrations.knows(revision),
+            oldest_server=migrations.needed(connection),
+        )
+
+    with _operator_errors("reading the schema's revision"):
+        return await _migrate(parsed, read)
+
+
+async def move_schema(url: str, revision: str) -> SchemaState:
+    """Migrate to `revision` ("head", "base"), forward or back. Back loses what newer tables and
+    columns hold. OperatorError when there is no such revision, and as `Database.open`."""
+
+    def move(connection: sa.Connection) -> None:
+        if migrations.is_earlier(revision, migrations.current(connection)):
+            migrations.downgrade(connection, revision)
+        else:
+            migrations.upgrade(connection, revision)
+
+    with _operator_errors("migrating"):
+        await _migrate(_parse(url), move)
+    return await schema_state(url)
+
+
+async def _migrate(url: URL, work: Callable[[sa.Connection], Result]) -> Result:
+    """Do something with the schema: in one transaction, and one process at a time."""
     sqlite = url.get_backend_name() == "sqlite"
     if sqlite:
+        await asyncio.to_thread(_prepare_file, url)
         engine = _sqlite_engine(
             url,
             begin="BEGIN IMMEDIATE",
@@ -360,7 +483,7 @@ async def _migrate(url: URL) -> None:
         engine = _postgres_engine(url, statement_timeout_ms=0, poolclass=NullPool)
     try:
         async with asyncio.timeout(MIGRATION_TIMEOUT_SECONDS), engine.begin() as connection:
-            await connection.run_sync(migrations.upgrade)
+            return await connection.run_sync(work)
     except TimeoutError as error:
         raise OperatorError(
             f"the database wasn't migrated within {MIGRATION_TIMEOUT_SECONDS:g} s. "

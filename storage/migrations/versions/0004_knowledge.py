@@ -10,7 +10,8 @@ revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
-#: The oldest server that can run on this schema.
+#: The release that brings it, and the oldest server that can run on this schema.
+release = "0.2.0"
 oldest_server = "0.2.0"
 
 TEXT = sa.Text()

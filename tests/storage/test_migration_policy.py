@@ -1,0 +1,250 @@
+"""Migrations as releases see them: they expand first, say which server they need, and lose no row
+on the way up or down."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import structlog
+from alembic.script import Script
+
+from domain.errors import OperatorError
+from storage import Database, migrations
+from storage.database import move_schema, schema_state
+from storage.migrations import release_of
+from storage.schema import metadata, schema_revisions
+from tests.furniture import furnish
+from tests.storage.test_migrations import connected, described
+
+SCRIPTS = migrations.scripts()
+BY_REVISION = {script.revision: script for script in SCRIPTS}
+EACH = pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.revision)
+
+
+# ------------------------------------------------------------------- what each script says
+
+
+@EACH
+def test_names_its_release_and_the_oldest_server(script: Script) -> None:
+    release, oldest = release_of(script.module.release), release_of(script.module.oldest_server)
+    assert oldest <= release <= release_of(migrations.SERVER_VERSION)
+    if script.down_revision is not None:
+        before = BY_REVISION[str(script.down_revision)].module
+        assert release_of(before.release) <= release
+        assert release_of(before.oldest_server) <= oldest
+
+
+@EACH
+def test_what_contracts_completes_an_older_release(script: Script) -> None:
+    completes = getattr(script.module, "contracts", None)
+    if completes is None:
+        return
+    expanded = release_of(BY_REVISION[completes].module.release)
+    assert expanded < release_of(script.module.release), "contract a release later"
+    assert expanded <= release_of(script.module.oldest_server), "older ones still use it"
+
+
+def contractions(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What a server that was made for `before` can't do any more in `after`."""
+    found = [f"{table} is gone" for table in before.keys() - after.keys()]
+    for table in before.keys() & after.keys():
+        old, new = before[table], after[table]
+        for name, column in new["columns"].items():
+            _type, nullable, default, identity = column
+            if name not in old["columns"]:
+                if not nullable and default is None and identity is None:
+                    found.append(f"{table}.{name} must be given")
+            elif column != old["columns"][name] and column != _relaxed(old["columns"][name]):
+                found.append(f"{table}.{name} is another")
+        found += [f"{table}.{name} is gone" for name in old["columns"].keys() - new["columns"]]
+        for aspect in ("unique", "checks", "foreign keys"):
+            for name, constraint in new[aspect].items():
+                if constraint != old[aspect].get(name) and _concerns(constraint, old["columns"]):
+                    found.append(f"{table} has the new or other constraint {name}")
+        found += [
+            f"{table} has the new unique index {name}"
+            for name, index in new["indexes"].items()
+            if index["unique"] and name not in old["indexes"]
+        ]
+    return found
+
+
+def _relaxed(column: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (column[0], True, *column[2:])
+
+
+def _concerns(constraint: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:
+    """A constraint on new columns alone can't stop whoever doesn't know them."""
+    named = constraint.get("column_names", constraint.get("constrained_columns"))
+    return named is None or any(name in columns for name in named)
+
+
+async def test_each_step_only_expands(empty_url: str) -> None:
+    before: dict[str, Any] = {}
+    for script in SCRIPTS:
+        await move_schema(empty_url, script.revision)
+        async with connected(empty_url) as connection:
+            after = await connection.run_sync(described)
+        if not hasattr(script.module, "contracts"):
+            assert contractions(before, after) == [], script.revision
+        before = after
+
+
+@pytest.mark.parametrize(
+    ("statement", "seen"),
+    [
+        ("ALTER TABLE tickets DROP COLUMN category", "tickets.category is gone"),
+        ("ALTER TABLE tickets RENAME COLUMN category TO kind", "tickets.category is gone"),
+        ("ALTER TABLE tickets ADD COLUMN more TEXT", ""),
+        ("ALTER TABLE tickets ADD COLUMN more TEXT NOT NULL DEFAULT ''", ""),
+        ("CREATE INDEX more ON tickets (subject)", ""),
+        ("CREATE UNIQUE INDEX more ON tickets (subject)", "tickets has the new unique index more"),
+        ("DROP TABLE tickets", "tickets is gone"),
+        ("CREATE TABLE more (id TEXT NOT NULL PRIMARY KEY)", ""),
+    ],
+)
+async def test_a_contraction_would_be_seen(empty_url: str, statement: str, seen: str) -> None:
+    await move_schema(empty_url, "head")
+    async with connected(empty_url) as connection:
+        before = await connection.run_sync(described)
+        await connection.exec_driver_sql(statement)
+        after = await connection.run_sync(described)
+    found = contractions(before, after)
+    assert (seen in found) if seen else not found
+
+
+# ----------------------------------------------------------------------- with rows in place
+
+
+def _stored(connection: sa.Connection) -> dict[str, list[dict[str, Any]]]:
+    """Every row, as the database itself describes its tables."""
+    reflected = sa.MetaData()
+    reflected.reflect(connection, only=lambda name, _: not name.startswith("alembic"))
+    return {
+        table.name: sorted(
+            (dict(row) for row in connection.execute(sa.select(table)).mappings()), key=repr
+        )
+        for table in reflected.sorted_tables
+    }
+
+
+def _furnish_new(connection: sa.Connection, mark: str) -> None:
+    present = {table: aspects["columns"] for table, aspects in described(connection).items()}
+    furnish(connection, None, mark, copies=1, present=present)
+
+
+def _assert_kept(
+    before: Mapping[str, list[dict[str, Any]]], after: Mapping[str, list[dict[str, Any]]]
+) -> None:
+    """What both know of is the same."""
+    for table in before.keys() & after.keys() - {"schema_revisions"}:
+        assert len(after[table]) == len(before[table]), table
+        if after[table]:
+            shared = sorted(before[table][0].keys() & after[table][0].keys())
+            old, new = (
+                sorted(repr([row[name] for name in shared]) for row in rows[table])
+                for rows in (before, after)
+            )
+            assert new == old, table
+
+
+async def test_up_and_down_step_by_step_with_rows_in_every_table(empty_url: str) -> None:
+    async def contents() -> dict[str, list[dict[str, Any]]]:
+        async with connected(empty_url) as connection:
+            return await connection.run_sync(_stored)
+
+    async def step(revision: str) -> None:
+        before = await contents()
+        state = await move_schema(empty_url, revision)
+        assert state.revision == (None if revision == "base" else revision)
+        _assert_kept(before, await contents())
+
+    for script in SCRIPTS:
+        await step(script.revision)
+        async with connected(empty_url) as connection:
+            await connection.run_sync(_furnish_new, script.revision)
+        filled = await contents()
+        assert [name for name in metadata.tables.keys() & filled if not filled[name]] == []
+        if script.down_revision is not None:
+            await step(str(script.down_revision))
+            await step(script.revision)
+    for script in SCRIPTS[::-1]:
+        await step(str(script.down_revision or "base"))
+    assert await contents() == {}
+
+
+# --------------------------------------------------------- what the database says of servers
+
+
+async def _recorded(url: str) -> dict[str, str]:
+    async with connected(url) as connection:
+        rows = await connection.execute(sa.select(schema_revisions))
+        return {row.revision: row.oldest_server for row in rows}
+
+
+async def test_each_applied_revision_is_recorded_with_its_oldest_server(empty_url: str) -> None:
+    for until in range(3, len(SCRIPTS) + 1):
+        await move_schema(empty_url, SCRIPTS[until - 1].revision)
+        wanted = {each.revision: each.module.oldest_server for each in SCRIPTS[:until]}
+        assert await _recorded(empty_url) == wanted
+    await move_schema(empty_url, "0003")
+    assert set(await _recorded(empty_url)) == {"0001", "0002", "0003"}
+
+
+async def _as_if_a_newer_one_had_migrated(url: str, *oldest: str) -> None:
+    async with connected(url) as connection:
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        for number, each in enumerate(oldest):
+            row = {"revision": f"999{number}", "oldest_server": each}
+            await connection.execute(sa.insert(schema_revisions).values(row))
+
+
+async def test_a_server_runs_on_a_newer_schema_that_allows_it(empty_url: str) -> None:
+    await (await Database.open(empty_url)).close()
+    await _as_if_a_newer_one_had_migrated(empty_url, migrations.SERVER_VERSION)
+    with structlog.testing.capture_logs() as logs:
+        database = await Database.open(empty_url)
+    async with database.read() as connection:
+        assert await connection.run_sync(migrations.current) == "9999"
+    await database.close()
+    assert [(each["event"], each["log_level"]) for each in logs] == [
+        ("database.newer_than_server", "warning")
+    ]
+
+
+async def test_a_server_refuses_only_below_what_the_schema_asks(empty_url: str) -> None:
+    await (await Database.open(empty_url)).close()
+    await _as_if_a_newer_one_had_migrated(empty_url, "0.9.0", "0.10.0")
+    with pytest.raises(OperatorError, match=r"revision 9999.*Install version 0\.10\.0 or newer"):
+        await Database.open(empty_url)
+    state = await schema_state(empty_url)
+    assert (state.revision, state.known, state.oldest_server) == ("9999", False, "0.10.0")
+    for revision in ("0003", "base"):
+        with pytest.raises(OperatorError, match="doesn't know and can't undo"):
+            await move_schema(empty_url, revision)
+
+
+async def test_a_newer_schema_that_says_nothing_is_left_alone(empty_url: str) -> None:
+    await (await Database.open(empty_url)).close()
+    async with connected(empty_url) as connection:
+        await connection.exec_driver_sql("DELETE FROM schema_revisions")
+    await _as_if_a_newer_one_had_migrated(empty_url)
+    with pytest.raises(OperatorError, match=r"9999.*Install a newer version"):
+        await Database.open(empty_url)
+
+
+async def test_there_is_no_such_revision(empty_url: str) -> None:
+    for _ in range(2):
+        with pytest.raises(OperatorError, match="8888"):
+            await move_schema(empty_url, "8888")
+        await move_schema(empty_url, "head")
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [("0.2.0", "0.2.1"), ("0.9.0", "0.10.0"), ("0.2", "0.2.0.1"), ("1.9.9", "2.0.0.dev1")],
+)
+def test_releases_are_compared_by_number(older: str, newer: str) -> None:
+    assert release_of(older) < release_of(newer)
+    assert release_of("0.2") == release_of("0.2.0")
