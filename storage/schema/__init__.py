@@ -31,7 +31,7 @@ from storage.schema.core import (
     tenants,
     tickets,
 )
-from storage.schema.jobs import dead_jobs, job_slots, jobs
+from storage.schema.jobs import dead_jobs, job_rates, job_workers, jobs
 from storage.schema.knowledge import (
     DOCUMENT_STATUSES,
     DOCUMENT_TYPES,
@@ -61,7 +61,8 @@ __all__ = [
     "channel_messages_log",
     "dead_jobs",
     "function_calls",
-    "job_slots",
+    "job_rates",
+    "job_workers",
     "jobs",
     "knowledge_chunks",
     "knowledge_documents",

@@ -1,7 +1,7 @@
 """The tables of durable jobs. A job only wakes: what is to be done is told by rows of other tables.
 
-`jobs` is the queue of SQLite; on PostgreSQL Procrastinate's own tables stand in its place (made by
-the same migration) and `jobs` stays empty. `dead_jobs` serves both.
+`jobs` and `job_workers` are the queue of SQLite; on PostgreSQL Procrastinate's own tables stand in
+their place (made by the same migration) and both stay empty. The others serve both.
 """
 
 import sqlalchemy as sa
@@ -22,21 +22,35 @@ from storage.schema.base import (
 jobs = sa.Table(
     "jobs",
     metadata,
-    identifier(),
+    sa.Column(
+        "id",
+        # SQLite numbers rows by itself in an INTEGER primary key only.
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
+        sa.Identity(),
+        primary_key=True,
+    ),
     tenant(nullable=True),  # NULL: the deployment's own
     words("kind"),
-    text("key"),  # at most one job of a key waits
+    text("key"),  # with the tenant's id before it; at most one job of a key waits, and one runs
     json("payload", "{}"),
-    instant("run_at", nullable=False),
+    instant("run_at"),  # NULL: at once, whatever the clock does
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
-    # Who runs it, and until when that is believed; NULL: it waits.
-    text("leased_by"),
-    instant("leased_until"),
+    text("leased_by"),  # the worker that runs it; NULL: it waits
     created(),
     sa.Index(None, "tenant_id"),
-    partial("jobs_waiting", "run_at", where="leased_by IS NULL"),
-    partial("jobs_leased", "leased_until", where="leased_by IS NOT NULL"),
+    partial("jobs_waiting", "kind", "tenant_id", "run_at", where="leased_by IS NULL"),
+    partial("jobs_leased", "leased_by", where="leased_by IS NOT NULL"),
     partial("jobs_key", "key", where="key IS NOT NULL AND leased_by IS NULL", unique=True),
+    # No number is given twice: whoever ran a job that is gone must not end another one.
+    sqlite_autoincrement=True,
+)
+
+#: The processes that run jobs. One whose `beats` stand still is dead: nobody compares clocks.
+job_workers = sa.Table(
+    "job_workers",
+    metadata,
+    identifier(),
+    sa.Column("beats", sa.BigInteger, nullable=False, server_default="0"),
 )
 
 #: Jobs that nobody runs any more: seen with `coccinelle jobs`, and put again by hand.
@@ -55,12 +69,10 @@ dead_jobs = sa.Table(
     sa.Index(None, "died_at"),
 )
 
-#: How many jobs run at once against one vendor or for one tenant, across processes.
-job_slots = sa.Table(
-    "job_slots",
+#: When a vendor may be called next, for limits per second across processes.
+job_rates = sa.Table(
+    "job_rates",
     metadata,
-    sa.Column("scope", CleanText, primary_key=True),  # "vendor:twilio", "tenant:<id>:twilio"
-    sa.Column("holder", CleanText, primary_key=True),  # the job that runs
-    instant("until", nullable=False),
-    sa.Index(None, "until"),
+    sa.Column("scope", CleanText, primary_key=True),  # "twilio" or "twilio/<tenant>"
+    instant("free_at", nullable=False),
 )
