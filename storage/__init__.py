@@ -14,6 +14,7 @@ from storage.messages import NewMessage
 from storage.prospects import NewProspect, Prospect
 from storage.rows import TenantHandle, TenantRows
 from storage.scope import MAX_PAGE, Page
+from storage.sealed_rows import SealedRows
 from storage.secrets import KeyRing
 from storage.tenants import TenantDirectory, TenantKey
 from storage.tickets import NewTicket, Ticket
@@ -64,6 +65,7 @@ class Storage:
         self._clock = clock
         self._keyring = keyring
         self.operator = OperatorStore(database, clock)
+        self.sealed_rows = SealedRows(database, keyring)
         self.journal = CallJournal(database, clock)
         self.live_events = LiveEvents(database)
 

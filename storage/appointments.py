@@ -135,7 +135,9 @@ class Appointments:
                 self._scope.delete(table).where(table.c.id == appointment_id)
             )
             raise Conflict("this time is already taken", field="start")
-        return await self._existing(appointment_id)
+        appointment = await self._existing(appointment_id)
+        self._publish("appointment.booked", appointment)
+        return appointment
 
     async def cancel(self, appointment_id: str) -> Appointment:
         """Cancel it and give its time back. Cancelling twice is the same as once.
@@ -155,6 +157,7 @@ class Appointments:
             await self._scope.connection.execute(
                 self._scope.delete(cells).where(cells.c.rendez_vous_id == appointment_id)
             )
+            self._publish("appointment.cancelled", appointment)
         return appointment
 
     async def get(self, appointment_id: str) -> Appointment | None:
@@ -186,6 +189,16 @@ class Appointments:
         order = (table.c.starts_at, table.c.id)
         rows, total = await self._scope.page(statement, order, limit, offset)
         return Page([Appointment(**row) for row in rows], total)
+
+    def _publish(self, kind: str, it: Appointment) -> None:
+        data = {
+            "starts_at": it.start_utc.isoformat(),
+            "minutes": it.minutes,
+            "customer_name": it.customer_name,
+            "service": it.service,
+            "call_id": it.call_id,
+        }
+        self._scope.publish(kind, it.id, data)
 
     async def _existing(self, appointment_id: str) -> Appointment:
         appointment = await self.get(appointment_id)

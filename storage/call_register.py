@@ -15,6 +15,7 @@ from storage.calls import CALL_COLUMNS, CallRow, NewCall
 from storage.columns import Instant
 from storage.conflicts import unless_taken
 from storage.database import Database
+from storage.live_events import NewEvent, store
 from storage.schema import TRANSFER_STATES, channel_messages_log, stream_tokens
 from storage.schema import call_logs as table
 from storage.scope import new_id
@@ -84,7 +85,9 @@ class CallRegister:
             created = (await connection.execute(insert, row)).mappings().first()
             if created is not None:
                 await self._add_token(connection, new.call_sid, token)
-                return OpenedCall(CallRow(**created), created=True)
+                call = CallRow(**created)
+                await self._publish(connection, call, "call.started", _started(call))
+                return OpenedCall(call, created=True)
             earlier = sa.select(*CALL_COLUMNS).where(table.c.call_sid == new.call_sid)
             return OpenedCall(
                 CallRow(**(await connection.execute(earlier)).mappings().one()), created=False
@@ -114,13 +117,19 @@ class CallRegister:
 
     async def bind_call(self, call_id: str, tenant_id: str, found_by: str) -> bool:
         """Give an unbound, unfinished call its tenant; False when it isn't one (any more)."""
-        return await self._update(
-            table.c.id == call_id,
-            table.c.tenant_id.is_(None),
-            table.c.outcome.is_(None),
-            tenant_id=tenant_id,
-            found_by=found_by,
+        statement = (
+            sa.update(table)
+            .where(table.c.id == call_id, table.c.tenant_id.is_(None), table.c.outcome.is_(None))
+            .values(tenant_id=tenant_id, found_by=found_by)
+            .returning(*CALL_COLUMNS)
         )
+        async with self._database.write() as connection:
+            row = (await connection.execute(statement)).mappings().first()
+            if row is None:
+                return False
+            call = CallRow(**row)
+            await self._publish(connection, call, "call.started", _started(call))
+            return True
 
     async def get_call(self, call_id: str) -> CallRow | None:
         """By our id."""
@@ -180,7 +189,13 @@ class CallRegister:
             if (await connection.execute(use)).rowcount != 1:
                 return None
             row = (await connection.execute(join)).mappings().first()
-            return None if row is None else CallRow(**row)
+            if row is None:
+                return None
+            call = CallRow(**row)
+            # A later stream of the same call (`continue`) answers it once more.
+            again = call.answered_at != now
+            await self._publish(connection, call, "call.answered", {"again": again})
+            return call
 
     # -------------------------------------------------------------------------- progress
 
@@ -275,6 +290,15 @@ class CallRegister:
 
     # ----------------------------------------------------------------------------- shared
 
+    async def _publish(
+        self, connection: AsyncConnection, call: CallRow, kind: str, data: Mapping[str, Any]
+    ) -> None:
+        """Tell the tenant's dashboards; the transaction's last statement. Nobody, when the call
+        has no tenant (yet)."""
+        if call.tenant_id is not None:
+            event = NewEvent(call.tenant_id, self._clock.now(), kind, call.id, data)
+            await store(connection, [event])
+
     async def _call(self, condition: sa.ColumnElement[bool]) -> CallRow | None:
         async with self._database.read() as connection:
             result = await connection.execute(sa.select(*CALL_COLUMNS).where(condition))
@@ -285,3 +309,13 @@ class CallRegister:
         async with self._database.write() as connection:
             changed = await connection.execute(sa.update(table).where(*conditions).values(**values))
             return changed.rowcount > 0
+
+
+def _started(call: CallRow) -> dict[str, Any]:
+    return {
+        "from_number": call.from_number,
+        "to_number": call.to_number,
+        "direction": call.direction,
+        "found_by": call.found_by,
+        "started_at": call.started_at.isoformat(),
+    }

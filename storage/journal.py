@@ -13,6 +13,7 @@ from domain.clock import Clock
 from domain.errors import Invalid
 from domain.outcome import Outcome
 from storage.database import Database
+from storage.live_events import NewEvent, store
 from storage.schema import CALL_STATUSES, EVENT_KINDS, call_events, function_calls
 from storage.schema import call_logs as table
 
@@ -27,7 +28,8 @@ class JournalEntry:
     `kind`: turn | function | latency | usage | event. `data` is JSON-able. Two kinds are read
     again: a turn's `who` ("caller" or "agent"), `text` (what was heard, not what was meant to be
     said) and `cut` (truthy: not heard to its end) make the transcript, and the numbers of `usage`
-    are summed by name. Whose call it is, the call's own row says.
+    are summed by name. Turns, functions (`name`, `result`) and the event named "agent_connected"
+    (`agent`) are shown to dashboards at once. Whose call it is, the call's own row says.
     """
 
     call_id: str
@@ -60,6 +62,7 @@ class CallJournal:
         try:
             async with self._database.write() as connection:
                 await connection.execute(sa.insert(call_events), rows)
+                await _publish(connection, rows)
         except IntegrityError:
             await self._append_known(rows)
 
@@ -71,6 +74,7 @@ class CallJournal:
             kept = [row for row in rows if row["call_id"] in known]
             if kept:
                 await connection.execute(sa.insert(call_events), kept)
+                await _publish(connection, kept)
 
     async def finish(
         self,
@@ -90,6 +94,7 @@ class CallJournal:
         """
         async with self._database.write() as connection:
             statement = sa.select(
+                table.c.tenant_id,
                 table.c.started_at,
                 table.c.answered_at,
                 table.c.call_status,
@@ -115,6 +120,10 @@ class CallJournal:
             if agent is not None:
                 values["agent"] = agent
             await connection.execute(sa.update(table).where(table.c.id == call_id).values(**values))
+            if call["tenant_id"] is not None:
+                data = {name: values[name] for name in ("outcome", "duration_seconds", "detail")}
+                ended = NewEvent(call["tenant_id"], ended_at, "call.ended", call_id, data)
+                await store(connection, [ended])
             return True
 
     async def close_from_carrier(
@@ -136,6 +145,39 @@ class CallJournal:
         async with self._database.write() as connection:
             changed = await connection.execute(sa.update(table).where(*conditions).values(**values))
             return changed.rowcount > 0
+
+
+async def _publish(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Tell dashboards what of these lines an owner wants to see as it happens."""
+    told = [(row, live) for row in rows if (live := _live(row["kind"], row["data"])) is not None]
+    if not told:
+        return
+    calls = {row["call_id"] for row, _ in told}
+    statement = sa.select(table.c.id, table.c.tenant_id).where(table.c.id.in_(calls))
+    found = (await connection.execute(statement)).all()
+    tenants = {row.id: row.tenant_id for row in found}
+    events = [
+        NewEvent(tenants[row["call_id"]], row["at"], kind, row["call_id"], data)
+        for row, (kind, data) in told
+        if tenants[row["call_id"]] is not None
+    ]
+    await store(connection, events)
+
+
+def _live(kind: str, data: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """A line of a timeline as a live event's kind and data; None for what only the timeline
+    keeps."""
+    if kind == "turn":
+        return "call.turn", {"who": data.get("who"), "text": data.get("text"), **_cut(data)}
+    if kind == "function":
+        return "call.function", {"name": data.get("name"), "result": data.get("result")}
+    if kind == "event" and data.get("name") == "agent_connected":
+        return "call.agent", {"agent": data.get("agent")}
+    return None
+
+
+def _cut(data: Mapping[str, Any]) -> dict[str, bool]:
+    return {"cut": True} if data.get("cut") else {}
 
 
 def _final_status(status: str, outcome: Outcome) -> str:

@@ -99,6 +99,8 @@ class Prospects:
             created_at=now,
             updated_at=now,
         )
+        data = {"name": new.name, "interest": new.interest, "call_id": new.call_id}
+        self._scope.publish("prospect.qualified", prospect_id, data)
         return prospect_id
 
     async def get(self, prospect_id: str) -> Prospect | None:

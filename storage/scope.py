@@ -88,6 +88,12 @@ class Scope:
         """INSERT one row of the tenant."""
         await self.connection.execute(sa.insert(table).values(tenant_id=self.tenant_id, **values))
 
+    async def insert_all(self, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """INSERT rows of the tenant, in one go."""
+        if rows:
+            owned = [{**row, "tenant_id": self.tenant_id} for row in rows]
+            await self.connection.execute(sa.insert(table), owned)
+
     async def update_tenant(self, **values: Any) -> None:
         """Change the tenant itself; who else would, waits until this transaction ends. NotFound
         when there is none."""

@@ -78,6 +78,14 @@ class Tickets:
             created_at=now,
             updated_at=now,
         )
+        data = {
+            "subject": new.subject,
+            "priority": new.priority,
+            "category": new.category,
+            "customer_name": new.customer_name,
+            "call_id": new.call_id,
+        }
+        self._scope.publish("ticket.created", ticket_id, data)
         return ticket_id
 
     async def get(self, ticket_id: str) -> Ticket | None:

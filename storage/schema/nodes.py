@@ -59,6 +59,8 @@ live_events = sa.Table(
     json("data", "{}"),
     sa.Index(None, "tenant_id", "seq"),
     sa.Index(None, "at"),
+    # Or SQLite would give a purged event's number once more.
+    sqlite_autoincrement=True,
 )
 
 #: What each migration that was applied asks of servers: one that is older refuses to run.

@@ -10,7 +10,8 @@ revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
-#: The oldest server that can run on this schema.
+#: The release that brings it, and the oldest server that can run on this schema.
+release = "0.2.0"
 oldest_server = "0.2.0"
 
 TEXT = sa.Text()
@@ -111,6 +112,7 @@ def _create_live_events() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("seq", name="pk_live_events"),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_live_events_at", "live_events", ["at"], unique=False)
     op.create_index(
