@@ -167,6 +167,16 @@ class Settings(BaseSettings):
         "addresses or networks with commas between them",
         "127.0.0.1,10.0.0.0/8",
     )
+    guard_allowed_networks: Networks = _about(
+        (),
+        _SERVER,
+        "Networks of yours that tenants' addresses (web pages, mail servers) may lead to, on any "
+        "port. Without, only the public Internet is dialled: a tenant could look around in your "
+        "network.",
+        "addresses or networks with commas between them",
+        "10.20.0.5,172.18.0.0/16",
+        shown="none",
+    )
     max_calls_per_node: Count = _about(
         500,
         _SERVER,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dashboard.api.settings import ApiSettings
 from domain.clock import Clock
 from messaging.statuses import record_message_status
+from providers.guarded import GuardedDoor
 from providers.openai.realtime import OpenAIRealtime
 from providers.twilio.rest import TwilioAccount, TwilioCallControl
 from providers.twilio.signature import TwilioSignature
@@ -63,6 +64,11 @@ def twilio_account(settings: Settings) -> TwilioAccount:
         settings.twilio_account_sid or "",
         settings.auth_tokens[0] if settings.auth_tokens else "",
     )
+
+
+def guarded_door(settings: Settings) -> GuardedDoor:
+    """Through which addresses are dialled that somebody else chose; close it at the end."""
+    return GuardedDoor(settings.guard_allowed_networks)
 
 
 def api_settings(settings: Settings) -> ApiSettings:
