@@ -1,0 +1,1 @@
+"""A tenant's knowledge: documents, read, split, stored and searched."""

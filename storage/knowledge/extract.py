@@ -1,0 +1,178 @@
+"""Reading documents that strangers wrote: in a child process, with limits on all that it takes.
+
+The child (`parsing/child.py`) sees the bytes and nothing else of ours: no environment, no
+settings, no database. It bounds its own memory and processor time; we bound the wall clock and
+what it answers, and kill its whole process group. Whatever becomes of it, we go on.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from storage.knowledge.parsing.blocks import MAX_BYTES, RawBlock
+
+#: Why a document can't be read. What the owner is told stands in `dashboard.catalogue` under
+#: `document_<reason>`.
+REASONS: Final = (
+    "encrypted",
+    "scanned",
+    "empty",
+    "broken",
+    "not_text",
+    "too_large",
+    "too_much_text",
+    "too_many_pages",
+    "too_complex",
+    "too_slow",
+)
+#: Twice the child's processor time: two of them, niced, share a small machine with calls.
+WALL_SECONDS: Final = 45.0
+#: Children at once, in one process: one reads while another's file arrives.
+CHILDREN: Final = 2
+#: The largest answer: all characters escaped as \\uXXXX, with their blocks around them.
+MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
+_CHUNK: Final = 256 * 1024
+
+#: Starts `parsing.child` without `storage/__init__.py`, and with it the whole of our code: two
+#: bare packages stand in for those above it. A tenth of a second instead of half of one.
+_BOOT: Final = """
+import sys, types
+for name, path in (("storage", sys.argv[1]), ("storage.knowledge", sys.argv[2])):
+    package = types.ModuleType(name)
+    package.__path__ = [path]
+    sys.modules[name] = package
+del sys.argv[1:3]
+from storage.knowledge.parsing.child import main
+main()
+"""
+
+
+class ExtractionFailed(Exception):
+    """`reason` is one of REASONS; `detail` for the operator, without anything of the document."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason} ({detail})" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """A document's own title ("" without one), and its pieces in reading order."""
+
+    title: str
+    blocks: tuple[RawBlock, ...]
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    title: str = ""
+    blocks: tuple[RawBlock, ...] = ()
+    error: str = ""
+    detail: str = ""
+
+
+class Extractor:
+    """Reads documents, `children` at a time. One for the process."""
+
+    def __init__(self, *, children: int = CHILDREN, wall_seconds: float = WALL_SECONDS) -> None:
+        self._places = asyncio.Semaphore(children)
+        self._wall_seconds = wall_seconds
+
+    async def extract(self, data: bytes, source_type: str, charset: str = "") -> Extracted:
+        """Read a document of `source_type` text, markdown, html or pdf. Raises ExtractionFailed."""
+        if len(data) > MAX_BYTES:
+            raise ExtractionFailed("too_large")
+        async with self._places:
+            told, status = await self._ask(data, source_type, charset)
+        return _read(told, status)
+
+    async def _ask(self, data: bytes, source_type: str, charset: str) -> tuple[bytes, int]:
+        here = Path(__file__).parent
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-X", "utf8", "-c", _BOOT),
+            *(str(here.parent), str(here), source_type, charset[:40].replace("\x00", "")),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,  # a traceback quotes the document
+            env={},
+            cwd="/",
+            start_new_session=True,
+            limit=_CHUNK,
+        )
+        try:
+            async with asyncio.timeout(self._wall_seconds):
+                told = await _converse(child, data)
+                return told, await child.wait()
+        except TimeoutError:
+            raise ExtractionFailed("too_slow", "wall clock") from None
+        finally:
+            await _end(child)
+
+
+async def _converse(child: Process, data: bytes) -> bytes:
+    """Hand the document over and take the answer, both at once: neither side waits for the other
+    with a full pipe."""
+    async with asyncio.TaskGroup() as both:
+        both.create_task(_hand_over(child, data), name="document.hand_over")
+        answer = both.create_task(_take(child), name="document.take")
+    return answer.result()
+
+
+async def _hand_over(child: Process, data: bytes) -> None:
+    assert child.stdin is not None
+    # A child that dies early closes the pipe; how it ended tells why.
+    with suppress(BrokenPipeError, ConnectionResetError):
+        for start in range(0, len(data), _CHUNK):
+            child.stdin.write(data[start : start + _CHUNK])
+            await child.stdin.drain()
+    child.stdin.close()
+
+
+async def _take(child: Process) -> bytes:
+    assert child.stdout is not None
+    told = bytearray()
+    while chunk := await child.stdout.read(_CHUNK):
+        told += chunk
+        if len(told) > MAX_ANSWER_BYTES:
+            _kill(child)
+            return b""
+    return bytes(told)
+
+
+def _kill(child: Process) -> None:
+    """The child and whatever it may have started: it leads a group of its own."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+async def _end(child: Process) -> None:
+    """Leave no process behind, not even when we are cancelled ourselves."""
+    if child.returncode is None:
+        _kill(child)
+    await asyncio.shield(child.wait())
+
+
+def _read(told: bytes, status: int) -> Extracted:
+    """The answer, or why there is none."""
+    if status == -signal.SIGXCPU:
+        raise ExtractionFailed("too_slow", "processor time")
+    if status != 0:
+        # Killed for want of memory, or fallen over a stack that ran out.
+        name = signal.Signals(-status).name if status < 0 else f"exit {status}"
+        raise ExtractionFailed("too_complex", name)
+    try:
+        answer = msgspec.json.decode(told, type=_Answer)
+    except msgspec.DecodeError as error:
+        raise ExtractionFailed("too_complex", "answer") from error
+    if answer.error:
+        reason = answer.error if answer.error in REASONS else "broken"
+        raise ExtractionFailed(reason, answer.detail)
+    return Extracted(answer.title, answer.blocks)
