@@ -20,6 +20,7 @@ _FR: Mapping[str, str] = {
     "unsupported_media_type": "Le format de la demande n’est pas reconnu (JSON attendu).",
     "invalid": "Une valeur n’est pas valable. Vérifiez votre saisie.",
     "invalid_field": "La valeur de « {field} » n’est pas valable.",
+    "too_many_requests": "Trop de demandes à la fois. Veuillez patienter un instant.",
     "unavailable": "Le service est momentanément indisponible. Veuillez réessayer.",
     "internal": "Un problème est survenu de notre côté. Veuillez réessayer dans un instant.",
     # Keys and tenants.
@@ -64,6 +65,7 @@ _FR: Mapping[str, str] = {
     "transfer_is_ours": (
         "Le numéro de transfert est celui de votre assistante. Choisissez le numéro d’une personne."
     ),
+    "too_many_streams": "Trop de pages suivent les appels en direct. Fermez-en une.",
     # Calls, appointments, hours.
     "call_unknown": "Cet appel est introuvable.",
     "date_invalid": "Une date est illisible (exemple : 2026-03-31).",
@@ -92,6 +94,7 @@ _EN: Mapping[str, str] = {
     "unsupported_media_type": "The format of the request isn't recognised (JSON expected).",
     "invalid": "A value is not valid. Please check what you entered.",
     "invalid_field": "The value of “{field}” is not valid.",
+    "too_many_requests": "Too many requests at once. Please wait a moment.",
     "unavailable": "The service is unavailable for a moment. Please try again.",
     "internal": "Something went wrong on our side. Please try again in a moment.",
     "tenant_unknown": "This organisation can't be found.",
@@ -125,6 +128,7 @@ _EN: Mapping[str, str] = {
     "transfer_is_ours": (
         "The transfer number is your assistant's own. Choose the number of a person."
     ),
+    "too_many_streams": "Too many pages are following live calls. Please close one.",
     "call_unknown": "This call can't be found.",
     "date_invalid": "A date can't be read (example: 2026-03-31).",
     "filter_invalid": "A search filter is not valid.",

@@ -98,6 +98,7 @@ async def _parts(
             await parts.openings.warm_up()
             background = Background(tasks)
             background.keep("journal", parts.journal.run)
+            background.keep("live_events", parts.storage.live_events.run)
             background.keep("calls.touch", parts.endings.touch)
             background.keep("calls.sweep", parts.endings.sweep)
             yield parts

@@ -14,6 +14,7 @@ from dashboard.api.auth import ApiGuard
 from dashboard.api.business_hours import BusinessHours
 from dashboard.api.calls import Calls
 from dashboard.api.channels import Channels
+from dashboard.api.events import Events
 from dashboard.api.problem import EXCEPTION_HANDLERS
 from dashboard.api.prospects import Prospects
 from dashboard.api.settings import ApiSettings
@@ -70,6 +71,7 @@ def endpoints(storage: Storage, settings: ApiSettings) -> list[Route]:
         resource("/v1/business-hours", GET=hours.show, POST=hours.save),
         resource("/v1/prospects", GET=Prospects(storage).index),
         resource("/v1/tickets", GET=Tickets(storage).index),
+        resource("/v1/events", GET=Events(storage).index),
         resource("/vapi/functions", POST=refuse_tool_calls),
         resource("/vapi/events", POST=refuse_tool_calls),
     ]

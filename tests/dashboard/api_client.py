@@ -32,7 +32,9 @@ class Client:
     headers: Mapping[str, str]
 
     async def send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        headers = {**self.headers, **arguments.pop("headers", {})}
+        # What the pages send; without it, the live events would be a stream without an end.
+        accept = {"accept": "application/json"}
+        headers = {**accept, **self.headers, **arguments.pop("headers", {})}
         return await self.http.request(method, path, headers=headers, **arguments)
 
     async def get(self, path: str, **arguments: Any) -> Any:

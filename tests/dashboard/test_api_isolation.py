@@ -140,4 +140,4 @@ async def test_the_owner_sees_all_of_it(
             answer = await owner.send("GET", path)
             assert answer.status_code == 200
             seen += MARK in answer.text or "05:07" in answer.text
-    assert seen == 7  # all but the hub, which tells of types and flags only
+    assert seen == 8  # all but the hub, which tells of types and flags only
