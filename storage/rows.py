@@ -12,6 +12,8 @@ from storage.database import Database
 from storage.events import Events
 from storage.functions import Functions
 from storage.hours import Hours
+from storage.jobs import jobs_on
+from storage.knowledge.documents import Documents
 from storage.live_events import store
 from storage.messages import Messages
 from storage.prospects import Prospects
@@ -31,6 +33,8 @@ class TenantRows:
         "events",
         "functions",
         "hours",
+        "jobs",
+        "knowledge",
         "messages",
         "prospects",
         "tickets",
@@ -46,6 +50,8 @@ class TenantRows:
         self.functions = Functions(scope)
         self.calls = Calls(scope)
         self.messages = Messages(scope)
+        self.jobs = jobs_on(scope.connection, scope.clock, scope.tenant_id)
+        self.knowledge = Documents(scope)
         self.events = Events(scope)
 
     async def tenant(self) -> Tenant:

@@ -17,15 +17,41 @@ oldest_server = "0.2.0"
 TEXT = sa.Text()
 # SQLite: ISO 8601 in UTC, "2026-11-24T13:30:00.000000Z".
 INSTANT = sa.DateTime(timezone=True).with_variant(sa.String(27), "sqlite")
+SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+POSTGRESQL = (
+    "CREATE INDEX ix_knowledge_chunks_terms ON knowledge_chunks "
+    "USING gin (array_to_tsvector(string_to_array(terms, ' ')))",
+)
+# A virtual table and its triggers, in the transaction of the rest like any other table.
+SQLITE = (
+    """CREATE VIRTUAL TABLE knowledge_index USING fts5(
+        terms, content='knowledge_chunks', content_rowid='number',
+        tokenize='unicode61 remove_diacritics 0', detail='none', columnsize=0)""",
+    """CREATE TRIGGER knowledge_chunks_added AFTER INSERT ON knowledge_chunks BEGIN
+        INSERT INTO knowledge_index (rowid, terms) VALUES (new.number, new.terms); END""",
+    """CREATE TRIGGER knowledge_chunks_removed AFTER DELETE ON knowledge_chunks BEGIN
+        INSERT INTO knowledge_index (knowledge_index, rowid, terms)
+        VALUES ('delete', old.number, old.terms); END""",
+    """CREATE TRIGGER knowledge_chunks_changed AFTER UPDATE OF number, terms ON knowledge_chunks
+        BEGIN
+        INSERT INTO knowledge_index (knowledge_index, rowid, terms)
+        VALUES ('delete', old.number, old.terms);
+        INSERT INTO knowledge_index (rowid, terms) VALUES (new.number, new.terms); END""",
+)
 
 
 def upgrade() -> None:
     _create_knowledge_documents()
     _create_knowledge_files()
     _create_knowledge_chunks()
+    for statement in POSTGRESQL if op.get_bind().dialect.name == "postgresql" else SQLITE:
+        op.execute(statement)
 
 
 def downgrade() -> None:
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("DROP TABLE knowledge_index")
     for table in (
         "knowledge_chunks",
         "knowledge_files",
@@ -104,6 +130,7 @@ def _create_knowledge_files() -> None:
 def _create_knowledge_chunks() -> None:
     op.create_table(
         "knowledge_chunks",
+        sa.Column("number", SEQUENCE, sa.Identity(), nullable=False),
         sa.Column("id", TEXT, nullable=False),
         sa.Column("tenant_id", TEXT, nullable=False),
         sa.Column("document_id", TEXT, nullable=False),
@@ -124,7 +151,8 @@ def _create_knowledge_chunks() -> None:
             name="fk_knowledge_chunks_tenant_id_tenants",
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("id", name="pk_knowledge_chunks"),
+        sa.PrimaryKeyConstraint("number", name="pk_knowledge_chunks"),
+        sa.UniqueConstraint("id", name="uq_knowledge_chunks_id"),
         sa.UniqueConstraint(
             "document_id", "position", name="uq_knowledge_chunks_document_id_position"
         ),
