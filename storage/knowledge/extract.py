@@ -13,11 +13,12 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
-from storage.knowledge.parsing.blocks import MAX_BYTES, RawBlock
+from storage.knowledge.parsing.blocks import MAX_BYTES
+from storage.knowledge.split import LONGEST_HEADING, Chunk
 
 #: Why a document can't be read. What the owner is told stands in `dashboard.catalogue` under
 #: `document_<reason>`.
@@ -37,19 +38,21 @@ REASONS: Final = (
 WALL_SECONDS: Final = 45.0
 #: Children at once, in one process: one reads while another's file arrives.
 CHILDREN: Final = 2
-#: The largest answer: all characters escaped as \\uXXXX, with their blocks around them.
-MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
+#: The largest answer. What is read is told twice, as a text and as passages with their words, and
+#: an accent takes six bytes; a French price list of the largest size takes a tenth of this.
+MAX_ANSWER_BYTES: Final = 48 * 1024 * 1024
 _CHUNK: Final = 256 * 1024
 
 #: Starts `parsing.child` without `storage/__init__.py`, and with it the whole of our code: two
 #: bare packages stand in for those above it. A tenth of a second instead of half of one.
 _BOOT: Final = """
 import sys, types
-for name, path in (("storage", sys.argv[1]), ("storage.knowledge", sys.argv[2])):
+root = sys.argv[1]
+sys.path.append(root)
+for name, path in (("storage", "/storage"), ("storage.knowledge", "/storage/knowledge")):
     package = types.ModuleType(name)
-    package.__path__ = [path]
+    package.__path__ = [root + path]
     sys.modules[name] = package
-del sys.argv[1:3]
 from storage.knowledge.parsing.child import main
 main()
 """
@@ -66,15 +69,17 @@ class ExtractionFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """A document's own title ("" without one), and its pieces in reading order."""
+    """A document's own title ("" without one), its text as a person reads it, its passages."""
 
     title: str
-    blocks: tuple[RawBlock, ...]
+    content: str
+    chunks: tuple[Chunk, ...]
 
 
 class _Answer(msgspec.Struct, frozen=True):
     title: str = ""
-    blocks: tuple[RawBlock, ...] = ()
+    content: str = ""
+    chunks: tuple[tuple[Literal["row", "prose"], str, str, str], ...] = ()
     error: str = ""
     detail: str = ""
 
@@ -86,19 +91,34 @@ class Extractor:
         self._places = asyncio.Semaphore(children)
         self._wall_seconds = wall_seconds
 
-    async def extract(self, data: bytes, source_type: str, charset: str = "") -> Extracted:
-        """Read a document of `source_type` text, markdown, html or pdf. Raises ExtractionFailed."""
+    async def extract(
+        self,
+        data: bytes,
+        source_type: str,
+        *,
+        charset: str = "",
+        title: str = "",
+        locale: str = "fr-FR",
+    ) -> Extracted:
+        """Read and split a document of `source_type` text, markdown, html or pdf. `title` "": by
+        its own one. Raises ExtractionFailed."""
         if len(data) > MAX_BYTES:
             raise ExtractionFailed("too_large")
+        wanted = {
+            "source_type": source_type,
+            "charset": charset[:40],
+            "title": title[:LONGEST_HEADING],
+            "locale": locale[:40],
+        }
+        header = msgspec.json.encode(wanted) + b"\n"
         async with self._places:
-            told, status = await self._ask(data, source_type, charset)
+            told, status = await self._ask(header, data)
         return _read(told, status)
 
-    async def _ask(self, data: bytes, source_type: str, charset: str) -> tuple[bytes, int]:
-        here = Path(__file__).parent
+    async def _ask(self, header: bytes, data: bytes) -> tuple[bytes, int]:
+        root = Path(__file__).parent.parent.parent
         child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-X", "utf8", "-c", _BOOT),
-            *(str(here.parent), str(here), source_type, charset[:40].replace("\x00", "")),
+            *(sys.executable, "-I", "-X", "utf8", "-c", _BOOT, str(root)),
             stdin=PIPE,
             stdout=PIPE,
             stderr=DEVNULL,  # a traceback quotes the document
@@ -109,7 +129,7 @@ class Extractor:
         )
         try:
             async with asyncio.timeout(self._wall_seconds):
-                told = await _converse(child, data)
+                told = await _converse(child, header, data)
                 return told, await child.wait()
         except TimeoutError:
             raise ExtractionFailed("too_slow", "wall clock") from None
@@ -117,19 +137,20 @@ class Extractor:
             await _end(child)
 
 
-async def _converse(child: Process, data: bytes) -> bytes:
+async def _converse(child: Process, header: bytes, data: bytes) -> bytes:
     """Hand the document over and take the answer, both at once: neither side waits for the other
     with a full pipe."""
     async with asyncio.TaskGroup() as both:
-        both.create_task(_hand_over(child, data), name="document.hand_over")
+        both.create_task(_hand_over(child, header, data), name="document.hand_over")
         answer = both.create_task(_take(child), name="document.take")
     return answer.result()
 
 
-async def _hand_over(child: Process, data: bytes) -> None:
+async def _hand_over(child: Process, header: bytes, data: bytes) -> None:
     assert child.stdin is not None
     # A child that dies early closes the pipe; how it ended tells why.
     with suppress(BrokenPipeError, ConnectionResetError):
+        child.stdin.write(header)
         for start in range(0, len(data), _CHUNK):
             child.stdin.write(data[start : start + _CHUNK])
             await child.stdin.drain()
@@ -175,4 +196,4 @@ def _read(told: bytes, status: int) -> Extracted:
     if answer.error:
         reason = answer.error if answer.error in REASONS else "broken"
         raise ExtractionFailed(reason, answer.detail)
-    return Extracted(answer.title, answer.blocks)
+    return Extracted(answer.title, answer.content, tuple(Chunk(*each) for each in answer.chunks))

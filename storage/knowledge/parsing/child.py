@@ -1,10 +1,11 @@
-"""The process in which one document is read: bytes in by stdin, JSON out by stdout.
+"""The process in which one document is read and split: bytes in by stdin, JSON out by stdout.
 
 It confines itself before it reads a byte, holds nothing of ours (no settings, no environment, no
-connection), opens nothing, and leaves by `os._exit`, so that no destructor runs.
+connection), opens nothing, and leaves by `os._exit`, so that no destructor runs. Splitting is done
+here too: its patterns meet a stranger's text, and would hold up everybody else in the worker.
 
-Out: `{"title": str, "blocks": [[kind, text, cells, level], …]}`, or `{"error": reason, "detail":
-str}`.
+In: a line of JSON, `Wanted`, then the document. Out: `{"title": str, "content": str, "chunks":
+[[kind, heading, content, terms], …]}`, or `{"error": reason, "detail": str}`.
 """
 
 import json
@@ -12,7 +13,9 @@ import os
 import resource
 import sys
 from collections.abc import Iterable
+from typing import NamedTuple
 
+from domain.errors import Invalid
 from storage.knowledge.parsing.blocks import (
     MAX_BLOCKS,
     MAX_BYTES,
@@ -25,12 +28,17 @@ from storage.knowledge.parsing.blocks import (
 from storage.knowledge.parsing.html import html_blocks
 from storage.knowledge.parsing.pdf import pdf_blocks
 from storage.knowledge.parsing.text import decode, markdown_blocks, text_blocks
+from storage.knowledge.split import Block, split
 
 #: Address space. 300 dense pages take 120 MiB, the interpreter's own included; what pypdf unpacks
 #: is at most 75 MB a stream.
 MEMORY_BYTES = 512 * 1024 * 1024
 #: Processor time: 300 pages of dense tables take 3 s, and several times that on a small machine.
 CPU_SECONDS = 20
+#: A longer line is broken: what is searched for in a line takes time that grows with its square.
+LONGEST_LINE = 2000
+#: The line before the document.
+_LONGEST_HEADER = 4096
 #: Descriptors: the three streams, and what an import opens.
 OPEN_FILES = 16
 
@@ -63,23 +71,46 @@ def _limit(which: int, value: int) -> None:
             raise
 
 
-def parse(data: bytes, source_type: str, charset: str) -> dict[str, object]:
+class Wanted(NamedTuple):
+    """What is to be read. `source_type`: text, markdown, html, pdf; `charset` "" when none was
+    said; `title` "" to take the document's own; `locale` of the tenant."""
+
+    source_type: str
+    charset: str = ""
+    title: str = ""
+    locale: str = "fr-FR"
+
+
+def read(data: bytes, wanted: Wanted) -> dict[str, object]:
     """What goes out for a document. Raises Unreadable, and whatever the libraries do."""
     if len(data) > MAX_BYTES:
         raise Unreadable("too_large")
-    title, blocks = "", []
-    if source_type == "pdf":
-        blocks = _bounded(pdf_blocks(data))
-    elif source_type == "html":
-        title, found = html_blocks(decode(data, charset, html=True))
-        blocks = _bounded(found)
-    elif source_type == "markdown":
-        blocks = _bounded(markdown_blocks(decode(data, charset)))
-    else:
-        blocks = _bounded(text_blocks(decode(data, charset)))
+    title, blocks = parse(data, wanted.source_type, wanted.charset)
     if not any(block.text or block.cells for block in blocks):
         raise Unreadable("empty")
-    return {"title": title, "blocks": blocks}
+    about = wanted.title or title
+    try:
+        chunks = split((_block(each) for each in blocks), title=about, locale=wanted.locale)
+    except Invalid:
+        raise Unreadable("too_much_text", "passages") from None
+    if not chunks:
+        raise Unreadable("empty")
+    return {
+        "title": title,
+        "content": readable(blocks),
+        "chunks": [(each.kind, each.heading, each.content, each.terms) for each in chunks],
+    }
+
+
+def parse(data: bytes, source_type: str, charset: str = "") -> tuple[str, list[RawBlock]]:
+    """A document's own title ("" without one) and its pieces, bounded and cleaned."""
+    if source_type == "pdf":
+        return "", _bounded(pdf_blocks(data))
+    if source_type == "html":
+        title, found = html_blocks(decode(data, charset, html=True))
+        return title, _bounded(found)
+    text = decode(data, charset)
+    return "", _bounded(markdown_blocks(text) if source_type == "markdown" else text_blocks(text))
 
 
 def _bounded(blocks: Iterable[RawBlock]) -> list[RawBlock]:
@@ -87,9 +118,7 @@ def _bounded(blocks: Iterable[RawBlock]) -> list[RawBlock]:
     kept: list[RawBlock] = []
     characters = 0
     for block in blocks:
-        block = block._replace(
-            text="\n".join(filter(None, map(one_line, clean(block.text).split("\n"))))
-        )
+        block = block._replace(text="\n".join(_lines(block.text)))
         characters += len(block.text) + sum(map(len, block.cells))
         if characters > MAX_CHARACTERS or len(kept) >= MAX_BLOCKS:
             raise Unreadable("too_much_text")
@@ -97,10 +126,41 @@ def _bounded(blocks: Iterable[RawBlock]) -> list[RawBlock]:
     return kept
 
 
-def answer(data: bytes, source_type: str, charset: str) -> dict[str, object]:
-    """`parse`, its failures included."""
+def _lines(text: str) -> Iterable[str]:
+    for line in map(one_line, clean(text).split("\n")):
+        while len(line) > LONGEST_LINE:
+            at = line.rfind(" ", 1, LONGEST_LINE)
+            at = at if at > 0 else LONGEST_LINE
+            yield line[:at]
+            line = line[at:].lstrip()
+        if line:
+            yield line
+
+
+def _block(raw: RawBlock) -> Block:
+    cells = tuple(cell[:LONGEST_LINE] for cell in raw.cells)
+    return Block(raw.kind, raw.text, raw.level, cells)
+
+
+def readable(blocks: Iterable[RawBlock]) -> str:
+    """The document as a person reads it: headings and paragraphs apart, a row on one line."""
+    out: list[str] = []
+    before = ""
+    for block in blocks:
+        text = " | ".join(block.cells) if block.cells else block.text
+        if block.kind == "item":
+            text = f"- {text}"
+        if text and block.kind != "rule":
+            together = block.kind == before or {block.kind, before} == {"header", "row"}
+            out.append(("\n" if together and block.kind != "paragraph" else "\n\n") + text)
+        before = block.kind
+    return "".join(out).strip()
+
+
+def answer(data: bytes, wanted: Wanted) -> dict[str, object]:
+    """`read`, its failures included."""
     try:
-        return parse(data, source_type, charset)
+        return read(data, wanted)
     except Unreadable as error:
         return {"error": error.reason, "detail": error.detail}
     except MemoryError:
@@ -110,10 +170,11 @@ def answer(data: bytes, source_type: str, charset: str) -> dict[str, object]:
 
 
 def main() -> None:
-    """Read, parse, answer, leave."""
+    """Read, answer, leave."""
     confine()
-    data = sys.stdin.buffer.read(MAX_BYTES + 1)
-    told = json.dumps(answer(data, *sys.argv[1:3]), ensure_ascii=True).encode()
+    source = sys.stdin.buffer
+    wanted = Wanted(**json.loads(source.readline(_LONGEST_HEADER)))
+    told = json.dumps(answer(source.read(MAX_BYTES + 1), wanted), ensure_ascii=True).encode()
     view = memoryview(told)
     while view:
         view = view[os.write(1, view) :]
