@@ -101,11 +101,12 @@ class CallRegister:
         token: StreamToken | None = None,
     ) -> CallRow | None:
         """Answer a running call anew: what a repeated webhook is answered with from now on, where
-        the call stands, and the token of its next stream. None when it has ended or is unknown."""
+        the call stands, and the token of its next stream, until which no node carries it. None when
+        it has ended or is unknown."""
         statement = (
             sa.update(table)
             .where(table.c.id == call_id, table.c.outcome.is_(None))
-            .values(opening=dict(opening), stage=stage)
+            .values(opening=dict(opening), stage=stage, node_id=None)
             .returning(*CALL_COLUMNS)
         )
         async with self._database.write() as connection:
@@ -155,10 +156,10 @@ class CallRegister:
         await connection.execute(sa.insert(stream_tokens), row)
 
     async def join_stream(
-        self, token_hash: str, call_sid: str, stage: str, now: datetime
+        self, token_hash: str, call_sid: str, stage: str, now: datetime, node_id: str | None = None
     ) -> CallRow | None:
-        """Use the token up and let its stream join the call, which moves to `stage` and counts as
-        answered. None when the token doesn't open this call, now, for the first time, and when the
+        """Use the token up and let its stream join the call, which moves to `stage`, counts as
+        answered and is carried by this node from now on. None when the token doesn't open this call, now, for the first time, and when the
         call has ended or has no tenant."""
         use = (
             sa.update(stream_tokens)
@@ -179,6 +180,7 @@ class CallRegister:
             )
             .values(
                 stage=stage,
+                node_id=node_id,
                 call_status="in-progress",
                 answered_at=sa.func.coalesce(table.c.answered_at, sa.literal(now, Instant)),
                 seen_at=now,
@@ -207,6 +209,20 @@ class CallRegister:
         if only_from is not None:
             conditions.append(table.c.stage.in_(only_from))
         return await self._update(*conditions, stage=stage)
+
+    async def put_down(self, call_id: str) -> None:
+        """The call goes on without a stream: no node carries it, and none is missed."""
+        await self._update(table.c.id == call_id, node_id=None)
+
+    async def settled_elsewhere(self, call_sids: Sequence[str], node_id: str) -> set[str]:
+        """Which of these calls this node need not expect: they have ended, or another node carries
+        them."""
+        elsewhere = sa.and_(table.c.node_id.is_not(None), table.c.node_id != node_id)
+        statement = sa.select(table.c.call_sid).where(
+            table.c.call_sid.in_(call_sids), sa.or_(table.c.outcome.is_not(None), elsewhere)
+        )
+        async with self._database.read() as connection:
+            return set((await connection.execute(statement)).scalars())
 
     async def next_attempt(self, call_id: str) -> int:
         """Count one more attempt (at a stream, at asking for the tenant …): 1, 2, … NotFound."""
@@ -249,11 +265,14 @@ class CallRegister:
 
     # -------------------------------------------------------------------------- sweeping
 
-    async def open_calls(self, before: datetime, limit: int) -> list[CallRow]:
-        """Calls without an outcome that began, and were last seen alive, before then; oldest
-        first."""
-        statement = (
-            sa.select(*CALL_COLUMNS)
+    async def claim_unseen(self, before: datetime, seen: datetime, limit: int) -> list[CallRow]:
+        """Calls without an outcome that began, and were last seen alive, before then; oldest first.
+
+        They count as seen at `seen` from now on, so that nobody else claims them meanwhile: of
+        several nodes that ask at once, one gets each.
+        """
+        chosen = (
+            sa.select(table.c.id)
             .where(
                 table.c.outcome.is_(None),
                 table.c.started_at < before,
@@ -261,10 +280,18 @@ class CallRegister:
             )
             .order_by(table.c.started_at)
             .limit(limit)
+            .with_for_update(skip_locked=True)
+            .cte("chosen")  # and not a subquery, which PostgreSQL might run more than once
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings()
-            return [CallRow(**row) for row in rows]
+        statement = (
+            sa.update(table)
+            .where(table.c.id.in_(sa.select(chosen.c.id)))
+            .values(seen_at=seen)
+            .returning(*CALL_COLUMNS)
+        )
+        async with self._database.single() as connection:
+            rows = (await connection.execute(statement)).mappings().all()
+        return sorted((CallRow(**row) for row in rows), key=lambda row: row.started_at)
 
     async def touch(self, call_ids: Sequence[str], now: datetime) -> None:
         """These calls are alive on this node."""

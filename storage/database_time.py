@@ -1,7 +1,6 @@
 """What time it is where several nodes must agree: the database says so, if it has a clock."""
 
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -9,7 +8,9 @@ from domain.clock import Clock
 from storage.columns import Instant
 
 
-def database_now(dialect: str, clock: Clock, plus: timedelta = timedelta(0)) -> Any:
+def database_now(
+    dialect: str, clock: Clock, plus: timedelta = timedelta(0)
+) -> sa.ColumnElement[datetime]:
     """The moment of this statement, and so much later, as SQL: by PostgreSQL's clock, so that two
     nodes whose clocks disagree don't; with SQLite there is one node, and its own `clock` is it."""
     if dialect == "sqlite":

@@ -35,7 +35,11 @@ UNSEEN = timedelta(seconds=150)
 SWEEP_SECONDS = 30.0
 #: Twilio lets no call last longer; past it, one that the carrier can't be asked about is over.
 LONGEST = timedelta(hours=4)
-SWEEP_BATCH = 100
+#: A call that a sweep has claimed is left to it for so long: to look a batch up at the carrier.
+CLAIMED = timedelta(seconds=45)
+SWEEP_BATCH = 10
+#: In one sweep; the rest waits for the next one.
+SWEEP_BATCHES = 10
 
 # Stages of a call_logs row.
 ASKING, OPENING, LIVE = "asking", "opening", "live"
@@ -144,14 +148,22 @@ class Endings:
                 log.warning("calls.not_swept", error=str(error))
 
     async def sweep_once(self) -> int:
-        """How many calls were closed."""
+        """How many calls were closed. Several nodes may sweep at once: each call is one's."""
         now = self.clock.now()
         live = set(self.live_ids())
         closed = 0
-        for row in await self.storage.operator.open_calls(now - UNSEEN, SWEEP_BATCH):
-            if row.id not in live and await self._swept(row, now):
-                closed += 1
+        for _ in range(SWEEP_BATCHES):
+            rows = await self._claim(now)
+            for row in rows:
+                if row.id not in live and await self._swept(row, now):
+                    closed += 1
+            if len(rows) < SWEEP_BATCH:
+                break
         return closed
+
+    async def _claim(self, now: datetime) -> Sequence[CallRow]:
+        before = now - UNSEEN
+        return await self.storage.operator.claim_unseen(before, before + CLAIMED, SWEEP_BATCH)
 
     async def _swept(self, row: CallRow, now: datetime) -> bool:
         """Close it if it is over. A call that can't be closed keeps none of the others open."""

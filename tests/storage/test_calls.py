@@ -260,11 +260,60 @@ async def test_calls_that_nobody_has_seen_for_long(
     await storage.journal.finish(ended.id, Outcome.INFORMED, clock.now())
     await operator.touch([alive.id, "nothing"], clock.now())
     before = calls[-1].started_at
-    assert [call.id for call in await operator.open_calls(before, 10)] == [c.id for c in lost]
-    assert [call.id for call in await operator.open_calls(before, 1)] == [lost[0].id]
+
+    async def claimed(limit: int) -> list[str]:
+        rows = await operator.claim_unseen(before, before, limit)
+        return [row.id for row in rows]
+
+    assert await claimed(1) == [lost[0].id]
+    assert await claimed(10) == [call.id for call in lost[1:]], "what is claimed is left alone"
+    assert await claimed(10) == []
+    before += timedelta(seconds=1)
+    assert await claimed(10) == [call.id for call in (*lost, calls[-1])], "but not for ever"
     await operator.touch([], clock.now())
     await operator.touch([call.id for call in calls] * 300, clock.now())
-    assert await operator.open_calls(clock.now(), 10) == []
+    before = clock.now()
+    assert await claimed(10) == []
+
+
+async def test_of_many_nodes_that_sweep_one_gets_each_call(
+    url: str, operator: OperatorStore, garage: Tenant, clock: FakeClock
+) -> None:
+    for number in range(20):
+        await operator.open_call(_new(f"CA{number}", garage), {})
+    clock.advance(10)
+    others = [await Database.open(url) for _ in range(2)]
+    nodes = [operator, *(Storage(other, clock).operator for other in others)]
+    async with asyncio.TaskGroup() as group:
+        sweeps = [
+            group.create_task(nodes[n % 3].claim_unseen(clock.now(), clock.now(), 5))
+            for n in range(12)
+        ]
+    for other in others:
+        await other.close()
+    rows = [row.id for sweep in sweeps for row in sweep.result()]
+    rows += [row.id for row in await operator.claim_unseen(clock.now(), clock.now(), 20)]
+    assert len(rows) == len(set(rows)) == 20
+
+
+async def test_a_node_carries_a_call_from_its_stream_until_the_next_answer(
+    operator: OperatorStore, storage: Storage, garage: Tenant, clock: FakeClock
+) -> None:
+    tokens = [StreamToken(name, IN_A_MINUTE) for name in "abc"]
+    for number in (1, 2, 3):
+        await operator.open_call(_new(f"CA{number}", garage), {}, tokens[number - 1])
+    sids = ["CA1", "CA2", "CA3"]
+    assert await operator.settled_elsewhere(sids, "one") == set()
+    first = await operator.join_stream("a", "CA1", "live", START, "one")
+    second = await operator.join_stream("b", "CA2", "live", START, "other")
+    assert first
+    assert second
+    assert await operator.settled_elsewhere(sids, "one") == {"CA2"}
+    assert await operator.settled_elsewhere(sids, "other") == {"CA1"}
+    await operator.reopen(second.id, {}, "opening")
+    assert await operator.settled_elsewhere(sids, "one") == set()
+    await storage.journal.finish(first.id, Outcome.INFORMED, clock.now())
+    assert await operator.settled_elsewhere(sids, "one") == {"CA1"}
 
 
 # ------------------------------------------------------------------------------- journal

@@ -265,7 +265,7 @@ async def test_the_sweeper_goes_on_while_the_database_is_away(desk: Desk) -> Non
     rounds = 0
 
     class Away:
-        async def open_calls(self, *_: object) -> list[CallRow]:
+        async def claim_unseen(self, *_: object) -> list[CallRow]:
             raise OperatorError("the disk is full")
 
     class Broken:

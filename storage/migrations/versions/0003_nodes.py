@@ -20,6 +20,39 @@ INSTANT = sa.DateTime(timezone=True).with_variant(sa.String(27), "sqlite")
 # SQLite numbers rows by itself in an INTEGER primary key only.
 SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
+# A place for a call, if its tenant has fewer than `most` (NULL: any number); one that it has, it
+# keeps. A function, because that takes two statements and must be one round trip: the count has to
+# begin after whoever came before has committed, hence after the lock, and a statement sees only
+# what was committed before it began. The lock (its first key says "cocc") ends with the statement.
+TAKE_CALL_SLOT = """
+CREATE FUNCTION take_call_slot(
+    sid text, tenant text, node text, most integer, seconds double precision
+) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    instant timestamptz;
+BEGIN
+    PERFORM pg_advisory_xact_lock(1668244323, hashtext(tenant));
+    instant := clock_timestamp();
+    INSERT INTO call_slots (call_sid, tenant_id, node_id, until)
+    SELECT sid, tenant, node, instant + make_interval(secs => seconds)
+    WHERE most IS NULL
+        OR EXISTS (
+            SELECT FROM call_slots AS had
+            WHERE had.call_sid = sid AND had.tenant_id = tenant AND had.until > instant
+        )
+        OR most > (
+            SELECT count(*) FROM call_slots AS taken
+            WHERE taken.tenant_id = tenant AND taken.call_sid <> sid AND taken.until > instant
+        )
+    ON CONFLICT (call_sid) DO UPDATE SET
+        tenant_id = excluded.tenant_id,
+        node_id = excluded.node_id,
+        until = greatest(excluded.until, call_slots.until);
+    RETURN FOUND;
+END
+$$
+"""
+
 
 def upgrade() -> None:
     _create_nodes()
@@ -36,9 +69,13 @@ def upgrade() -> None:
         sqlite_where=carried,
         postgresql_where=carried,
     )
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(TAKE_CALL_SLOT)
 
 
 def downgrade() -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION take_call_slot")
     op.drop_index("ix_call_logs_carried", "call_logs")
     op.drop_column("call_logs", "node_id")
     for table in (
