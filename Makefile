@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet --qui
 WHEELS ?= $(or $(XDG_CACHE_HOME),$(if $(HOME),$(HOME)/.cache,var/cache))/coccinelle/wheels
 
 # Keys that are exported in your shell never reach a test or a benchmark.
-WITHOUT_KEYS := env -u ADMIN_API_KEY -u DATABASE_URL -u ENCRYPTION_KEY \
+WITHOUT_KEYS := env -u ADMIN_API_KEY -u DATABASE_URL -u ENCRYPTION_KEY -u ENCRYPTION_KEYS \
 	-u LLM_API_KEY -u METRICS_TOKEN -u OPENAI_API_KEY -u PINECONE_API_KEY -u STT_API_KEY \
 	-u TTS_API_KEY -u TWILIO_ACCOUNT_SID -u TWILIO_AUTH_TOKEN -u VAPI_API_KEY \
 	-u VAPI_WEBHOOK_SECRET -u WHATSAPP_360DIALOG_CLIENT_SECRET -u WHATSAPP_APP_SECRET

@@ -22,15 +22,15 @@ MOST_EQUAL_STEPS = 16
 
 #: Text: `openssl rand -hex 16` has 14 different characters on average; fewer than 8: 4·10⁻⁸.
 FEWEST_CHARACTERS = 8
-#: Neighbours of 31 that are typical of words or of a keyboard's rows: 1.5 and 1.3 on average in
-#: random letters and digits. So many: about 10⁻⁶ and 10⁻⁸; in sentences there are 12 and more.
+#: Neighbours of 31 that are typical of words or of a keyboard's rows: fewer than two on average in
+#: random letters and digits. So many: about 10⁻⁵ and 10⁻⁷; words and rows have 10 to 20.
 MOST_WORD_PAIRS = 10
 MOST_KEYBOARD_PAIRS = 12
 
 # The pairs of letters that French and English use most.
 _WORD_PAIRS = frozenset(
     "es en re le de nt on te er ou se an th he in at or ti st la ne ma co me is it al ra qu tr ss "
-    "pa mo ur ar ec so ro to ai ed nd ha ve li om".split()
+    "pa mo ur ar ec so ro to ai ed nd ha ve li om ch io hi nc ey".split()
 )
 _ROWS = ("1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "azertyuiop", "qsdfghjklm", "wxcvbn")
 _KEYBOARD_PAIRS = frozenset(

@@ -12,6 +12,7 @@ from server.commands.doctor import doctor
 from server.commands.keys import keys
 from server.commands.migrate import migrate
 from server.commands.provision import provision
+from server.commands.secrets import secrets
 from server.commands.serve import serve
 from server.commands.settings import settings
 from server.commands.tenants import tenants
@@ -32,6 +33,7 @@ app.command()(provision)
 app.command()(migrate)
 app.add_typer(tenants, name="tenants")
 app.add_typer(keys, name="keys")
+app.add_typer(secrets, name="secrets")
 app.command()(settings)
 app.command()(demo)
 

@@ -15,6 +15,7 @@ from domain.clock import Clock
 from domain.errors import CoccinelleError, ProviderError
 from providers.http import Answer, HttpDoor, Limits
 from providers.twilio.rest import TwilioAccount, TwilioNumbers, differences
+from server.key_ring import key_ring
 from server.setting_values import STREAM_PATH
 from server.settings import Settings, host_of
 from server.twilio_numbers import account, is_ours, our_numbers, wanted
@@ -28,6 +29,8 @@ CLOCK_SKEW_SECONDS = 5.0
 #: A secret that is shorter can be guessed.
 SHORTEST_KEY = 16
 SLOW_DATABASE_SECONDS = 0.2
+#: The most credentials named that can't be opened: with a wrong key it is all of them.
+MOST_NAMED = 5
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 #: Without these no call is answered.
@@ -124,7 +127,9 @@ async def _database(settings: Settings, clock: Clock, numbers: list[str]) -> Asy
             began = clock.monotonic()
             await database.ping()
             seconds = clock.monotonic() - began
-            numbers += await our_numbers(settings, Storage(database, clock))
+            storage = Storage(database, clock, key_ring(settings))
+            numbers += await our_numbers(settings, storage)
+            secrets = await check_secrets(storage)
         finally:
             await database.close()
     except CoccinelleError as error:
@@ -135,6 +140,28 @@ async def _database(settings: Settings, clock: Clock, numbers: list[str]) -> Asy
         yield Finding("warn", what, "put it nearer: callers wait for it before they are answered")
     else:
         yield ok(what)
+    for finding in secrets:
+        yield finding
+
+
+async def check_secrets(storage: Storage) -> list[Finding]:
+    """Whether everything that tenants entrusted to us can be opened, and with the newest key."""
+    census = await storage.sealed_rows.census()
+    # Each reason names its own cure.
+    found = [Finding("fail", each.reason) for each in census.unopened[:MOST_NAMED]]
+    if len(census.unopened) > MOST_NAMED:
+        more = len(census.unopened) - MOST_NAMED
+        found.append(Finding("fail", f"{more} more credentials can't be opened"))
+    if census.waiting:
+        found.append(
+            Finding(
+                "warn",
+                f"{census.waiting} credentials are still sealed with an older key",
+                "`coccinelle secrets rotate`; until then keep that key in ENCRYPTION_KEYS",
+            )
+        )
+    total = sum(census.versions.values())
+    return found or ([ok(f"all {total} sealed credentials open")] if total else [])
 
 
 def _is_still_to_be_made(settings: Settings) -> bool:

@@ -14,6 +14,7 @@ import phonenumbers
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 from pydantic_settings import NoDecode
 
+from domain.key_strength import KEY_BYTES, weakness
 from domain.phone import DEFAULT_REGION, normalise
 
 STREAM_PATH = "/media-stream"
@@ -78,7 +79,8 @@ def _database_url(value: SecretStr) -> SecretStr:
 
 
 def _encryption_key(value: SecretStr) -> SecretStr:
-    key_bytes(value)
+    if weak := weakness(key_bytes(value)):
+        raise ValueError(f"is too weak: it {weak}")
     return value
 
 
@@ -90,13 +92,41 @@ def key_bytes(value: SecretStr) -> bytes:
             return bytes.fromhex(text)
         if len(text) == 44:
             decoded = base64.b64decode(text.translate(str.maketrans("-_", "+/")), validate=True)
-            if len(decoded) == 32:
+            if len(decoded) == KEY_BYTES:
                 return decoded
         elif len(text) == 32 and text.isascii():
             return text.encode("ascii")
     except (ValueError, binascii.Error):
         pass
     raise ValueError(f"has {len(text)} characters and is none of the three forms")
+
+
+def _encryption_keys(value: SecretStr) -> SecretStr:
+    seen: dict[bytes, int] = {}
+    for version, text in key_texts(value).items():
+        try:
+            key = key_bytes(_encryption_key(SecretStr(text)))
+        except ValueError as error:
+            raise ValueError(f"is wrong: the key of version {version} {error}") from None
+        if key in seen:
+            raise ValueError(f"has the same key as version {seen[key]} and as version {version}")
+        seen[key] = version
+    return value
+
+
+def key_texts(value: SecretStr) -> dict[int, str]:
+    """`2:<key>,1:<key>` → the keys as they are written, by version, in that order."""
+    found: dict[int, str] = {}
+    # Only a key of 32 characters may hold a comma, and then reads as a wrong part: it can be
+    # written in hexadecimal instead.
+    for part in value.get_secret_value().split(","):
+        version, colon, text = part.strip().partition(":")
+        if not colon or not re.fullmatch(r"[1-9][0-9]{0,5}", version):
+            raise ValueError("has a part that isn't <version>:<key>, with a version from 1")
+        if int(version) in found:
+            raise ValueError(f"names version {version} twice")
+        found[int(version)] = text.strip()
+    return found
 
 
 def _one_or_two(value: SecretStr) -> SecretStr:
@@ -151,6 +181,7 @@ CallbackUrl = Annotated[str, AfterValidator(_callback_url)]
 StreamUrl = Annotated[str, AfterValidator(stream_address)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 EncryptionKey = Annotated[SecretStr, AfterValidator(_encryption_key)]
+EncryptionKeys = Annotated[SecretStr, AfterValidator(_encryption_keys)]
 AuthTokens = Annotated[SecretStr, AfterValidator(_one_or_two)]
 AccountSid = Annotated[str, AfterValidator(_account_sid)]
 Number = Annotated[str, AfterValidator(_number)]

@@ -1,5 +1,6 @@
 """Environment and `.env` → one frozen `Settings`; the only place that reads the environment."""
 
+import base64
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from server.setting_values import (
     Count,
     DatabaseUrl,
     EncryptionKey,
+    EncryptionKeys,
     HttpUrl,
     LogLevel,
     Networks,
@@ -32,6 +34,7 @@ from server.setting_values import (
     Sender,
     StreamUrl,
     key_bytes,
+    key_texts,
     stream_address,
 )
 
@@ -209,14 +212,26 @@ class Settings(BaseSettings):
         "postgresql://coccinelle:secret@127.0.0.1/coccinelle",
         shown="`sqlite:///var/coccinelle.sqlite3`",
     )
+    encryption_keys: EncryptionKeys | None = _about(
+        None,
+        _DATA,
+        "Seal what tenants entrust to us (passwords and keys of their vendors), each with its "
+        "version, the one that seals first; the others open what they sealed. `openssl rand -hex "
+        "32` makes one; losing it loses what it sealed. docs/deploy.md says how to rotate them. "
+        "The example is none to copy, and refused.",
+        "<version>:<key> with commas between, each key 64 hexadecimal digits, 44 characters of "
+        "base64 or 32 characters, drawn at random",
+        "2:<openssl rand -hex 32>,1:<the one before>",
+        meanwhile="passwords and keys that tenants entrust to us are refused (503), kept ones "
+        "can't be read.",
+    )
     encryption_key: EncryptionKey | None = _about(
         None,
         _DATA,
-        "Encrypts what tenants entrust to us (their vendors' keys). `openssl rand -hex 32` makes "
-        "one; losing it loses what it encrypted.",
-        "32 characters, 64 hexadecimal digits or 44 characters of base64",
-        "0123456789abcdef" * 4,
-        later=True,
+        "A single key, as version 1: the same as `ENCRYPTION_KEYS=1:<key>`. Beside "
+        "`ENCRYPTION_KEYS` it must be that one's version 1.",
+        "32 characters, 64 hexadecimal digits or 44 characters of base64, drawn at random",
+        "<openssl rand -hex 32>",
     )
 
     # -- Operator
@@ -556,6 +571,13 @@ class Settings(BaseSettings):
                 "TWILIO_FALLBACK_URL is on the host of PUBLIC_URL and would fail together with "
                 "it: use a TwiML Bin or another host"
             )
+        if self.encryption_key and self.encryption_keys:
+            alone = key_bytes(self.encryption_key)
+            if self.ring_keys.get(1) != alone:
+                raise ValueError(
+                    "ENCRYPTION_KEY isn't version 1 of ENCRYPTION_KEYS: remove ENCRYPTION_KEY, or, "
+                    "while anything is sealed with it, add it there as 1:<key>"
+                )
         return self
 
     # --------------------------------------------------------------------------------- sources
@@ -593,9 +615,12 @@ class Settings(BaseSettings):
         return frozenset(number for number in ours if number and number.startswith("+"))
 
     @property
-    def encryption_key_bytes(self) -> bytes | None:
-        """The 32 bytes behind ENCRYPTION_KEY."""
-        return None if self.encryption_key is None else key_bytes(self.encryption_key)
+    def ring_keys(self) -> dict[int, bytes]:
+        """The encryption keys, 32 bytes each, by version, the one that seals first; {}: none."""
+        if self.encryption_keys is not None:
+            written = key_texts(self.encryption_keys)
+            return {version: key_bytes(SecretStr(text)) for version, text in written.items()}
+        return {} if self.encryption_key is None else {1: key_bytes(self.encryption_key)}
 
     @property
     def database_name(self) -> str:
@@ -611,7 +636,10 @@ class Settings(BaseSettings):
         given = (getattr(self, name) for name in names if self.is_set(name))
         values = [value.get_secret_value() for value in given if isinstance(value, SecretStr)]
         password = urlsplit(self.database_url.get_secret_value()).password
-        return (*values, *self.auth_tokens, *([password] if password else []))
+        keys = key_texts(self.encryption_keys).values() if self.encryption_keys else ()
+        # However a key is written where it shows up.
+        written = (form for key in self.ring_keys.values() for form in _spellings(key))
+        return (*values, *self.auth_tokens, *keys, *written, *([password] if password else []))
 
     def is_set(self, name: str) -> bool:
         """Whether this variable (in lower case) was given rather than left to its default."""
@@ -622,8 +650,12 @@ class Settings(BaseSettings):
         return tuple(
             Missing(name.upper(), about.meanwhile, f"set it to {about.expects}.")
             for name, about in described()
-            if about.meanwhile and not self.is_set(name)
+            if about.meanwhile and not self.is_set(name) and not self._has_another(name)
         )
+
+    def _has_another(self, name: str) -> bool:
+        """Whether the older spelling of this variable is given."""
+        return name == "encryption_keys" and self.is_set("encryption_key")
 
 
 class _Given(Settings):
@@ -707,6 +739,12 @@ def _lines(error: ValidationError) -> Iterator[str]:
             f"{name.upper()} {what}. Cure: set it to {about[name].expects} "
             f"(for example {about[name].example}), or remove it."
         )
+
+
+def _spellings(key: bytes) -> tuple[str, ...]:
+    """The ways to write a key."""
+    base64s = (base64.b64encode(key), base64.urlsafe_b64encode(key))
+    return (key.hex(), key.hex().upper(), *(each.decode().rstrip("=") for each in base64s))
 
 
 def _lower(message: str) -> str:

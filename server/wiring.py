@@ -11,6 +11,7 @@ from providers.guarded import GuardedDoor
 from providers.openai.realtime import OpenAIRealtime
 from providers.twilio.rest import TwilioAccount, TwilioCallControl
 from providers.twilio.signature import TwilioSignature
+from server.key_ring import key_ring
 from server.metrics import Metrics
 from server.settings import Settings
 from storage import Storage
@@ -92,7 +93,7 @@ def build(
     tasks: asyncio.TaskGroup,
 ) -> Parts:
     """Introduce everybody. `tasks` outlives all calls; `control` is closed by who made it."""
-    storage = Storage(database, clock)
+    storage = Storage(database, clock, key_ring(settings))
     journal = Journal(storage.journal)
     live_calls = LiveCalls(
         clock,

@@ -7,6 +7,7 @@ from storage.calls import CallRow, NewCall, TimelineEntry
 from storage.channels import Channel
 from storage.database import Database
 from storage.functions import FunctionRun, StoredResult
+from storage.jobs.desk import JobDesk
 from storage.journal import CallJournal, JournalEntry
 from storage.live_events import LiveEvent
 from storage.live_feed import LiveEvents, Subscription
@@ -27,6 +28,7 @@ __all__ = [
     "Channel",
     "Database",
     "FunctionRun",
+    "JobDesk",
     "JournalEntry",
     "KeyRing",
     "LiveEvent",

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import typer
 
 from server.clock import SystemClock
+from server.key_ring import key_ring
 from server.logs import logging_to
 from server.settings import ENV_FILE, Settings, load
 from storage import Storage
@@ -33,7 +34,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
     """The storage of this deployment, created and migrated when it needs it."""
     database = await Database.open(settings.database_url.get_secret_value())
     try:
-        yield Storage(database, SystemClock())
+        yield Storage(database, SystemClock(), key_ring(settings))
     finally:
         await database.close()
 

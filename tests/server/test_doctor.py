@@ -70,6 +70,9 @@ async def server(stream: Any = refuse, *, upgrades: bool = True) -> AsyncIterato
         running.should_exit = True
 
 
+KEY = "e19c5d07a2b84f1366d0c97ab3581fe4250e8b6cf7923d41a87f05bcd6e23419"
+
+
 def settings(tmp_path: Path, **values: Any) -> Settings:
     given = {
         "database_url": f"sqlite:///{tmp_path}/c.sqlite3",
@@ -81,6 +84,7 @@ def settings(tmp_path: Path, **values: Any) -> Settings:
         "public_url": "http://127.0.0.1:1",
         "twilio_api_base_url": "http://127.0.0.1:1",
         "openai_base_url": "http://127.0.0.1:1/v1",
+        "encryption_key": KEY,
         **values,
     }
     return Settings.of(**{name: value for name, value in given.items() if value is not None})

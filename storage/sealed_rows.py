@@ -1,0 +1,162 @@
+"""All tenants' sealed credentials, for the operator: which keys they need, and giving them the
+newest one.
+
+A row is sealed anew where it stands: read, opened, sealed, and written only if it is still the
+row that was read, so that a tenant who saves in between wins. Several may do it at once, and it may
+be stopped at any point: what is left is found by the version that its text begins with.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import sqlalchemy as sa
+import structlog
+
+from storage.database import Database
+from storage.schema import channel_configurations as table
+from storage.secrets import KeyRing, NoKey, Unreadable, key_version, sealed_with
+
+log = structlog.get_logger(__name__)
+
+#: Rows read, and written, at a time: on SQLite nobody else writes meanwhile, for a millisecond.
+BATCH = 100
+
+
+class SealedRow(NamedTuple):
+    """One channel's credentials, sealed."""
+
+    id: str
+    tenant_id: str
+    channel: str
+    sealed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unopened:
+    """Credentials that the ring can't open, and what to do about it."""
+
+    tenant_id: str
+    channel: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """How many rows there are per key version (None: not a sealed text), how many of those that
+    open are still to be sealed with the newest, and which don't open."""
+
+    versions: dict[int | None, int]
+    waiting: int
+    unopened: tuple[Unopened, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resealed:
+    """What one round came to: rows sealed anew, and those that can't be opened."""
+
+    count: int
+    unopened: tuple[Unopened, ...]
+
+
+class SealedRows:
+    """Unscoped, and never shows what it opens."""
+
+    def __init__(self, database: Database, keyring: KeyRing | None) -> None:
+        self._database = database
+        self._keyring = keyring
+
+    async def waiting(self) -> bool:
+        """Whether any row isn't sealed with the newest key. NoKey."""
+        ring = self._ring()
+        statement = sa.select(sa.literal(1)).where(_older_than(ring.newest)).limit(1)
+        async with self._database.read() as connection:
+            return (await connection.execute(statement)).first() is not None
+
+    async def census(self) -> Census:
+        """Look at every row, and open it. Without a key ring, none opens."""
+        versions: dict[int | None, int] = {}
+        unopened: list[Unopened] = []
+        waiting, after = 0, ""
+        while rows := await self._batch(after, table.c.config_encrypted.is_not(None)):
+            after = rows[-1].id
+            for row in rows:
+                version = key_version(row.sealed)
+                versions[version] = versions.get(version, 0) + 1
+                opened = self._opened(row)
+                if isinstance(opened, Unopened):
+                    unopened.append(opened)
+                else:
+                    waiting += version != self._ring().newest
+        return Census(versions, waiting, tuple(unopened))
+
+    async def reseal(self) -> Resealed:
+        """Seal with the newest key what another one has sealed. What can't be opened is left as it
+        is, logged and named. NoKey."""
+        ring = self._ring()
+        count, unopened = 0, list[Unopened]()
+        after = ""
+        while rows := await self._batch(after, _older_than(ring.newest)):
+            after = rows[-1].id
+            anew: list[tuple[SealedRow, str]] = []
+            for row in rows:
+                opened = self._opened(row)
+                if isinstance(opened, Unopened):
+                    unopened.append(opened)
+                    log.error("secrets.unreadable", reason=opened.reason)
+                else:
+                    anew.append((row, ring.seal(opened, row.tenant_id, row.channel)))
+            count += await self._replace(anew)
+        return Resealed(count, tuple(unopened))
+
+    async def forget(self, tenant_id: str, channel: str) -> bool:
+        """Throw a channel's credentials away, readable or not: the tenant must enter them again.
+        False when there are none."""
+        statement = sa.update(table).where(
+            table.c.tenant_id == tenant_id,
+            table.c.channel_type == channel,
+            table.c.config_encrypted.is_not(None),
+        )
+        async with self._database.write() as connection:
+            gone = await connection.execute(statement.values(config_encrypted=None))
+            return gone.rowcount > 0
+
+    def _ring(self) -> KeyRing:
+        if self._keyring is None:
+            raise NoKey
+        return self._keyring
+
+    def _opened(self, row: SealedRow) -> bytes | Unopened:
+        try:
+            return self._ring().open(row.sealed, row.tenant_id, row.channel)
+        except (NoKey, Unreadable) as error:
+            return Unopened(row.tenant_id, row.channel, str(error))
+
+    async def _batch(self, after: str, which: sa.ColumnElement[bool]) -> list[SealedRow]:
+        statement = (
+            sa.select(table.c.id, table.c.tenant_id, table.c.channel_type, table.c.config_encrypted)
+            .where(which, table.c.id > after)
+            .order_by(table.c.id)
+            .limit(BATCH)
+        )
+        async with self._database.read() as connection:
+            return [SealedRow(*row) for row in await connection.execute(statement)]
+
+    async def _replace(self, anew: list[tuple[SealedRow, str]]) -> int:
+        count = 0
+        async with self._database.write() as connection:
+            for row, sealed in anew:
+                changed = await connection.execute(
+                    sa.update(table)
+                    .where(table.c.id == row.id, table.c.config_encrypted == row.sealed)
+                    .values(config_encrypted=sealed)
+                )
+                count += changed.rowcount
+        return count
+
+
+def _older_than(newest: int) -> sa.ColumnElement[bool]:
+    """Sealed, but not with this version."""
+    column = table.c.config_encrypted
+    return sa.and_(
+        column.is_not(None), sa.not_(column.startswith(sealed_with(newest), autoescape=True))
+    )
