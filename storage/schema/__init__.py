@@ -40,6 +40,7 @@ from storage.schema.knowledge import (
     knowledge_files,
 )
 from storage.schema.nodes import call_slots, live_events, nodes, rate_counters, schema_revisions
+from storage.schema.retention import retention_marks
 
 __all__ = [
     "APPOINTMENT_STATUSES",
@@ -74,6 +75,7 @@ __all__ = [
     "rate_counters",
     "rendez_vous",
     "rendez_vous_cells",
+    "retention_marks",
     "schema_revisions",
     "stream_tokens",
     "tenant_keys",

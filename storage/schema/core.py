@@ -224,6 +224,7 @@ call_logs = sa.Table(
     one_of("outcome", tuple(outcome.value for outcome in Outcome)),
     sa.Index(None, "tenant_id", "started_at"),
     sa.Index(None, "from_number", "started_at"),
+    sa.Index(None, "started_at"),
     sa.Index(None, "forwarded_from"),
     partial("call_logs_unfinished", "started_at", where="outcome IS NULL"),
     partial("call_logs_carried", "node_id", where="outcome IS NULL AND node_id IS NOT NULL"),
