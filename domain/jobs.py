@@ -8,7 +8,17 @@ the rows first and does nothing when there is nothing left to do: it may run mor
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import TracebackType
 from typing import Any, Protocol
+
+from domain.errors import CoccinelleError, OperatorError, ProviderError
+
+#: Whatever isn't an error of ours is a bug of ours: tried this often, for it may be a race.
+BUG_ATTEMPTS = 3
+#: How long a job waits while only the operator can help, seconds; it never dies of that.
+OPERATOR_SECONDS = 15.0
+#: The longest text about a dead job.
+_LONGEST_WORDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +55,32 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class JobKind:
-    """A kind of job. `vendor` names whose limits it shares; "" means that nobody is called."""
+    """A kind of job. `vendor` names whose limits it shares; "" means that nobody is called.
+
+    `every` (seconds) makes it periodic: workers see to it that one such job of the deployment
+    waits, under the kind's name as its key, and it runs again so long after it has ended.
+    """
 
     name: str
     handler: Handler
     vendor: str = ""
     time_limit: float = 60.0  # seconds; the lease outlasts it
     backoff: Backoff = field(default_factory=Backoff)
+    every: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VendorLimits:
+    """What a vendor bears, or allows us, from all our processes together; None: no limit.
+
+    `concurrent` jobs at once, `concurrent_per_tenant` of them for one tenant; and how many may
+    begin in a second, in all and for one tenant (Twilio: one SMS per second and number).
+    """
+
+    concurrent: int | None = None
+    concurrent_per_tenant: int | None = None
+    per_second: float | None = None
+    per_second_per_tenant: float | None = None
 
 
 class Jobs(Protocol):
@@ -76,3 +105,64 @@ class Jobs(Protocol):
     async def cancel(self, key: str) -> bool:
         """Forget the waiting job of this key; False when none waits (any more)."""
         ...
+
+
+# ------------------------------------------------------------------------------ after a failure
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again `after` so many seconds. `counts`: as one of the attempts that a job has."""
+
+    after: float
+    counts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """Nobody tries again unless a person says so. `words`: why, without personal data."""
+
+    words: str
+
+
+def after_failure(
+    error: BaseException, attempt: int, backoff: Backoff, chance: float
+) -> Retry | Dead:
+    """What becomes of a job whose `attempt`-th run ended with this error. `chance` (0 to 1)
+    spreads those that failed together."""
+    if isinstance(error, OperatorError):
+        return Retry(OPERATOR_SECONDS * (0.75 + chance / 2), counts=False)
+    if attempt >= _attempts(error, backoff):
+        return Dead(words(error))
+    return Retry(min(backoff.longest, backoff.first * 2.0 ** (attempt - 1)) * (0.75 + chance / 2))
+
+
+def _attempts(error: BaseException, backoff: Backoff) -> int:
+    if isinstance(error, ProviderError):
+        return backoff.attempts if error.retryable else 1
+    if isinstance(error, CoccinelleError):
+        return 1  # the tenant's or the caller's to mend: it won't mend itself
+    if isinstance(error, TimeoutError):
+        return backoff.attempts
+    return min(BUG_ATTEMPTS, backoff.attempts)
+
+
+def words(error: BaseException) -> str:
+    """The error's class and what we know of it: never a foreign text, which may tell of people."""
+    name = type(error).__name__
+    if isinstance(error, ProviderError):
+        known = (error.vendor, str(error.status or ""), error.code)
+        return f"{name}: {' '.join(part for part in known if part)}"[:_LONGEST_WORDS]
+    if isinstance(error, CoccinelleError):
+        return f"{name}: {error}"[:_LONGEST_WORDS]
+    return f"{name}{_place(error.__traceback__)}"
+
+
+def _place(traceback: TracebackType | None) -> str:
+    """Where it happened: ` at module:line`, or nothing."""
+    if traceback is None:
+        return ""
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    module = traceback.tb_frame.f_globals.get("__name__", "?")
+    return f" at {module}:{traceback.tb_lineno}"

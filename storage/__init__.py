@@ -70,6 +70,7 @@ class Storage:
         self.sealed_rows = SealedRows(database, keyring)
         self.journal = CallJournal(database, clock)
         self.live_events = LiveEvents(database)
+        self.jobs = JobDesk(database, clock)
 
     def tenant(self, tenant_id: str) -> TenantHandle:
         """The tenant's rows, and nobody else's."""

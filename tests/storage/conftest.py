@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from domain.tenant import Tenant
 from storage import Database, KeyRing, OperatorStore, Storage
-from storage.schema import call_logs, tenants
+from storage.schema import call_logs, dead_jobs, job_rates, job_workers, jobs, tenants
 from tests.fakes.clock import FakeClock
 from tests.postgres import PostgresServer
 
@@ -71,6 +71,12 @@ async def url(shared: tuple[str, Database]) -> AsyncIterator[str]:
     async with asyncio.timeout(5), database.write() as connection:
         await connection.execute(sa.delete(tenants))
         await connection.execute(sa.delete(call_logs))
+        # The deployment's own jobs are no tenant's.
+        queue = (jobs, job_workers, dead_jobs, job_rates)
+        if connection.dialect.name == "postgresql":
+            queue += (sa.table("procrastinate_jobs"), sa.table("procrastinate_workers"))
+        for table in queue:
+            await connection.execute(sa.delete(table))
 
 
 @pytest.fixture

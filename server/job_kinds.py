@@ -1,0 +1,25 @@
+"""Every kind of durable job that this deployment does, and what their vendors bear.
+
+A feature adds its line to `job_kinds`. A kind with `every` is periodic: workers see to it that it
+is there.
+"""
+
+from collections.abc import Mapping
+
+from domain.clock import Clock
+from domain.jobs import JobKind, VendorLimits
+from server.settings import Settings
+from storage import Storage
+from storage.database import Database
+
+
+def job_kinds(
+    settings: Settings, database: Database, storage: Storage, clock: Clock
+) -> list[JobKind]:
+    """What a worker of this deployment can do."""
+    return []
+
+
+def vendor_limits(settings: Settings) -> Mapping[str, VendorLimits]:
+    """By the `vendor` of a kind; across all processes."""
+    return {}
