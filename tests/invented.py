@@ -1,0 +1,133 @@
+"""Values made from type hints, so that what takes them can be tried without an edit."""
+
+import dataclasses
+import enum
+import inspect
+import types
+import typing
+import uuid
+from collections import abc
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import msgspec
+
+#: Words for parameters and fields whose text must have a form, by name. A test that says "nothing
+#: that was tried was understood" wants a line here.
+WORDS: dict[str, Any] = {
+    "channel_type": "sms",
+    "status": "sent",
+    "priority": "high",
+    "timezone": "Europe/Paris",
+    "locale": "fr-FR",
+    "line": "+33261910077",
+    "number": "+33261910078",
+    "phone": "+33639980077",
+    "transfer_number": "+33261910079",
+    "to_number": "+33639980076",
+    "from_number": "+33639980075",
+    "email": "paul@example.org",
+    "url": "https://example.org/tarifs",
+    "open_time": "08:00",
+    "close_time": "18:00",
+    "break_start": "12:00",
+    "break_end": "13:00",
+    "day": 2,
+    "day_of_week": 2,
+    "source_type": "text",
+    "sourceType": "text",
+    "media_type": "text/plain",
+    "kind": "row",
+    "sealed": None,  # a credential that isn't there
+}
+#: The words of whoever tries. None of the first tenant's.
+OWN_WORD = "Paul"
+WHEN = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
+
+_SEQUENCES = (list, tuple, set, frozenset, abc.Sequence, abc.Iterable, abc.Collection, abc.Set)
+
+
+class Inventor:
+    """Makes values for hints. Where `row`, somebody's row, has a value for a name, that one is
+    taken; else one of our own."""
+
+    def __init__(self, row: Mapping[str, Any] | None = None) -> None:
+        self._row = row or {}
+
+    def arguments(self, function: Callable[..., Any]) -> dict[str, Any]:
+        """Keyword arguments for all that it takes, but for pages."""
+        hints = typing.get_type_hints(function)
+        return {
+            parameter.name: self.value(parameter.name, hints.get(parameter.name, Any))
+            for parameter in inspect.signature(function).parameters.values()
+            if parameter.name not in ("self", "limit", "offset")
+            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        }
+
+    def value(self, name: str, hint: Any) -> Any:
+        """One value of this type."""
+        origin, inner = typing.get_origin(hint), typing.get_args(hint)
+        if origin in (typing.Union, types.UnionType):
+            return self.value(name, self._chosen(inner))
+        if origin is typing.Annotated:
+            return self.value(name, inner[0])
+        if origin is typing.Literal:
+            return self._row.get(name) if self._row.get(name) in inner else inner[0]
+        if origin in (dict, abc.Mapping, abc.MutableMapping) or hint in (dict, abc.Mapping):
+            return {"note": OWN_WORD}
+        if origin in _SEQUENCES:
+            item = self.value(name.removesuffix("s"), inner[0] if inner else str)
+            return (item,) if origin is tuple else [item]
+        if origin is not None and inspect.isclass(origin):
+            return self._structure(origin)
+        return self._plain(name, hint)
+
+    @staticmethod
+    def _chosen(inner: tuple[Any, ...]) -> Any:
+        real = [each for each in inner if each not in (type(None), msgspec.UnsetType)]
+        structures = [each for each in real if dataclasses.is_dataclass(each)]
+        return (structures or real)[0]
+
+    def _plain(self, name: str, hint: Any) -> Any:
+        if not inspect.isclass(hint):
+            return self._text(name)
+        if issubclass(hint, enum.Enum):
+            return next(iter(hint))
+        theirs = self._row.get(name)
+        if hint is not str and hint is not object and isinstance(theirs, hint):
+            return theirs
+        own: dict[type, Any] = {
+            bool: True,
+            int: WORDS.get(name, 30),
+            float: 1.0,
+            bytes: OWN_WORD.encode(),
+            datetime: WHEN,
+            date: WHEN.date(),
+            time: time(9),
+            timedelta: timedelta(minutes=30),
+            uuid.UUID: uuid.UUID(int=1),
+        }
+        if hint in own:
+            return own[hint]
+        if dataclasses.is_dataclass(hint) or hasattr(hint, "__annotations__"):
+            return self._structure(hint)
+        return self._text(name)
+
+    def _structure(self, kind: Any) -> Any:
+        hints = typing.get_type_hints(kind)
+        named = getattr(kind, "__struct_fields__", None) or [
+            name for name in hints if not name.startswith("_")
+        ]
+        return kind(**{name: self.value(name, hints[name]) for name in named})
+
+    def _text(self, name: str) -> Any:
+        words = set(name.split("_"))
+        if isinstance(self._row.get(name), str):
+            return str(self._row[name])
+        for column, value in self._row.items():
+            if isinstance(value, str) and words <= set(column.split("_")):
+                return value
+        if name.endswith("id") and isinstance(self._row.get("id"), str):
+            return str(self._row["id"])
+        return WORDS.get(name, OWN_WORD)
