@@ -130,11 +130,7 @@ class Documents:
         MAX_DOCUMENTS."""
         if new.source_type not in DOCUMENT_TYPES:
             raise Invalid(f"must be one of {', '.join(DOCUMENT_TYPES)}", field="sourceType")
-        if (await self.list(limit=1)).total >= MAX_DOCUMENTS:
-            raise Conflict(
-                f"there are {MAX_DOCUMENTS} documents already; delete one first",
-                message_key="knowledge_full",
-            )
+        await self._refuse_more()
         document_id, now = new_id(), self._scope.now()
         await self._scope.insert(
             table,
@@ -182,32 +178,45 @@ class Documents:
         return await self._scope.first(statement) is not None
 
     async def delete(self, document_id: str) -> bool:
-        """From this commit on it answers nothing. What is left is its name, for `purge` to forget
-        once other indexes have forgotten it. False when there is none."""
-        now = self._scope.now()
+        """From this commit on it answers nothing. What it was made of is kept for `restore`, until
+        `purge`. False when there is none."""
         changed = await self._change(
             document_id,
             {
                 "status": "deleted",
-                "deleted_at": now,
-                "content": "",
-                "title": "",
-                "url": None,
+                "deleted_at": self._scope.now(),
+                "chunk_count": 0,
                 "revision": table.c.revision + 1,  # whoever indexes it now comes too late
             },
         )
         if changed:
-            for owned in (chunks, files):
-                await self._scope.connection.execute(
-                    self._scope.delete(owned).where(owned.c.document_id == document_id)
-                )
+            await self._scope.connection.execute(
+                self._scope.delete(chunks).where(chunks.c.document_id == document_id)
+            )
         return changed
 
     async def deleted(self) -> Sequence[Document]:
-        """Those that `purge` may forget, longest deleted first."""
+        """Those that can be restored, or purged; longest deleted first."""
         statement = self._scope.select(table, *_COLUMNS).where(table.c.status == "deleted")
         rows = await self._scope.all(statement.order_by(table.c.deleted_at, table.c.id).limit(100))
         return [Document(**row) for row in rows]
+
+    async def restore(self, document_id: str) -> bool:
+        """A deleted one is `pending` again; False when it isn't deleted, or gone. Conflict when
+        there are MAX_DOCUMENTS."""
+        await self._refuse_more()
+        changed = await self._scope.connection.execute(
+            self._scope.update(table)
+            .where(table.c.id == document_id, table.c.status == "deleted")
+            .values(
+                status="pending",
+                deleted_at=None,
+                error=None,
+                error_detail=None,
+                updated_at=self._scope.now(),
+            )
+        )
+        return bool(changed.rowcount)
 
     async def purge(self, document_id: str) -> bool:
         """Forget a deleted one altogether; False when it isn't deleted, or gone."""
@@ -216,6 +225,34 @@ class Documents:
             statement.where(table.c.id == document_id, table.c.status == "deleted")
         )
         return bool(changed.rowcount)
+
+    async def change(
+        self, document_id: str, *, title: str, category: str | None, content: str | None = None
+    ) -> bool:
+        """Its names, and its text where it came as text (None: stays). What was indexed stays as
+        it is until `reindex`. False when there is none."""
+        values: dict[str, Any] = {"title": title, "category": category}
+        if content is not None:
+            values["content"] = content
+        return await self._change(document_id, values)
+
+    async def stored_bytes(self) -> int:
+        """What all of the tenant's documents take, the deleted ones too."""
+        sqlite = self._scope.connection.dialect.name == "sqlite"
+        length = sa.func.length if sqlite else sa.func.octet_length
+        total = 0
+        for owned in (table, files):
+            size = sa.func.coalesce(sa.func.sum(length(owned.c.content)), 0).label("size")
+            row = await self._scope.first(self._scope.select(owned, size))
+            total += int(row["size"]) if row is not None else 0
+        return total
+
+    async def chunk_ids(self, document_id: str) -> Sequence[str]:
+        """The ids of its passages."""
+        rows = await self._scope.all(
+            self._scope.select(chunks, chunks.c.id).where(chunks.c.document_id == document_id)
+        )
+        return [row["id"] for row in rows]
 
     # --------------------------------------------------------------------------- indexing
 
@@ -338,6 +375,13 @@ class Documents:
         return [_candidate(row) for row in await self._scope.all(statement)]
 
     # ---------------------------------------------------------------------------- private
+
+    async def _refuse_more(self) -> None:
+        if (await self.list(limit=1)).total >= MAX_DOCUMENTS:
+            raise Conflict(
+                f"there are {MAX_DOCUMENTS} documents already; delete one first",
+                message_key="knowledge_full",
+            )
 
     def _living(self, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
         return self._scope.select(table, *columns).where(table.c.status != "deleted")

@@ -59,12 +59,14 @@ main()
 
 
 class ExtractionFailed(Exception):
-    """`reason` is one of REASONS; `detail` for the operator, without anything of the document."""
+    """`reason` is one of REASONS; `detail` for the operator, without anything of the document.
+    `passing`: the machine may have been at fault, and the same may succeed later."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", *, passing: bool = False) -> None:
         super().__init__(f"{reason} ({detail})" if detail else reason)
         self.reason = reason
         self.detail = detail
+        self.passing = passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class Extractor:
                 told = await _converse(child, header, data)
                 return told, await child.wait()
         except TimeoutError:
-            raise ExtractionFailed("too_slow", "wall clock") from None
+            raise ExtractionFailed("too_slow", "wall clock", passing=True) from None
         finally:
             await _end(child)
 
@@ -188,7 +190,7 @@ def _read(told: bytes, status: int) -> Extracted:
     if status != 0:
         # Killed for want of memory, or fallen over a stack that ran out.
         name = signal.Signals(-status).name if status < 0 else f"exit {status}"
-        raise ExtractionFailed("too_complex", name)
+        raise ExtractionFailed("too_complex", name, passing=status == -signal.SIGKILL)
     try:
         answer = msgspec.json.decode(told, type=_Answer)
     except msgspec.DecodeError as error:
