@@ -16,7 +16,15 @@ import sqlalchemy as sa
 
 from domain.tenant import Tenant
 from storage import Database, KeyRing, OperatorStore, Storage
-from storage.schema import call_logs, dead_jobs, job_rates, job_workers, jobs, tenants
+from storage.schema import (
+    call_logs,
+    dead_jobs,
+    job_rates,
+    job_workers,
+    jobs,
+    retention_marks,
+    tenants,
+)
 from tests.fakes.clock import FakeClock
 from tests.postgres import PostgresServer
 
@@ -67,10 +75,11 @@ async def url(shared: tuple[str, Database]) -> AsyncIterator[str]:
     """A migrated database without a row. Only its rows may be changed."""
     url, database = shared
     yield url
-    # All else hangs on these two. A test that left a transaction open fails here.
+    # All else hangs on the first two. A test that left a transaction open fails here.
     async with asyncio.timeout(5), database.write() as connection:
         await connection.execute(sa.delete(tenants))
         await connection.execute(sa.delete(call_logs))
+        await connection.execute(sa.delete(retention_marks))
         # The deployment's own jobs are no tenant's.
         queue = (jobs, job_workers, dead_jobs, job_rates)
         if connection.dialect.name == "postgresql":
