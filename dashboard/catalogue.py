@@ -41,7 +41,15 @@ _FR: Mapping[str, str] = {
     # The phone channel.
     "channel_unknown": "Ce canal n’est pas disponible.",
     "channel_saved": "Vos réglages sont enregistrés.",
-    "channel_secret_refused": "Le canal téléphone ne garde aucun secret.",
+    "secrets_no_key": (
+        "Vos identifiants ne peuvent pas encore être conservés : votre hébergeur doit d’abord"
+        " définir une clé de chiffrement. Rien n’a été enregistré."
+    ),
+    "secrets_unreadable": (
+        "Vos identifiants enregistrés sont illisibles pour le moment. Rien n’est perdu : prévenez"
+        " votre hébergeur."
+    ),
+    "secret_unusable": "Cette clé n’est pas utilisable : vérifiez que vous l’avez bien copiée.",
     "line_unreadable": (
         "Votre numéro professionnel est illisible. Saisissez-le avec ses dix chiffres,"
         " ou sous la forme +33…."
@@ -113,7 +121,15 @@ _EN: Mapping[str, str] = {
     "number_taken": "One of the numbers already belongs to an organisation.",
     "channel_unknown": "This channel is not available.",
     "channel_saved": "Your settings are saved.",
-    "channel_secret_refused": "The phone channel keeps no secret.",
+    "secrets_no_key": (
+        "Your credentials can't be kept yet: whoever hosts this service must set an encryption key"
+        " first. Nothing was saved."
+    ),
+    "secrets_unreadable": (
+        "Your saved credentials can't be read at the moment. Nothing is lost: please tell whoever"
+        " hosts this service."
+    ),
+    "secret_unusable": "This key can't be used: please check that you copied all of it.",
     "line_unreadable": "Your business number can't be read. Give all its digits, or like +33….",
     "line_taken": "This number is already linked to another organisation.",
     "line_is_ours": (

@@ -7,6 +7,7 @@ Secrets are named by where they were: `{"smtp": {"password": "x"}}` has the secr
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from domain.errors import Invalid
@@ -48,6 +49,7 @@ class Split(NamedTuple):
     secrets: dict[str, Any]
 
 
+@lru_cache(maxsize=1024)  # configurations are read for every call, and use the same few names
 def is_secret_name(key: str) -> bool:
     """Whether a value of this name is a secret: `apiKey`, `smtp_password`, `AUTH-TOKEN` …"""
     plain = unicodedata.normalize("NFKD", key).encode("ascii", "ignore").decode()

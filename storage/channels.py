@@ -141,8 +141,9 @@ class Channels:
         _check_type(channel_type)
         public, secrets = secret_fields.split(config)
         await self._create_if_new(channel_type)
-        if secrets:
-            await self.save_secrets(channel_type, secrets)
+        left_in_plain = await self._left_in_plain(channel_type)
+        if secrets or left_in_plain:
+            await self.save_secrets(channel_type, {**left_in_plain, **secrets})
         if channel_type == "phone":
             await self._take_line(line)
         changes: dict[str, Any] = {
@@ -204,6 +205,19 @@ class Channels:
         statement = statement.where(table.c.channel_type == channel_type)
         row = await self._scope.first(statement.with_for_update() if for_update else statement)
         return None if row is None else row["config_encrypted"]
+
+    async def _left_in_plain(self, channel_type: str) -> dict[str, Any]:
+        """What version 0.2, which knew no secrets, has left in the public column and nobody has
+        given anew since."""
+        channel = table.c.channel_type == channel_type
+        row = await self._scope.first(
+            self._scope.select(table, table.c.config_public).where(channel)
+        )
+        plain = secret_fields.split(row["config_public"]).secrets if row else {}
+        if not plain:
+            return {}
+        sealed = await self.secrets(channel_type)
+        return {name: value for name, value in plain.items() if name not in sealed}
 
     def _seal(self, channel_type: str, secrets: Mapping[str, Any]) -> str:
         try:
@@ -278,7 +292,7 @@ def _channel(row: sa.RowMapping) -> Channel:
         type=row["channel_type"],
         enabled=row["enabled"],
         configured=row["configured"],
-        config=row["config_public"],
+        config=secret_fields.split(row["config_public"]).public,
         templates=row["templates"],
         assistant_id=row["assistant_id"],
         created_at=row["created_at"],

@@ -10,13 +10,15 @@ class ApiSettings:
     """`admin_key` opens the operator's paths, `vapi_secret` Vapi's; unset (None or empty) means
     that nothing opens them. `shared_number` and `own_numbers` are this deployment's Twilio
     numbers in E.164; the dedicated ones of tenants are in the database. `default_region` is the
-    ISO 3166 country in which national numbers are read."""
+    ISO 3166 country in which national numbers are read; `sms_sender`: SMS have a sender and an
+    account that sends them."""
 
     admin_key: str | None = field(default=None, repr=False)
     vapi_secret: str | None = field(default=None, repr=False)
     shared_number: str | None = None
     own_numbers: frozenset[str] = frozenset()
     default_region: str = DEFAULT_REGION
+    sms_sender: bool = False
 
     @property
     def deployment_numbers(self) -> frozenset[str]:

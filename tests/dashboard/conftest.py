@@ -1,6 +1,7 @@
 """The API over HTTP, on a real database, with two tenants and the operator."""
 
 import asyncio
+import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from starlette.applications import Starlette
 
 from dashboard.api import ApiSettings, routes
 from domain.tenant import Tenant
-from storage import Database, Storage
+from storage import Database, KeyRing, Storage
 from tests.dashboard.api_client import ADMIN_KEY, SETTINGS, Client
 from tests.fakes.clock import FakeClock
 from tests.postgres import PostgresServer
@@ -74,8 +75,13 @@ async def database(url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def storage(database: Database, clock: FakeClock) -> Storage:
-    return Storage(database, clock)
+def keyring() -> KeyRing | None:
+    return KeyRing({1: secrets.token_bytes(32)})
+
+
+@pytest.fixture
+def storage(database: Database, clock: FakeClock, keyring: KeyRing | None) -> Storage:
+    return Storage(database, clock, keyring)
 
 
 @pytest.fixture

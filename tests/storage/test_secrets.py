@@ -211,6 +211,27 @@ async def test_a_password_inside_the_configuration_is_taken_out_by_whoever_saves
     assert str(row["config_encrypted"]).startswith("v1.1.")
 
 
+async def test_what_an_older_version_left_in_plain_is_not_shown_and_sealed_at_the_next_save(
+    storage: Storage, database: Database, garage: Tenant
+) -> None:
+    handle = storage.tenant(garage.id)
+    async with handle.write() as rows:
+        await rows.channels.save("phone", enabled=True, config={})
+        await rows.channels.save_secrets("phone", {"accessToken": "newer"})
+    async with database.write() as connection:
+        plain = {"note": "x", "apiKey": PASSWORD, "access_token": "older"}
+        await connection.execute(sa.update(table).values(config_public=plain))
+    async with handle.read() as rows:
+        assert (await rows.channels.get("phone")).config == {"note": "x"}
+        assert [each.config.get("apiKey") for each in await rows.channels.list()] == [None] * 4
+    async with handle.write() as rows:
+        channel = await rows.channels.get("phone")
+        await rows.channels.save("phone", enabled=True, config=channel.config)
+        sealed = {"accessToken": "newer", "apiKey": PASSWORD}
+        assert await rows.channels.secrets("phone") == sealed
+    assert (await _row(database, garage, "phone"))["config_public"] == {"note": "x"}
+
+
 async def test_without_a_key_nothing_is_kept_and_nothing_read(
     storage: Storage, database: Database, garage: Tenant, clock: FakeClock
 ) -> None:
