@@ -12,6 +12,7 @@ from server.commands.doctor import doctor
 from server.commands.keys import keys
 from server.commands.migrate import migrate
 from server.commands.provision import provision
+from server.commands.purge import purge
 from server.commands.secrets import secrets
 from server.commands.serve import serve
 from server.commands.settings import settings
@@ -31,6 +32,7 @@ app.command()(serve)
 app.command()(doctor)
 app.command()(provision)
 app.command()(migrate)
+app.command()(purge)
 app.add_typer(tenants, name="tenants")
 app.add_typer(keys, name="keys")
 app.add_typer(secrets, name="secrets")

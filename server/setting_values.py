@@ -194,4 +194,6 @@ LogLevel = Annotated[
 ]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1)]
+#: Neither 0, which could mean "nothing" or "for ever", nor for ever: a hundred years at most.
+Days = Annotated[int, Field(ge=1, le=36_500)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -22,6 +22,7 @@ from server.setting_values import (
     CallbackUrl,
     Count,
     DatabaseUrl,
+    Days,
     EncryptionKey,
     EncryptionKeys,
     HttpUrl,
@@ -111,11 +112,12 @@ def _stream_url_here(data: dict[str, Any]) -> str:
 
 _SERVER, _OPERATOR, _DATA = "Server", "Operator", "Database"
 _TWILIO, _AGENT, _CALL = "Twilio", "Agent (OpenAI Realtime)", "A call"
-_OBSERVE = "Logs and metrics"
+_RETENTION, _OBSERVE = "Retention", "Logs and metrics"
 _CASCADE, _VAPI, _KNOWLEDGE = "Cascade of models", "Vapi", "Knowledge"
 _MESSAGING = "Messaging"
 _HTTP = "an address that begins with http:// or https://, without query"
 _SECONDS = "a number of seconds above 0"
+_DAYS = "a whole number of days, 1 to 36500"
 
 
 class Settings(BaseSettings):
@@ -232,6 +234,50 @@ class Settings(BaseSettings):
         "`ENCRYPTION_KEYS` it must be that one's version 1.",
         "32 characters, 64 hexadecimal digits or 44 characters of base64, drawn at random",
         "<openssl rand -hex 32>",
+    )
+
+    # -- Retention
+    retention_transcripts_days: Days = _about(
+        365,
+        _RETENTION,
+        "How long what was said on a call is kept, with its timeline, its summary and what "
+        "functions were asked. Never longer than the call itself.",
+        _DAYS,
+        "90",
+    )
+    retention_calls_days: Days = _about(
+        365,
+        _RETENTION,
+        "How long it is kept that there was a call: from whom, when, what it came to.",
+        _DAYS,
+        "365",
+    )
+    retention_messages_days: Days = _about(
+        365, _RETENTION, "How long messages that were sent are kept.", _DAYS, "365"
+    )
+    retention_prospects_days: Days = _about(
+        1095,
+        _RETENTION,
+        "How long prospects are kept after their last contact.",
+        _DAYS,
+        "1095",
+    )
+    retention_tickets_days: Days = _about(
+        1095,
+        _RETENTION,
+        "How long tickets are kept after they were closed or resolved.",
+        _DAYS,
+        "1095",
+    )
+    retention_appointments_days: Days = _about(
+        1095, _RETENTION, "How long appointments are kept after they were held.", _DAYS, "1095"
+    )
+    retention_dead_jobs_days: Days = _about(
+        30,
+        _RETENTION,
+        "How long jobs that failed for good can be seen and put again.",
+        _DAYS,
+        "30",
     )
 
     # -- Operator
