@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from domain.clock import Clock
 from domain.jobs import JobKind, VendorLimits
+from server.retention import purge_job
+from server.secret_rotation import reencryption
 from server.settings import Settings
 from storage import Storage
 from storage.database import Database
@@ -17,7 +19,10 @@ def job_kinds(
     settings: Settings, database: Database, storage: Storage, clock: Clock
 ) -> list[JobKind]:
     """What a worker of this deployment can do."""
-    return []
+    return [
+        purge_job(settings, database, clock),
+        reencryption(storage),
+    ]
 
 
 def vendor_limits(settings: Settings) -> Mapping[str, VendorLimits]:

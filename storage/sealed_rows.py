@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import sqlalchemy as sa
-import structlog
 
 from storage.database import Database
 from storage.schema import channel_configurations as table
 from storage.secrets import KeyRing, NoKey, Unreadable, key_version, sealed_with
-
-log = structlog.get_logger(__name__)
 
 #: Rows read, and written, at a time: on SQLite nobody else writes meanwhile, for a millisecond.
 BATCH = 100
@@ -65,12 +62,16 @@ class SealedRows:
         self._database = database
         self._keyring = keyring
 
-    async def waiting(self) -> bool:
-        """Whether any row isn't sealed with the newest key. NoKey."""
-        ring = self._ring()
-        statement = sa.select(sa.literal(1)).where(_older_than(ring.newest)).limit(1)
-        async with self._database.read() as connection:
-            return (await connection.execute(statement)).first() is not None
+    async def waiting(self, *, older_only: bool = False) -> bool:
+        """Whether `reseal` would find anything; False without a key ring."""
+        if self._keyring is None:
+            return False
+        after = ""
+        while rows := await self._batch(after, _sealed_otherwise(self._keyring.newest)):
+            after = rows[-1].id
+            if any(self._concerns(row, older_only) for row in rows):
+                return True
+        return False
 
     async def census(self) -> Census:
         """Look at every row, and open it. Without a key ring, none opens."""
@@ -89,20 +90,26 @@ class SealedRows:
                     waiting += version != self._ring().newest
         return Census(versions, waiting, tuple(unopened))
 
-    async def reseal(self) -> Resealed:
+    async def reseal(self, *, older_only: bool = False) -> Resealed:
         """Seal with the newest key what another one has sealed. What can't be opened is left as it
-        is, logged and named. NoKey."""
+        is, and named. NoKey.
+
+        `older_only`: what has a higher version than our newest is left alone. It is the work of
+        servers to which a key was promoted that we only know; without this, servers on either side
+        of a rolling restart would undo each other's work.
+        """
         ring = self._ring()
         count, unopened = 0, list[Unopened]()
         after = ""
-        while rows := await self._batch(after, _older_than(ring.newest)):
+        while rows := await self._batch(after, _sealed_otherwise(ring.newest)):
             after = rows[-1].id
             anew: list[tuple[SealedRow, str]] = []
             for row in rows:
+                if not self._concerns(row, older_only):
+                    continue
                 opened = self._opened(row)
                 if isinstance(opened, Unopened):
                     unopened.append(opened)
-                    log.error("secrets.unreadable", reason=opened.reason)
                 else:
                     anew.append((row, ring.seal(opened, row.tenant_id, row.channel)))
             count += await self._replace(anew)
@@ -124,6 +131,9 @@ class SealedRows:
         if self._keyring is None:
             raise NoKey
         return self._keyring
+
+    def _concerns(self, row: SealedRow, older_only: bool) -> bool:
+        return not older_only or (key_version(row.sealed) or 0) < self._ring().newest
 
     def _opened(self, row: SealedRow) -> bytes | Unopened:
         try:
@@ -154,7 +164,7 @@ class SealedRows:
         return count
 
 
-def _older_than(newest: int) -> sa.ColumnElement[bool]:
+def _sealed_otherwise(newest: int) -> sa.ColumnElement[bool]:
     """Sealed, but not with this version."""
     column = table.c.config_encrypted
     return sa.and_(

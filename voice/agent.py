@@ -1,7 +1,7 @@
 """Who answers: a tenant's configuration → the agent's brief and the sentences that are ours."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,6 +22,8 @@ from voice.ports import AgentSpec, FunctionSpec, TurnDetection
 
 #: The functions of these names as the model sees them, in this language.
 FunctionSpecs = Callable[[Sequence[str], str], Sequence[FunctionSpec]]
+#: The secret of the phone channel that is a tenant's own key of OpenAI.
+OWN_KEY = "openaiApiKey"
 #: Turns of an earlier stream that the next agent is told.
 HISTORY_TURNS = 40
 
@@ -36,6 +38,10 @@ class RealtimeDefaults:
     transcription_model: str
     turn_detection: TurnDetection
     api_key: str = field(repr=False)
+
+    def paid_with(self, api_key: str | None) -> "RealtimeDefaults":
+        """The same with a tenant's own key, when it has one."""
+        return replace(self, api_key=api_key) if api_key else self
 
 
 @dataclass(frozen=True, slots=True)
