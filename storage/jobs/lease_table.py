@@ -6,7 +6,8 @@ others follow with their own monotonic clocks (`storage.jobs.watch`), so that no
 clock ends one.
 """
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -119,7 +120,7 @@ class LeaseTable:
 
     async def beat(self) -> bool:
         """See `Queue`."""
-        async with self._database.write() as connection:
+        async with self._database.aside() as connection:
             return await self._beat(connection)
 
     async def _beat(self, connection: AsyncConnection) -> bool:
@@ -129,6 +130,10 @@ class LeaseTable:
             .values(beats=job_workers.c.beats + 1)
         )
         return bool(beaten.rowcount)
+
+    async def listen(self, wake: Callable[[], None]) -> None:
+        """See `Queue`. SQLite tells nobody."""
+        await asyncio.Event().wait()
 
     async def signs(self) -> Mapping[str, Hashable]:
         """See `Queue`."""

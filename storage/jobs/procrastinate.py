@@ -9,9 +9,10 @@ stands still rather than by the time it names, which a step of the clock would f
 `args` the tenant and the payload. The payload is text within: `jsonb` would take no NUL in it.
 """
 
+import asyncio
 import json
 import re
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,7 +29,14 @@ from domain.jobs import Job
 from storage.database import Database
 from storage.jobs.dead_letters import bury
 from storage.jobs.limits import Gate
-from storage.jobs.procrastinate_jobs import RUNS, WAITS, ProcrastinateJobs, jobs, queue_name
+from storage.jobs.procrastinate_jobs import (
+    CHANNEL,
+    RUNS,
+    WAITS,
+    ProcrastinateJobs,
+    jobs,
+    queue_name,
+)
 from storage.jobs.queue import Lane, Spared, Vendor, plain_key, stored_key
 from storage.schema import tenants
 
@@ -106,13 +114,21 @@ class ProcrastinateQueue:
 
     async def beat(self) -> bool:
         """See `Queue`."""
-        async with self._database.write() as connection:
+        async with self._database.aside() as connection:
             return await self._beat(connection)
 
     async def _beat(self, connection: AsyncConnection) -> bool:
         await _manager(connection).update_heartbeat(self._worker)
         there = sa.select(workers.c.id).where(workers.c.id == self._worker)
         return (await connection.execute(there)).first() is not None
+
+    async def listen(self, wake: Callable[[], None]) -> None:
+        """See `Queue`."""
+        lost = asyncio.Event()
+        async with self._database.dedicated() as connection:
+            connection.add_termination_listener(lambda _connection: lost.set())
+            await connection.add_listener(CHANNEL, lambda *_notice: wake())
+            await lost.wait()
 
     async def signs(self) -> Mapping[str, Hashable]:
         """See `Queue`."""

@@ -69,6 +69,11 @@ class Queue(Protocol):
         """Show that it lives; False when it was taken for dead."""
         ...
 
+    async def listen(self, wake: Callable[[], None]) -> None:
+        """Call `wake` when a job is put, as soon as it is known; returns when that is no longer
+        possible. Nothing may rest on it: workers look by themselves as well."""
+        ...
+
     async def signs(self) -> Mapping[str, Hashable]:
         """The other workers that hold jobs, each with its latest sign of life."""
         ...

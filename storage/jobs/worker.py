@@ -108,14 +108,18 @@ class JobWorker:
         self._lost = False
         await self._ensure_periodic()
         async with asyncio.TaskGroup() as tasks:
-            care = tasks.create_task(self._care(), name="jobs.care")
+            side = [
+                tasks.create_task(self._care(), name="jobs.care"),
+                tasks.create_task(self._listen(), name="jobs.listen"),
+            ]
             grace = 0.0
             try:
                 await self._take(tasks, until_idle)
                 grace = self._pace.stop
             finally:
                 await self._settle(0.0 if self._lost else grace)
-                care.cancel()
+                for task in side:
+                    task.cancel()
         if not self._lost:
             await self._queue.leave()  # what was cut short waits again
 
@@ -258,6 +262,14 @@ class JobWorker:
                     await self._ensure_periodic()
             except (OperatorError, SQLAlchemyError) as error:
                 await _database_failed(error)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._queue.listen(self.wake)
+            except (OperatorError, SQLAlchemyError) as error:
+                log.warning("jobs.not_listening", error=type(error).__name__, detail=str(error))
+            await asyncio.sleep(DATABASE_PAUSE)
 
     def _ahead(self) -> float:
         """By how much the wall clock is ahead of the monotonic one."""

@@ -15,7 +15,7 @@ from server.clock import SystemClock
 from storage import Database, Storage
 from storage.jobs import jobs_on
 from storage.jobs.worker import JobWorker, Pace
-from storage.schema import tenants
+from storage.schema import job_workers, jobs, tenants
 
 PACE = Pace(poll=0.02, beat=0.05, silence=0.5, stop=2.0)
 CLOCK = SystemClock()
@@ -410,3 +410,145 @@ async def test_one_tenant_s_many_don_t_starve_another_s_one(
             await asyncio.sleep(0.01)
         running.stop()
     assert order.index(dentist.id) < 4
+
+
+# --------------------------------------------------------------------- leases, stops and clocks
+
+
+async def test_a_handler_slower_than_the_lease_is_run_once(
+    storage: Storage, worker: Callable[..., JobWorker]
+) -> None:
+    await storage.jobs.put("test.job", {}, key="k")
+    done = Done(lambda _job: asyncio.sleep(3 * PACE.silence))
+    workers = [worker(done) for _ in range(3)]
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        for each in workers:
+            tasks.create_task(each.run())
+        while (await storage.jobs.counts()).running == 0:
+            await asyncio.sleep(0.02)
+        # As if the clock of whoever compares instants went forward by a day.
+        await shift(storage, timedelta(days=-1))
+        while (await storage.jobs.counts())[:2] != (0, 0):
+            await asyncio.sleep(0.05)
+        for each in workers:
+            each.stop()
+    assert len(done.jobs) == 1
+
+
+async def test_whoever_shows_no_life_loses_its_jobs_and_can_t_end_them(
+    storage: Storage, worker: Callable[..., JobWorker]
+) -> None:
+    await storage.jobs.put("test.job", {}, key="k")
+    taken_over = asyncio.Event()
+
+    async def stays(job: Job) -> None:
+        await taken_over.wait()
+
+    async def takes_over(job: Job) -> None:
+        taken_over.set()
+        await asyncio.sleep(0.2)  # the other one ends meanwhile
+
+    silent = worker(Done(stays), pace=Pace(poll=0.02, beat=3600, stop=2.0))
+    done = Done(takes_over)
+    other = worker(done)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        tasks.create_task(silent.run())
+        while (await storage.jobs.counts()).running == 0:
+            await asyncio.sleep(0.02)
+        tasks.create_task(other.run())
+        await taken_over.wait()
+        await asyncio.sleep(0.1)
+        assert (await storage.jobs.counts()).running == 1
+        while (await storage.jobs.counts())[:2] != (0, 0):
+            await asyncio.sleep(0.02)
+        silent.stop()
+        other.stop()
+    assert [job.attempt for job in done.jobs] == [2]
+
+
+async def test_a_job_that_kills_its_process_again_and_again_is_dead(
+    storage: Storage, worker: Callable[..., JobWorker]
+) -> None:
+    await storage.jobs.put("test.job", {"n": 1})
+    crashing = Done(*[lambda _job: asyncio.sleep(3600)] * 9)
+    for _ in range(3):
+        crashed = worker(crashing, pace=Pace(poll=0.02, beat=3600))
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(crashed.run())
+            while (await storage.jobs.counts()).running == 0:
+                await asyncio.sleep(0.02)
+            await forget_workers(storage)
+            running.cancel()
+        await worker(Done())._look_after_the_dead()
+    (dead,) = await storage.jobs.dead()
+    assert (dead.attempts, dead.error) == (3, "the process died while it ran")
+    assert [job.attempt for job in crashing.jobs] == [1, 2, 3]
+
+
+async def test_a_stop_lets_end_what_runs_and_gives_back_what_doesn_t(
+    storage: Storage, worker: Callable[..., JobWorker]
+) -> None:
+    ended = []
+
+    async def handler(job: Job) -> None:
+        await asyncio.sleep(job.payload["seconds"])
+        ended.append(job.payload["seconds"])
+
+    for seconds in (0.1, 30):
+        await storage.jobs.put("test.job", {"seconds": seconds})
+    running = worker(handler, pace=Pace(poll=0.02, beat=0.05, silence=0.5, stop=0.3))
+    async with asyncio.timeout(3), asyncio.TaskGroup() as tasks:
+        tasks.create_task(running.run())
+        while (await storage.jobs.counts()).running < 2:
+            await asyncio.sleep(0.01)
+        running.stop()
+    assert ended == [0.1]
+    (job,) = await storage.jobs.waiting()
+    assert (job.running, job.attempts, job.run_at) == (False, 0, None)
+
+
+async def test_a_clock_that_was_set_back_stalls_nothing_that_is_due(
+    storage: Storage, worker: Callable[..., JobWorker]
+) -> None:
+    await storage.jobs.put("test.job", {"n": "failed"})
+    await drain(worker(Done(ProviderError("v", "r", retryable=True)), backoff=Backoff(first=60)))
+    await storage.jobs.put("test.job", {"n": "at once"})
+    await storage.jobs.put("test.job", {"n": "planned"}, at=later())
+    # All instants that were stored lie a year ahead now.
+    await shift(storage, timedelta(days=365))
+    done = Done()
+    running = worker(done)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        tasks.create_task(running.run())
+        while len(done.jobs) < 2:
+            await asyncio.sleep(0.02)
+        running.stop()
+    assert {job.payload["n"] for job in done.jobs} == {"failed", "at once"}
+    assert [job.run_at for job in await storage.jobs.waiting()] > [later(86_400)]
+
+
+async def shift(storage: Storage, by: timedelta) -> None:
+    """Move all instants of the queue, as a clock that is set by the opposite does."""
+    async with storage._database.write() as connection:
+        if storage._database.dialect == "postgresql":
+            await connection.execute(
+                sa.text("UPDATE procrastinate_jobs SET scheduled_at = scheduled_at + :by"),
+                {"by": by},
+            )
+            await connection.execute(
+                sa.text("UPDATE procrastinate_workers SET last_heartbeat = last_heartbeat + :by"),
+                {"by": by},
+            )
+            return
+        for row in (await connection.execute(sa.select(jobs))).mappings():
+            if row["run_at"] is not None:
+                moved = sa.update(jobs).where(jobs.c.id == row["id"])
+                await connection.execute(moved.values(run_at=row["run_at"] + by))
+
+
+async def forget_workers(storage: Storage) -> None:
+    """What is left when a process is gone and has been taken for dead."""
+    async with storage._database.write() as connection:
+        await connection.execute(sa.delete(job_workers))
+        if storage._database.dialect == "postgresql":
+            await connection.execute(sa.delete(sa.table("procrastinate_workers")))
