@@ -18,8 +18,10 @@ from providers.twilio.signature import TwilioWebhookGuard
 from server import wiring
 from server.clock import SystemClock
 from server.health import health_routes, metrics_server
+from server.membership import announce_draining, count_nodes, keep_up, membership
 from server.metrics import Metrics
 from server.path_prefix import PathPrefix
+from server.secret_rotation import reencrypt_soon
 from server.setting_values import STREAM_PATH
 from server.settings import Settings
 from storage.database import Database
@@ -95,15 +97,20 @@ async def _parts(
             loop = asyncio.get_running_loop()
             metrics.read_gauge("asyncio_tasks", "Tasks", lambda: len(asyncio.all_tasks(loop)))
             metrics.read_counter("journal_lost", "Lines lost", lambda: parts.journal.lost)
-            await parts.openings.warm_up()
             background = Background(tasks)
+            count_nodes(parts.node, metrics)
+            await parts.openings.warm_up()
+            await reencrypt_soon(parts.storage)
             background.keep("journal", parts.journal.run)
             background.keep("live_events", parts.storage.live_events.run)
             background.keep("calls.touch", parts.endings.touch)
             background.keep("calls.sweep", parts.endings.sweep)
-            yield parts
-            parts.live_calls.draining = True
-            await _flush(parts)
+            async with membership(parts.node, parts.live_calls):
+                keep_up(parts.node, database, parts.live_calls, parts.storage.operator, background)
+                yield parts
+                parts.live_calls.draining = True
+                await announce_draining(parts.node)
+                await _flush(parts)
             raise _Stop
     except* _Stop:
         pass

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from dataclasses import dataclass
+from importlib.metadata import version
 
 from dashboard.api.settings import ApiSettings
 from domain.clock import Clock
@@ -15,7 +16,9 @@ from server.key_ring import key_ring
 from server.metrics import Metrics
 from server.settings import Settings
 from storage import Storage
+from storage.capacity import CallSlots
 from storage.database import Database
+from storage.nodes import Node
 from voice.agent import RealtimeDefaults
 from voice.background import Background
 from voice.bridge import Surroundings
@@ -26,6 +29,7 @@ from voice.journal import Journal
 from voice.live_calls import LiveCalls
 from voice.media_stream.endpoint import MediaStreamEndpoint
 from voice.openings import Openings
+from voice.places import Places
 from voice.ports import TurnDetection
 from voice.streams import Streams
 from voice.twiml import Addresses
@@ -40,6 +44,7 @@ class Parts:
     """One running server's parts, for `server.app`."""
 
     storage: Storage
+    node: Node
     journal: Journal
     live_calls: LiveCalls
     endings: Endings
@@ -81,6 +86,11 @@ def api_settings(settings: Settings) -> ApiSettings:
         shared_number=settings.twilio_phone_number,
         own_numbers=settings.own_numbers,
         default_region=settings.default_region,
+        sms_sender=bool(
+            settings.twilio_account_sid
+            and settings.auth_tokens
+            and (settings.twilio_sms_from or settings.twilio_messaging_service_sid)
+        ),
     )
 
 
@@ -95,11 +105,13 @@ def build(
     """Introduce everybody. `tasks` outlives all calls; `control` is closed by who made it."""
     storage = Storage(database, clock, key_ring(settings))
     journal = Journal(storage.journal)
+    node = Node(database, clock, "server", version("coccinelle"))
     live_calls = LiveCalls(
         clock,
         tasks,
         per_node=settings.max_calls_per_node,
         per_tenant=settings.max_calls_per_tenant,
+        places=_places(database, clock, metrics, node),
     )
     endings = Endings(storage, journal, control, clock, metrics, live_calls.call_ids)
     streams = Streams(
@@ -115,6 +127,7 @@ def build(
         addresses=addresses(settings),
         account_sid=settings.twilio_account_sid or "",
         region=settings.default_region,
+        node_id=node.id,
     )
     openings = Openings(
         storage=storage,
@@ -140,7 +153,14 @@ def build(
         ring_seconds=settings.transfer_ring_seconds,
     )
     endpoint = MediaStreamEndpoint(streams.open, metrics)
-    return Parts(storage, journal, live_calls, endings, openings, webhooks, endpoint)
+    return Parts(storage, node, journal, live_calls, endings, openings, webhooks, endpoint)
+
+
+def _places(database: Database, clock: Clock, metrics: Metrics, node: Node) -> Places | None:
+    """Where a tenant's calls are counted when there may be several nodes: with PostgreSQL."""
+    if database.dialect == "sqlite":
+        return None
+    return Places(CallSlots(database, clock, node.id), metrics)
 
 
 def _rules(settings: Settings) -> Rules:

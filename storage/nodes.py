@@ -175,6 +175,7 @@ class Node:
     _steady_since: float = field(default=0.0, init=False)
     _draining: bool = field(default=False, init=False)
     _failing: bool = field(default=False, init=False)
+    _stopped: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         assert self.role in ROLES
@@ -227,7 +228,9 @@ class Node:
         await self.beat()
 
     async def stop(self) -> None:
-        """Leave the register, with all that is this node's. OperatorError."""
+        """Leave the register, with all that is this node's; no beat enters it again.
+        OperatorError."""
+        self._stopped = True
         async with self.database.aside() as connection:
             await _bury(connection, table.c.id == self.id)
 
@@ -255,6 +258,8 @@ class Node:
             },
         ).returning(table.c.started_at, table.c.seen_at)
         async with self.database.aside() as connection:
+            if self._stopped:
+                return True
             started_at, seen_at = (await connection.execute(statement)).one()
             rows = (await connection.execute(sa.select(*table.c))).mappings().all()
         self._note(began, seen_at)

@@ -1,7 +1,7 @@
 """Calls in progress on this node: admission, lookup, the legs that wait for their caller, drain."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import structlog
 from domain.clock import Clock
 from domain.errors import ProviderError
 from voice.background import Background
+from voice.places import Places
 from voice.ports import AgentLeg
 
 log = structlog.get_logger(__name__)
@@ -18,6 +19,12 @@ log = structlog.get_logger(__name__)
 KEEP_SECONDS = 10.0
 #: How long an admitted call may take to open its stream before its place is free again.
 ADMITTED_SECONDS = 30.0
+#: How often it is asked whether an admitted call has gone to another node; a stream opens within
+#: about a second of the webhook's answer.
+EXPECTED_SECONDS = 3.0
+
+#: Which of these CallSids need not be expected here: ended, or carried by another node.
+SettledElsewhere = Callable[[Sequence[str]], Awaitable[Collection[str]]]
 
 
 class Replaceable(Protocol):
@@ -38,6 +45,7 @@ class Replaceable(Protocol):
 class _Admitted:
     tenant_id: str
     until: float
+    sure: bool = True  # False while the tenant's places are being counted
 
 
 @dataclass(slots=True)
@@ -48,12 +56,14 @@ class _Preparing:
 
 @dataclass(slots=True)
 class LiveCalls:
-    """The registry. `tasks` outlives every call: the application's task group."""
+    """The registry. `tasks` outlives every call: the application's task group. `places` counts a
+    tenant's calls over all nodes; without it there is one node, which counts here."""
 
     clock: Clock
     tasks: asyncio.TaskGroup
     per_node: int
     per_tenant: int | None = None
+    places: Places | None = None
     draining: bool = False
     _bridges: dict[str, Replaceable] = field(default_factory=dict)
     _admitted: dict[str, _Admitted] = field(default_factory=dict)
@@ -62,23 +72,54 @@ class LiveCalls:
     def __len__(self) -> int:
         return len(self._bridges)
 
-    def admit(self, call_sid: str, tenant_id: str) -> bool:
-        """A place for this call, or False: the node or the tenant is full, or we are draining."""
-        self._forget_stale()
-        if call_sid in self._bridges or call_sid in self._admitted:
-            return True
-        taken = len(self._bridges) + len(self._admitted)
-        if self.draining or taken >= self.per_node or self._full(tenant_id):
-            return False
-        self._admitted[call_sid] = _Admitted(tenant_id, self.clock.monotonic() + ADMITTED_SECONDS)
-        return True
+    async def admit(self, call_sid: str, tenant_id: str, *, under_way: bool = False) -> bool:
+        """A place for this call, or False: the node or the tenant is full, or we are draining.
 
-    def _full(self, tenant_id: str) -> bool:
-        if self.per_tenant is None:
+        A call that is `under_way` takes a place again whatever its tenant's limit: it had been let
+        in, lost its stream, and shall not be turned away because another came in between.
+        """
+        self._forget_stale()
+        admitted = self._admitted.get(call_sid)
+        if call_sid in self._bridges or (admitted is not None and admitted.sure):
+            return True
+        if self.draining or self._node_is_full(call_sid):
+            return False
+        limit = None if under_way else self.per_tenant
+        if self.places is None or self.per_tenant is None:
+            taken = not self._full(tenant_id, limit, call_sid)
+        else:
+            taken = await self._take(self.places, call_sid, tenant_id, limit)
+        if taken:
+            until = self.clock.monotonic() + ADMITTED_SECONDS
+            self._admitted[call_sid] = _Admitted(tenant_id, until)
+        return taken
+
+    async def _take(self, places: Places, call_sid: str, tenant_id: str, limit: int | None) -> bool:
+        """A place among those of all nodes. Counted on this node while we ask."""
+        until = self.clock.monotonic() + ADMITTED_SECONDS
+        asking = self._admitted[call_sid] = _Admitted(tenant_id, until, sure=False)
+        try:
+            taken = await places.take(call_sid, tenant_id, limit)
+        finally:
+            if self._admitted.get(call_sid) is asking:
+                del self._admitted[call_sid]
+        if taken is None:  # nobody could tell: what this node knows for itself is all there is
+            taken = not self._full(tenant_id, limit, call_sid)
+        return taken
+
+    def _node_is_full(self, call_sid: str) -> bool:
+        coming = len(self._admitted) - (call_sid in self._admitted)
+        return len(self._bridges) + coming >= self.per_node
+
+    def _full(self, tenant_id: str, limit: int | None, call_sid: str) -> bool:
+        if limit is None:
             return False
         live = sum(bridge.tenant_id == tenant_id for bridge in self._bridges.values())
-        coming = sum(admitted.tenant_id == tenant_id for admitted in self._admitted.values())
-        return live + coming >= self.per_tenant
+        coming = sum(
+            admitted.tenant_id == tenant_id and sid != call_sid
+            for sid, admitted in self._admitted.items()
+        )
+        return live + coming >= limit
 
     def _forget_stale(self) -> None:
         now = self.clock.monotonic()
@@ -86,14 +127,18 @@ class LiveCalls:
             del self._admitted[call_sid]
 
     def release(self, call_sid: str) -> None:
-        """The call is over before its stream came."""
+        """The call is over, or was before its stream came."""
         self._admitted.pop(call_sid, None)
+        if self.places is not None:
+            self.places.over(call_sid)
 
     def join(self, call_sid: str, bridge: Replaceable) -> None:
         """A stream has come; an earlier one of the same call lets go."""
         self._admitted.pop(call_sid, None)
         earlier = self._bridges.get(call_sid)
         self._bridges[call_sid] = bridge
+        if self.places is not None:
+            self.places.joined(call_sid)
         if earlier is not None:
             earlier.replaced()
 
@@ -101,6 +146,8 @@ class LiveCalls:
         """This stream is over."""
         if self._bridges.get(call_sid) is bridge:
             del self._bridges[call_sid]
+            if self.places is not None:
+                self.places.left(call_sid)
 
     def is_live(self, call_sid: str) -> bool:
         return call_sid in self._bridges or call_sid in self._preparing
@@ -108,6 +155,21 @@ class LiveCalls:
     def call_ids(self) -> list[str]:
         """The rows of the calls on this node."""
         return [bridge.call_id for bridge in self._bridges.values()]
+
+    def call_sids(self) -> list[str]:
+        """The calls on this node, by the carrier's id."""
+        return list(self._bridges)
+
+    async def expect(self, settled: SettledElsewhere) -> None:
+        """Give up, for ever, the places that this node keeps for streams that came to another one.
+        Raises what `settled` raises."""
+        while True:
+            await asyncio.sleep(EXPECTED_SECONDS)
+            overdue = self.clock.monotonic() + ADMITTED_SECONDS - EXPECTED_SECONDS
+            coming = [sid for sid, admitted in self._admitted.items() if admitted.until <= overdue]
+            if coming:
+                for call_sid in await settled(coming):
+                    self._admitted.pop(call_sid, None)
 
     def prepare(self, call_sid: str, connect: Callable[[], Awaitable[AgentLeg]]) -> None:
         """Start connecting the agent now, while the carrier still opens the stream."""

@@ -129,7 +129,7 @@ class Openings:
     # ---------------------------------------------------------------------------- the answer
 
     async def _answer(self, call: NewCall, found: Found) -> Opened:
-        if not self.live_calls.admit(call.call_sid, found.tenant.id):
+        if not await self.live_calls.admit(call.call_sid, found.tenant.id):
             return await self._journal(call, OVERFLOW, {"kind": "overflow"}, found)
         return await self._journal(call, OPENING, {"kind": "stream", "nonce": new_nonce()}, found)
 
@@ -247,7 +247,7 @@ class Openings:
             # Bound by a repeated webhook, or over, since `row` was read.
             return await self._again(await operator.get_call(row.id) or row)
         log.info("call.bound", call_id=row.id, tenant_id=found.tenant.id, found_by=found.by)
-        admitted = self.live_calls.admit(row.call_sid, found.tenant.id)
+        admitted = await self.live_calls.admit(row.call_sid, found.tenant.id)
         opening = {"kind": "stream", "nonce": new_nonce()} if admitted else {"kind": "overflow"}
         return await self.reopen(row, opening, OPENING if admitted else OVERFLOW)
 
@@ -268,8 +268,8 @@ class Openings:
     async def resume(self, row: CallRow, *, nobody_answered: bool = False) -> str:
         """A fresh stream for a running call, with a fresh token. `nobody_answered`: its agent
         begins with that, since a transfer has just failed."""
-        if not self.live_calls.is_live(row.call_sid) and not self.live_calls.admit(
-            row.call_sid, row.tenant_id or ""
+        if not self.live_calls.is_live(row.call_sid) and not await self.live_calls.admit(
+            row.call_sid, row.tenant_id or "", under_way=True
         ):
             return await self.reopen(row, {"kind": "overflow"}, OVERFLOW)
         opening = {"kind": "stream", "nonce": new_nonce(), "nobody_answered": nobody_answered}

@@ -14,8 +14,10 @@ from domain.phone import normalise
 from domain.tenant import Tenant
 from storage import Storage
 from storage.calls import CallRow
+from storage.channels import Channel
+from storage.rows import TenantRows
 from voice import events as ev
-from voice.agent import Earlier, RealtimeDefaults, brief, earlier, script
+from voice.agent import OWN_KEY, Earlier, RealtimeDefaults, brief, earlier, script
 from voice.bridge import Bridge, Identity, Surroundings
 from voice.call import Call, Phase, Rules
 from voice.endings import CLOSING, DIALLING, LIVE, TRANSFERRING, Endings
@@ -61,6 +63,7 @@ class Streams:
     addresses: Addresses
     account_sid: str
     region: str
+    node_id: str
 
     def warm_up(self) -> None:
         """Build what is built once: persona texts, patterns, the functions' schemas."""
@@ -85,6 +88,7 @@ class Streams:
         async with handle.read() as rows:
             tenant = await rows.tenant()
             channel = await rows.channels.get("phone")
+            own_key = self._own_key(rows, channel)
         before = Earlier()
         if row.attempts > 0:
             await self.surroundings.journal.flush()
@@ -94,13 +98,26 @@ class Streams:
         spec = brief(
             tenant,
             channel.config,
-            self.defaults,
+            self.defaults.paid_with(own_key),
             functions=self.functions.specs,
             now=self.surroundings.clock.now(),
             caller_number=row.from_number or None,
             earlier=before,
         )
         return Setup(tenant, dict(channel.config), before, spec)
+
+    def _own_key(self, rows: TenantRows, channel: Channel) -> str | None:
+        """The tenant's own key of OpenAI; None when it has none, and when it can't be opened: then
+        the deployment's answers, for the caller must be answered, and its vendor and the operator
+        hear the call either way. A key that opens and is refused is the tenant's to mend: nobody
+        else pays for it. docs/decisions/0011-secrets.md."""
+        try:
+            key = rows.channels.opened(channel).get(OWN_KEY)
+        except OperatorError as error:
+            log.error("secrets.unreadable", channel=channel.type, reason=str(error))
+            self.surroundings.metrics.count("own_keys_unreadable")
+            return None
+        return key if isinstance(key, str) else None
 
     def prepare(self, row: CallRow) -> None:
         """Start connecting the agent while the carrier still opens the stream."""
@@ -119,7 +136,7 @@ class Streams:
         if not token or (self.account_sid and details.account_sid != self.account_sid):
             return None
         row = await self.storage.operator.join_stream(
-            digest(token), details.call_sid, LIVE, self.surroundings.clock.now()
+            digest(token), details.call_sid, LIVE, self.surroundings.clock.now(), self.node_id
         )
         return None if row is None else partial(self._run, row, details)
 

@@ -126,7 +126,7 @@ class VoiceWebhooks:
         if row.stage in (CLOSING, OVERFLOW, REJECTED, BROKEN):
             return twiml.hang_up()
         if row.stage == TRANSFERRING:
-            return self._dial(row)
+            return await self._dial(row)
         if row.stage == ASKING or row.tenant_id is None:
             return twiml.hang_up()
         return await self._resume(row)
@@ -166,11 +166,13 @@ class VoiceWebhooks:
     async def transfer(self, request: Request) -> Response:
         """The call was redirected here: ring the owner."""
         row = await self._transferred(request, "CallSid", DIALLING)
-        return _twiml(self._dial(row) if row else twiml.hang_up())
+        return _twiml(await self._dial(row) if row else twiml.hang_up())
 
-    def _dial(self, row: CallRow) -> str:
+    async def _dial(self, row: CallRow) -> str:
         if not row.transfer_number:
             return twiml.hang_up()
+        # From here on the carrier carries it: no node is missed, should its stream's one die.
+        await self.storage.operator.put_down(row.id)
         return twiml.dial(
             self.addresses, row.transfer_number, self.caller_id, row.id, self.ring_seconds
         )

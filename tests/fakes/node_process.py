@@ -13,6 +13,7 @@ import asyncio
 import sys
 
 import sqlalchemy as sa
+import structlog
 from limits import RateLimitItemPerMinute
 
 from server.clock import SystemClock
@@ -76,4 +77,5 @@ async def main(url: str, action: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     asyncio.run(main(*sys.argv[1:]))

@@ -42,33 +42,33 @@ async def registry(per_node: int = 2, per_tenant: int | None = None) -> AsyncIte
 
 async def test_a_node_admits_so_many() -> None:
     async with registry(per_node=2) as calls:
-        assert calls.admit("CA1", "t1")
-        assert calls.admit("CA2", "t2")
-        assert calls.admit("CA1", "t1"), "a call that has its place keeps it"
-        assert not calls.admit("CA3", "t1")
+        assert await calls.admit("CA1", "t1")
+        assert await calls.admit("CA2", "t2")
+        assert await calls.admit("CA1", "t1"), "a call that has its place keeps it"
+        assert not await calls.admit("CA3", "t1")
 
 
 async def test_a_tenant_is_admitted_so_many_times() -> None:
     async with registry(per_node=9, per_tenant=1) as calls:
-        assert calls.admit("CA1", "t1")
-        assert not calls.admit("CA2", "t1")
-        assert calls.admit("CA3", "t2")
+        assert await calls.admit("CA1", "t1")
+        assert not await calls.admit("CA2", "t1")
+        assert await calls.admit("CA3", "t2")
 
 
 async def test_a_place_that_no_stream_takes_is_free_again() -> None:
     async with registry(per_node=1) as calls:
-        assert calls.admit("CA1", "t1")
+        assert await calls.admit("CA1", "t1")
         assert isinstance(calls.clock, FakeClock)
         calls.clock.advance(31)
-        assert calls.admit("CA2", "t1")
+        assert await calls.admit("CA2", "t1")
 
 
 async def test_a_draining_node_admits_nobody_new() -> None:
     async with registry() as calls:
         calls.join("CA1", Stream())
         calls.draining = True
-        assert calls.admit("CA1", "t1")
-        assert not calls.admit("CA2", "t1")
+        assert await calls.admit("CA1", "t1")
+        assert not await calls.admit("CA2", "t1")
 
 
 async def test_the_newest_stream_of_a_call_wins() -> None:
