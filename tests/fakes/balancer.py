@@ -1,0 +1,132 @@
+"""A plain load balancer on loopback: it knows addresses and nothing of calls.
+
+Each request goes to the next node, also of one client's: after the head of its request a
+connection carries one answer and is closed. A node that can't be reached is passed over. `pins`
+send requests whose path begins so to these nodes in turn, as long as they are there: what happens
+by chance in a deployment happens in a test each time.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+HEAD_SECONDS = 10.0
+CONNECT_SECONDS = 2.0
+MAX_HEAD = 64 * 1024
+CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """One request: where it went (an index of `nodes`)."""
+
+    method: str
+    path: str
+    node: int
+
+
+@dataclass(slots=True)
+class Balancer:
+    """An async context manager; `nodes` are ports on loopback."""
+
+    nodes: Sequence[int]
+    pins: dict[str, list[int]] = field(default_factory=dict)
+    passed: list[Passed] = field(default_factory=list)
+    port: int = 0
+    _next: int = 0
+    _server: asyncio.Server | None = None
+    _open: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    async def __aenter__(self) -> Self:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=MAX_HEAD)
+        self._server = server
+        self.port = server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in tuple(self._open):
+            writer.transport.abort()
+        await self._server.wait_closed()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def where(self, part: str) -> list[int]:
+        """To which nodes the requests with this in their path went, in order."""
+        return [each.node for each in self.passed if part in each.path]
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        try:
+            async with asyncio.timeout(HEAD_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
+                to_node = await self._connect(head)
+            if to_node is None:
+                writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+                await writer.drain()
+                return
+            from_node, node = to_node
+            node.write(_one_request(head))
+            self._open.add(node)
+            async with asyncio.TaskGroup() as both:
+                up = both.create_task(_copy(reader, node))
+                await _copy(from_node, writer)
+                up.cancel()
+        except* (OSError, TimeoutError, asyncio.IncompleteReadError):
+            pass  # somebody has left: so does the other one
+        finally:
+            self._open.discard(writer)
+            writer.close()
+
+    async def _connect(
+        self, head: bytes
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        method, path, _ = head.split(b"\r\n", 1)[0].decode().split(" ", 2)
+        for index in self._order(path):
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    opened = await asyncio.open_connection("127.0.0.1", self.nodes[index])
+            except OSError:
+                continue
+            self.passed.append(Passed(method, path, index))
+            return opened
+        return None
+
+    def _order(self, path: str) -> list[int]:
+        """The nodes to try."""
+        pinned = [self.pins[start] for start in sorted(self.pins) if path.startswith(start)]
+        if pinned:
+            turns = pinned[-1]  # the longest
+            turns.append(first := turns.pop(0))
+        else:
+            first, self._next = self._next, (self._next + 1) % len(self.nodes)
+        return [(first + offset) % len(self.nodes) for offset in range(len(self.nodes))]
+
+
+def _one_request(head: bytes) -> bytes:
+    """The head, which asks for one answer only; a websocket's is left as it is."""
+    if b"\r\nupgrade:" in head.lower():
+        return head
+    lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    kept = [line for line in lines if not line.lower().startswith((b"connection:", b"keep-alive:"))]
+    return b"\r\n".join([*kept, b"Connection: close", b"", b""])
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Until either end is closed."""
+    try:
+        while data := await reader.read(CHUNK):
+            writer.write(data)
+            await writer.drain()
+    finally:
+        writer.close()
