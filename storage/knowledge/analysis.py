@@ -65,6 +65,8 @@ _LETTERS: Final = str.maketrans(
 )  # fmt: skip
 
 _ELISION: Final = re.compile(r"\b(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu|quelqu|presqu)'(?=\w)")
+_PLURAL: Final = re.compile(r"(?<=\w{3}[^s])s$|(?<=eau|.eu)x$")
+_FEMININE: Final = re.compile(r"(?<=\w{3})ee$")
 _POSSESSIVE: Final = re.compile(r"'s\b")
 _PHONE: Final = re.compile(r"(?<!\d)(?:\+33\s?|0)[1-9](?:[ .-]?\d\d){4}(?!\d)")
 #: "1 200", "1.200", "12 500": not "205 55", not "06 39".
@@ -88,14 +90,23 @@ class Analyser:
         self._words = words
         self._french = french
         self._stem = _stemmer(words.algorithm)
-        self._same = {
-            self._stem(word): self._stem(line[0]) for line in reversed(words.same) for word in line
-        }
+        self._same: dict[str, str] = {}
+        for line in reversed(words.same):
+            first, *others = (self._concept(word) for word in line)
+            self._same |= dict.fromkeys(others, first)
         self._weak = frozenset(map(self._concept, words.weak))
         self._incidental = frozenset(map(self._concept, words.incidental))
         self._phrases = [
-            (re.compile(rf"\b(?:{pattern})\b"), term) for pattern, term in words.phrases.items()
+            (re.compile(rf"\b(?:{pattern})\b".replace(" ", r"\s+").replace(r"\s+?", r"\s*")), term)
+            for pattern, term in words.phrases.items()
         ]
+        self._facts = [
+            (re.compile(pattern), self._concept(term)) for pattern, term in words.facts.items()
+        ]
+        # Their other forms say as little: "arrivent", "proposez".
+        self._stop_stems = frozenset(
+            self._stem(word) for word in words.stop if len(word) > 5 and word.endswith("er")
+        )
         days = _DAYS if french else _ENGLISH_DAYS
         one = "|".join(days)
         link = r"(?:\s*-\s*|\s+au?\s+|\s+to\s+|\s+through\s+)"
@@ -105,7 +116,10 @@ class Analyser:
 
     def terms(self, text: str) -> list[str]:
         """What a passage is found by, in its order, repetitions kept."""
-        return [term for term, _ in self._terms(text, question=False)]
+        found = [term for term, _ in self._terms(text, question=False)]
+        folded = fold(text)
+        found += [term for pattern, term in self._facts if pattern.search(folded)]
+        return found
 
     def question(self, text: str) -> tuple[Sought, ...]:
         """What a question seeks, without repetitions, in its order; () when it says nothing."""
@@ -125,8 +139,33 @@ class Analyser:
                 yield from self._reference(tokens[at : at + run], question=question)
                 at += run
                 continue
+            if self._prefixed(tokens, at):
+                yield from self._joined(tokens[at], tokens[at + 1], question=question)
+                at += 2
+                continue
             yield from self._word(tokens[at])
+            if not question and tokens[at].text.startswith("anti"):
+                yield from self._word(_Token(tokens[at].text[4:], ""))
             at += 1
+
+    def _prefixed(self, tokens: Sequence[_Token], at: int) -> bool:
+        return (
+            tokens[at].text in self._words.prefixes
+            and at + 1 < len(tokens)
+            and tokens[at + 1].before in (" ", "-")
+            and len(tokens[at + 1].text) > 3
+        )
+
+    def _joined(
+        self, first: _Token, second: _Token, *, question: bool
+    ) -> Iterator[tuple[str, Sought]]:
+        """ "anti-puces", "anti puces" as "antipuces"; and by its second part."""
+        whole = self._concept(first.text + second.text)
+        parts = tuple(term for term, _ in (*self._word(first), *self._word(second)))
+        yield whole, Sought(whole, parts=parts)
+        if not question:
+            for part in parts:
+                yield part, Sought(part)
 
     def _prepared(self, text: str) -> str:
         text = fold(text).replace("aujourd'hui", "aujourdhui")
@@ -242,14 +281,19 @@ class Analyser:
         if text in self._words.stop or (len(text) < 2 and not text.isdigit()):
             return
         term = text if text.isdigit() else self._concept(text)
+        if self._stem(text) in self._stop_stems:
+            return
         weight = 1.0
         if text.isdigit():
             weight = 0.5 if len(text) < 3 else 1.0
         elif term in self._weak:
-            weight = 0.3
+            weight = 0.2
         yield term, Sought(term, weight, incidental=term in self._incidental)
 
     def _concept(self, word: str) -> str:
+        # The stemmer knows "parfait" for a verb but not its plural, and "privatisée" by its accent.
+        if self._french:
+            word = _FEMININE.sub("e", _PLURAL.sub("", word))
         stem = self._stem(word)
         return self._same.get(stem, stem)
 

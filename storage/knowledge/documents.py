@@ -346,9 +346,12 @@ class Documents:
         rows = await self._scope.all(self._passages().where(chunks.c.id.in_(list(chunk_ids))))
         return {row["id"]: _passage(row) for row in rows}
 
-    async def postings(self, terms: Sequence[str]) -> Sequence[set[int]]:
-        """For each of these terms, the numbers of the passages that have it. A term is letters
-        and digits only; ValueError otherwise: it goes into the databases' query languages."""
+    async def postings(
+        self, terms: Sequence[str], *, beginnings: bool = False
+    ) -> Sequence[set[int]]:
+        """For each of these terms, the numbers of the passages that have it, or with `beginnings`
+        one that begins so. A term is letters and digits only; ValueError otherwise: it goes into
+        the databases' query languages."""
         if not terms:
             return []
         if not all(term.isalnum() for term in terms):
@@ -359,10 +362,11 @@ class Documents:
         one = _SQLITE_POSTING if sqlite else _POSTGRESQL_POSTING
         statement = "SELECT " + ", ".join(one.format(at=at) for at in range(len(terms)))
         quote = '"' if sqlite else "'"
+        end = (f"{quote}*" if sqlite else f"{quote}:*") if beginnings else quote
         row = (
             await connection.execute(
                 sa.text(statement),
-                {f"t{at}": f"{quote}{prefix}{term}{quote}" for at, term in enumerate(terms)},
+                {f"t{at}": f"{quote}{prefix}{term}{end}" for at, term in enumerate(terms)},
             )
         ).one()
         if sqlite:

@@ -13,11 +13,13 @@ from typing import Final
 
 from domain.knowledge import Found, Passage
 from storage import Storage
-from storage.knowledge.analysis import Sought, analyser, fold
-from storage.knowledge.documents import Candidate
+from storage.knowledge.analysis import MAX_QUESTION, Sought, analyser, fold
+from storage.knowledge.documents import Candidate, Documents
 
 #: The least part of a question, by weight, that a passage must cover to be an answer.
 ENOUGH: Final = 0.6
+#: The same for a row, when a price is asked: another service's price is the worst of answers.
+ENOUGH_FOR_A_PRICE: Final = 0.7
 #: Further passages are given when they cover this much of what the best one covers.
 _NEAR: Final = 0.8
 #: Two rows answer equally well when what they cover differs by less.
@@ -36,7 +38,17 @@ _ASKS_A_PRICE: Final = re.compile(
     r"\b(?:combien(?! de (?:temps|jours|personnes|places|fois))|prix|tarifs?|cout\w*|cher"
     r"|how much|price|cost)\b"
 )
+#: Longer ones begin with a story, characters.
+_STORY: Final = 70
+_ASKS: Final = re.compile(
+    r"\b(?:est[- ]ce qu(?:e |')|savoir si |savoir |je cherche |je voudrais |j'aimerais |il faut "
+    r"|do you |can i |could you |i need |i'm looking for )"
+)
 _AMOUNT: Final = re.compile(r"\d\s?(?:€|euros?\b|eur\b|£)", re.IGNORECASE)
+
+
+#: Term → the numbers of the passages that have it.
+Postings = Mapping[str, Collection[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,12 @@ class _Weighed:
     term: str
     weight: float
     numbers: Collection[int]
+    beginning: bool = False  # of a longer word: "kiné"
+
+    def stands_in(self, terms: Collection[str]) -> bool:
+        if self.beginning:
+            return any(term.startswith(self.term) for term in terms)
+        return self.term in terms
 
 
 class EmbeddedKnowledge:
@@ -58,24 +76,50 @@ class EmbeddedKnowledge:
         """See `Knowledge.search`. Some milliseconds."""
         async with self._storage.tenant(tenant_id).read() as rows:
             tenant = await rows.tenant()
-            sought = analyser(tenant.locale).question(question)
-            if not sought:
-                return Found()
-            total = await rows.knowledge.count_chunks()
-            terms = list(dict.fromkeys(t for s in sought for t in (s.term, *s.parts)))
-            postings: dict[str, Collection[int]] = dict(
-                zip(terms, await rows.knowledge.postings(terms), strict=True)
-            )
-            asked = weigh(sought, postings, total)
-            best = shortlist(asked)
-            if not best:
-                return Found()
-            candidates = await rows.knowledge.candidates(best)
-        return rank(question, asked, candidates, limit)
+            questions = analyser(tenant.locale)
+            for text in (question, focus(question)):
+                sought = questions.question(text) if text else ()
+                if (
+                    sought
+                    and (found := await _answer(rows.knowledge, text, sought, limit)).passages
+                ):
+                    return found
+        return Found()
+
+
+async def _answer(
+    knowledge: Documents, question: str, sought: Sequence[Sought], limit: int
+) -> Found:
+    if not sought:
+        return Found()
+    total = await knowledge.count_chunks()
+    terms = list(dict.fromkeys(term for one in sought for term in (one.term, *one.parts)))
+    exact: Postings = dict(zip(terms, await knowledge.postings(terms), strict=True))
+    unknown = [one.term for one in sought if not exact[one.term] and _may_begin(one)]
+    begun = await knowledge.postings(unknown, beginnings=True)
+    asked = weigh(sought, exact, dict(zip(unknown, begun, strict=True)), total)
+    best = shortlist(asked)
+    return rank(question, asked, await knowledge.candidates(best), limit) if best else Found()
+
+
+def focus(question: str) -> str:
+    """What is asked at the end of a long story ("… j'ai emménagé hier, est-ce que vous …"); ""
+    when the question is short, or tells no story."""
+    question = question[:MAX_QUESTION]
+    starts = [match.end() for match in _ASKS.finditer(question.lower().replace("’", "'"))]
+    if len(question) < _STORY or not starts:
+        return ""
+    asked = question[starts[-1] :].strip()
+    return asked if len(asked.split()) >= 3 else ""
+
+
+def _may_begin(one: Sought) -> bool:
+    """Whether a word that no passage has may be the beginning of one that some have."""
+    return len(one.term) >= 4 and one.term.isalpha() and not one.incidental and one.weight == 1
 
 
 def weigh(
-    sought: Sequence[Sought], postings: Mapping[str, Collection[int]], total: int
+    sought: Sequence[Sought], postings: Postings, longer: Postings, total: int
 ) -> list[_Weighed]:
     """What was asked, each term by its rarity among `total` passages. What only describes the
     caller is left out where the documents don't know it."""
@@ -87,6 +131,9 @@ def weigh(
                 _Weighed(part, one.weight * _rarity(len(postings[part]), total), postings[part])
                 for part in one.parts
             ]
+        elif longer.get(one.term):
+            weight = one.weight * _rarity(len(longer[one.term]), total)
+            asked.append(_Weighed(one.term, weight, longer[one.term], beginning=True))
         elif found or not (one.incidental or one.weight < 0.5):
             asked.append(_Weighed(one.term, one.weight * _rarity(len(found), total), found))
     return asked
@@ -122,7 +169,7 @@ def rank(
     """The passages that answer, best first."""
     price = _ASKS_A_PRICE.search(fold(question)) is not None
     ranked = [_rank(candidate, asked, price=price) for candidate in candidates]
-    ranked = [one for one in ranked if one.covers >= ENOUGH]
+    ranked = [one for one in ranked if one.covers >= _enough(one.candidate.passage, price=price)]
     ranked.sort(key=lambda one: (-one.score, one.candidate.number))
     if not ranked:
         return Found()
@@ -131,6 +178,10 @@ def rank(
     ambiguous = best.candidate.passage.kind == "row" and len(_distinct(equal)) > 1
     given = equal if ambiguous else [one for one in ranked if one.covers >= _NEAR * best.covers]
     return Found(tuple(_distinct(given)[:limit]), ambiguous)
+
+
+def _enough(passage: Passage, *, price: bool) -> float:
+    return ENOUGH_FOR_A_PRICE if price and passage.kind == "row" else ENOUGH
 
 
 def _equal(one: _Ranked, best: _Ranked) -> bool:
@@ -148,9 +199,9 @@ def _rank(candidate: Candidate, asked: Sequence[_Weighed], *, price: bool) -> _R
     for one in asked:
         whole += one.weight
         wanted.add(one.term)
-        if one.term in own:
+        if one.stands_in(own):
             covered += one.weight
-        elif one.term in above:
+        elif one.stands_in(above):
             covered += one.weight * _ABOVE
     covers = covered / whole if whole else 0.0
     words = {term for term in own if not term.isdigit()}

@@ -15,8 +15,9 @@ from storage.knowledge import analysis
 
 #: Characters of a passage of running text: some 40 s of speech, more than anybody listens to.
 TARGET: Final = 600
-#: Shorter ones of the same heading are joined.
-_ENOUGH: Final = 300
+#: Shorter ones of the same heading are joined, characters: items of a list belong together
+#: (opening hours), paragraphs speak of several things, and would be found by words of two of them.
+_ENOUGH: Final = {"item": 300, "paragraph": 60}
 #: No passage is longer, whatever it is made of, characters.
 LONGEST: Final = 1200
 LONGEST_HEADING: Final = 300
@@ -182,7 +183,7 @@ class _Splitter:
             if isinstance(group, str):
                 running.append(group)
                 continue
-            yield from self._prose(running)
+            yield from self._prose(running, block.kind)
             running = []
             yield from self._flush()
             header, rows = group
@@ -190,9 +191,9 @@ class _Splitter:
             for cells in rows:
                 yield from self._row(cells)
             self._header, self._section = (), ""
-        yield from self._prose(running)
+        yield from self._prose(running, block.kind)
 
-    def _prose(self, lines: list[str]) -> Iterator[_Passage]:
+    def _prose(self, lines: list[str], kind: BlockKind) -> Iterator[_Passage]:
         """Running text: a question opens a passage that takes its answer in."""
         for text in _paragraphs(lines):
             asked = _QUESTION.match(text)
@@ -205,11 +206,12 @@ class _Splitter:
                 self._question = _line(both["q"])
                 self._packed.append(_ANSWER.sub("", _line(both["a"])))
             else:
-                yield from self._pack(_line(_ANSWER.sub("", text) if self._question else text))
+                said = _ANSWER.sub("", text) if self._question else text
+                yield from self._pack(_line(said), _ENOUGH.get(kind, 0))
 
-    def _pack(self, text: str) -> Iterator[_Passage]:
+    def _pack(self, text: str, enough: int) -> Iterator[_Passage]:
         size = sum(map(len, self._packed))
-        full = size + len(text) > TARGET or (size >= _ENOUGH and not self._question)
+        full = size + len(text) > TARGET or (size >= enough and not self._question)
         if self._packed and full and not self._packed[-1].endswith(":"):
             question = self._question
             yield from self._flush()

@@ -13,7 +13,8 @@ class Words:
     `stop`: say nothing. `weak`: say little ("changer", "forfait"): a passage isn't an answer for
     sharing them. `incidental`: the caller's own circumstances ("ma fille", "ma Clio"): count only
     where the documents speak of them. `same`: words that mean the first of each line. `phrases`:
-    several words that are one term.
+    several words that are one term. `prefixes`: written together with the next word or not.
+    `facts`: patterns of a passage and the term that it is found by besides.
     """
 
     algorithm: str  # of snowballstemmer
@@ -22,6 +23,8 @@ class Words:
     incidental: frozenset[str]
     same: tuple[tuple[str, ...], ...]
     phrases: Mapping[str, str]
+    prefixes: frozenset[str]
+    facts: Mapping[str, str]
 
 
 def _words(module: object) -> Words:
@@ -33,6 +36,8 @@ def _words(module: object) -> Words:
         incidental=frozenset(module.INCIDENTAL.split()),  # type: ignore[attr-defined]
         same=same,
         phrases=module.PHRASES,  # type: ignore[attr-defined]
+        prefixes=frozenset(module.PREFIXES.split()),  # type: ignore[attr-defined]
+        facts=module.FACTS,  # type: ignore[attr-defined]
     )
 
 

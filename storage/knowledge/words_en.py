@@ -62,3 +62,12 @@ PHRASES: Final[Mapping[str, str]] = {
     r"week ?ends?": " saturday sunday ",
     r"where are you": " address ",
 }
+
+PREFIXES: Final = "anti auto mini micro multi tele extra pre semi sub inter"
+
+FACTS: Final[Mapping[str, str]] = {
+    r"\b\d{1,4},? (?:[a-z]+ ){1,3}(?:street|road|avenue|lane|square|drive|st|rd|ave)\b": "address",
+    r"[\w.+-]+@[\w-]+\.\w": "email",
+    r"(?<!\d)\+?\d(?:[ .-]?\d\d?){5,7}(?!\d)": "phone",
+    r"\b\d{1,2}(?:[:.]\d\d)? ?(?:am|pm)\b": "hours",
+}
