@@ -1,6 +1,9 @@
 import os
 import socket
+import sqlite3
 import sys
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -199,3 +202,42 @@ def test_a_taken_port_is_named_with_its_cure() -> None:
 def test_an_address_that_is_not_ours_is_named_with_its_cure() -> None:
     with pytest.raises(OperatorError, match="HOST"):
         listening_socket("192.0.2.1", 0)
+
+
+def test_purge_counts_and_removes_what_is_due(coccinelle: Command, tmp_path: Path) -> None:
+    code, out, _ = coccinelle("purge")
+    assert (code, out) == (0, "nothing is due\n")
+    with closing(sqlite3.connect(tmp_path / "new/c.sqlite3")) as database, database:
+        (old, new) = (datetime.now(UTC) - timedelta(days=days) for days in (400, 300))
+        for name, at in (("old", old), ("new", new)):
+            moment = at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            database.execute(
+                "INSERT INTO call_logs (id, call_sid, from_number, to_number, stage, outcome,"
+                " started_at, created_at) VALUES (?, ?, '', '', 'x', 'message', ?, ?)",
+                (name, name, moment, moment),
+            )
+    assert coccinelle("purge", "--dry-run")[1] == "calls: 1 due\n"
+    assert coccinelle("purge", "--dry-run")[1] == "calls: 1 due\n"
+    assert coccinelle("purge")[1] == "calls: 1\n"
+    with closing(sqlite3.connect(tmp_path / "new/c.sqlite3")) as database:
+        assert database.execute("SELECT id FROM call_logs").fetchall() == [("new",)]
+
+
+def test_purge_doesnt_believe_a_clock_far_ahead(coccinelle: Command, tmp_path: Path) -> None:
+    """The last purge was four hundred days ago, says the database."""
+    coccinelle("purge")
+    with closing(sqlite3.connect(tmp_path / "new/c.sqlite3")) as database, database:
+        ago = datetime.now(UTC) - timedelta(days=400)
+        moment = ago.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        database.execute("UPDATE retention_marks SET purged_until = ?", (moment,))
+        database.execute(
+            "INSERT INTO call_logs (id, call_sid, from_number, to_number, stage, outcome,"
+            " started_at, created_at) VALUES ('a', 'a', '', '', 'x', 'message', ?, ?)",
+            (moment, moment),
+        )
+    code, out, err = coccinelle("purge")
+    assert (code, out) == (0, "nothing is due\n")
+    assert "Held back by 392 days" in err or "Held back by 393 days" in err
+    assert "--catch-up" in err
+    code, out, err = coccinelle("purge", "--catch-up")
+    assert (code, out, err) == (0, "calls: 1\n", "")
