@@ -511,6 +511,7 @@ async def test_after_a_pause_it_catches_up_week_by_week(database: Database, gara
     await nightly(database, START)
     now = START + 60 * DAY
     nights = 0
+    purged = Purged()
     while await names(database, call_logs.c.id):
         purged = await nightly(database, now)
         now += DAY
