@@ -9,6 +9,8 @@ import typer
 from domain.errors import CoccinelleError
 from server.commands.demo import demo
 from server.commands.doctor import doctor
+from server.commands.import_d1 import import_d1
+from server.commands.jobs import jobs
 from server.commands.keys import keys
 from server.commands.migrate import migrate
 from server.commands.provision import provision
@@ -17,6 +19,7 @@ from server.commands.secrets import secrets
 from server.commands.serve import serve
 from server.commands.settings import settings
 from server.commands.tenants import tenants
+from server.commands.work import work
 from server.settings import ENV_FILE, SettingsError
 
 #: A wrong setting or argument; as the shell's own convention has it.
@@ -29,12 +32,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serve)
+app.command()(work)
 app.command()(doctor)
 app.command()(provision)
 app.command()(migrate)
+app.command("import-d1")(import_d1)
 app.command()(purge)
 app.add_typer(tenants, name="tenants")
 app.add_typer(keys, name="keys")
+app.add_typer(jobs, name="jobs")
 app.add_typer(secrets, name="secrets")
 app.command()(settings)
 app.command()(demo)

@@ -18,6 +18,7 @@ from providers.twilio.signature import TwilioWebhookGuard
 from server import wiring
 from server.clock import SystemClock
 from server.health import health_routes, metrics_server
+from server.job_metrics import JobMetrics
 from server.membership import announce_draining, count_nodes, keep_up, membership
 from server.metrics import Metrics
 from server.path_prefix import PathPrefix
@@ -102,6 +103,7 @@ async def _parts(
             await parts.openings.warm_up()
             await reencrypt_soon(parts.storage)
             background.keep("journal", parts.journal.run)
+            background.keep("jobs.count", JobMetrics(parts.storage.jobs, metrics).run)
             background.keep("live_events", parts.storage.live_events.run)
             background.keep("calls.touch", parts.endings.touch)
             background.keep("calls.sweep", parts.endings.sweep)

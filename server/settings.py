@@ -204,6 +204,21 @@ class Settings(BaseSettings):
         _SECONDS,
         "10",
     )
+    job_worker: Literal["child", "none"] = _about(
+        "child",
+        _SERVER,
+        "Who does what isn't done during a request (documents, texts, purges): a process that the "
+        "server starts beside itself, or none because `coccinelle work` runs elsewhere.",
+        "child or none",
+        "child",
+    )
+    job_concurrency: Annotated[int, Field(ge=1, le=100)] = _about(
+        8,
+        _SERVER,
+        "Jobs that one worker runs at once; no tenant gets more than half of these places.",
+        "a whole number, 1 to 100",
+        "8",
+    )
 
     # -- Database
     database_url: DatabaseUrl = _about(

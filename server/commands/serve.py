@@ -16,6 +16,7 @@ from domain.errors import OperatorError
 from server.commands.session import env_file_of, settings_of
 from server.logs import logging_to
 from server.settings import Settings, unknown
+from server.worker_child import WorkerChild, beside
 
 #: Twilio's frames are below 1 KB; its documentation names no larger text than 64 KB (TwiML).
 LARGEST_MESSAGE = 64 * 1024
@@ -46,7 +47,7 @@ def serve(context: typer.Context) -> None:
         for mistake in unknown(env_file_of(context)):
             log.warning("setting is unknown", reason=mistake)
         allow_files(settings.max_calls_per_node)
-        started = _serve(settings)
+        started = _serve(settings, beside(settings, env_file_of(context)))
     if not started:
         raise typer.Exit(NOT_STARTED)
 
@@ -68,7 +69,7 @@ def allow_files(calls: int) -> None:
         )
 
 
-def _serve(settings: Settings) -> bool:
+def _serve(settings: Settings, worker: WorkerChild | None) -> bool:
     """Whether it came up."""
     # Imported here: the other commands need none of it.
     from server.app import create_app
@@ -76,7 +77,7 @@ def _serve(settings: Settings) -> bool:
 
     with listening_socket(settings.host, settings.port) as listener:
         app = _SaysWhy(create_app(settings))
-        server = _Server(_config(app, settings, MediaProtocol), settings)
+        server = _Server(_config(app, settings, MediaProtocol), settings, worker)
         server.run(sockets=[listener])
     return server.started
 
@@ -129,11 +130,14 @@ def _config(app: ASGIApp, settings: Settings, websocket: type[asyncio.Protocol])
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, which says in a line of ours that it listens."""
+    """uvicorn's, which says in a line of ours that it listens, and has a worker beside it."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+    def __init__(
+        self, config: uvicorn.Config, settings: Settings, worker: WorkerChild | None
+    ) -> None:
         super().__init__(config)
         self._settings = settings
+        self._worker = worker
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -147,6 +151,17 @@ class _Server(uvicorn.Server):
             database=self._settings.database_name,
             version=version("coccinelle"),
         )
+        if self._worker is not None:
+            self._worker.start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Here and not after `run`, which ends the process by the signal that it was sent.
+        if self._worker is None:
+            await super().shutdown(sockets)
+            return
+        self._worker.let_go()
+        await super().shutdown(sockets)
+        await asyncio.to_thread(self._worker.finish)
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
