@@ -79,16 +79,19 @@ class LiveCalls:
         in, lost its stream, and shall not be turned away because another came in between.
         """
         self._forget_stale()
+        places = self.places if self.per_tenant is not None else None
         admitted = self._admitted.get(call_sid)
-        if call_sid in self._bridges or (admitted is not None and admitted.sure):
+        known = admitted is not None and admitted.sure
+        # A place that this node gave may have gone with the stream to another node, and be lost.
+        if call_sid in self._bridges or (known and places is None):
             return True
-        if self.draining or self._node_is_full(call_sid):
+        if not known and (self.draining or self._node_is_full(call_sid)):
             return False
         limit = None if under_way else self.per_tenant
-        if self.places is None or self.per_tenant is None:
+        if places is None:
             taken = not self._full(tenant_id, limit, call_sid)
         else:
-            taken = await self._take(self.places, call_sid, tenant_id, limit)
+            taken = await self._take(places, call_sid, tenant_id, limit)
         if taken:
             until = self.clock.monotonic() + ADMITTED_SECONDS
             self._admitted[call_sid] = _Admitted(tenant_id, until)
@@ -148,9 +151,6 @@ class LiveCalls:
             del self._bridges[call_sid]
             if self.places is not None:
                 self.places.left(call_sid)
-
-    def is_live(self, call_sid: str) -> bool:
-        return call_sid in self._bridges or call_sid in self._preparing
 
     def call_ids(self) -> list[str]:
         """The rows of the calls on this node."""

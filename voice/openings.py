@@ -268,9 +268,7 @@ class Openings:
     async def resume(self, row: CallRow, *, nobody_answered: bool = False) -> str:
         """A fresh stream for a running call, with a fresh token. `nobody_answered`: its agent
         begins with that, since a transfer has just failed."""
-        if not self.live_calls.is_live(row.call_sid) and not await self.live_calls.admit(
-            row.call_sid, row.tenant_id or "", under_way=True
-        ):
+        if not await self.live_calls.admit(row.call_sid, row.tenant_id or "", under_way=True):
             return await self.reopen(row, {"kind": "overflow"}, OVERFLOW)
         opening = {"kind": "stream", "nonce": new_nonce(), "nobody_answered": nobody_answered}
         return await self.reopen(row, opening, OPENING)

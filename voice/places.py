@@ -23,6 +23,8 @@ TELL_SECONDS = 10.0
 #: How often the places of running calls are renewed: well within what `CallSlots` gives them, and
 #: soon enough for a place that was lost.
 KEEP_SECONDS = 10.0
+#: How soon what couldn't be told is told again.
+AGAIN_SECONDS = 1.0
 #: What is noted is bounded: beyond this it is forgotten, and its places expire by themselves.
 MOST_NOTED = 10_000
 
@@ -109,7 +111,7 @@ class Places:
                     await self._tell(live)
             except (OperatorError, TimeoutError) as error:
                 log.warning("places.not_told", error=str(error))
-                await asyncio.sleep(1)
+                await asyncio.sleep(AGAIN_SECONDS)
                 self._news.set()
 
     async def _tell(self, live: Callable[[], Collection[str]]) -> None:

@@ -55,6 +55,14 @@ async def test_a_tenant_is_admitted_so_many_times() -> None:
         assert await calls.admit("CA3", "t2")
 
 
+async def test_a_call_under_way_is_not_turned_away_for_its_tenants_limit() -> None:
+    async with registry(per_node=2, per_tenant=1) as calls:
+        assert await calls.admit("CA1", "t1")
+        assert not await calls.admit("CA2", "t1")
+        assert await calls.admit("CA2", "t1", under_way=True)
+        assert not await calls.admit("CA3", "t1", under_way=True), "the node is full"
+
+
 async def test_a_place_that_no_stream_takes_is_free_again() -> None:
     async with registry(per_node=1) as calls:
         assert await calls.admit("CA1", "t1")
@@ -78,9 +86,9 @@ async def test_the_newest_stream_of_a_call_wins() -> None:
         calls.join("CA1", second)
         assert (first.let_go, second.let_go) == (True, False)
         calls.leave("CA1", first)
-        assert calls.is_live("CA1")
+        assert calls.call_sids() == ["CA1"]
         calls.leave("CA1", second)
-        assert not calls.is_live("CA1")
+        assert calls.call_sids() == []
 
 
 async def test_a_prepared_leg_is_claimed_once() -> None:
@@ -113,7 +121,7 @@ async def test_a_leg_that_nobody_claims_is_closed(monkeypatch: pytest.MonkeyPatc
         calls.prepare("CA1", connect)
         await asyncio.sleep(0.1)
         assert leg.closed
-        assert not calls.is_live("CA1")
+        assert not calls._preparing
 
 
 async def test_a_failed_connection_is_told_to_who_claims_it() -> None:
@@ -153,7 +161,7 @@ async def test_a_claimer_without_a_prepared_leg_has_one_connected() -> None:
     async with registry() as calls:
         claimed = calls.claim("CA1", connect)
         assert await claimed is leg
-        assert not calls.is_live("CA1")
+        assert not calls._preparing
         await let_go(claimed)
     assert leg.closed
 
