@@ -5,6 +5,7 @@ A sentence is found by a key; the keys of errors are also the `code` that a prob
 
 from collections.abc import Mapping
 
+from dashboard import knowledge_catalogue
 from domain.messages import Language, language_of
 
 _FR: Mapping[str, str] = {
@@ -88,6 +89,7 @@ _FR: Mapping[str, str] = {
     "hours_day_invalid": "Le jour doit aller de 1 (lundi) à 7 (dimanche), une fois chacun.",
     "hours_slot_fixed": "La durée des rendez-vous ne peut pas encore être changée.",
     "hours_saved": "Vos horaires sont enregistrés.",
+    **knowledge_catalogue.FRENCH,
 }
 
 _EN: Mapping[str, str] = {
@@ -158,6 +160,7 @@ _EN: Mapping[str, str] = {
     "hours_day_invalid": "Days go from 1 (Monday) to 7 (Sunday), each once.",
     "hours_slot_fixed": "The length of appointments can't be changed yet.",
     "hours_saved": "Your opening hours are saved.",
+    **knowledge_catalogue.ENGLISH,
 }
 
 CATALOGUES: Mapping[Language, Mapping[str, str]] = {"fr": _FR, "en": _EN}

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from domain.clock import Clock
 from domain.jobs import JobKind, VendorLimits
+from server.knowledge import document_jobs
 from server.retention import purge_job
 from server.secret_rotation import reencryption
 from server.settings import Settings
@@ -22,6 +23,7 @@ def job_kinds(
     return [
         purge_job(settings, database, clock),
         reencryption(storage),
+        *document_jobs(settings, database, storage, clock),
     ]
 
 

@@ -15,6 +15,7 @@ from dashboard.api.business_hours import BusinessHours
 from dashboard.api.calls import Calls
 from dashboard.api.channels import Channels
 from dashboard.api.events import Events
+from dashboard.api.knowledge import KnowledgeDocuments
 from dashboard.api.problem import EXCEPTION_HANDLERS
 from dashboard.api.prospects import Prospects
 from dashboard.api.settings import ApiSettings
@@ -22,7 +23,9 @@ from dashboard.api.tenants import Tenants
 from dashboard.api.tickets import Tickets
 from dashboard.api.vapi import refuse_tool_calls
 from domain.clock import Clock
+from domain.knowledge import Knowledge
 from storage import Storage
+from storage.knowledge.search import EmbeddedKnowledge
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -30,16 +33,21 @@ PREFIX = "/api"
 
 
 def routes(
-    storage: Storage, settings: ApiSettings, clock: Clock, extra: Sequence[BaseRoute] = ()
+    storage: Storage,
+    settings: ApiSettings,
+    clock: Clock,
+    extra: Sequence[BaseRoute] = (),
+    knowledge: Knowledge | None = None,
 ) -> list[BaseRoute]:
     """Everything under /api/, to be put into the server's routes.
 
     It is an application of its own, so that whatever happens under /api/, unknown addresses
     included, passes the guard and ends as problem+json. `extra` are further routes to stand
-    behind the same guard, with paths below /api.
+    behind the same guard, with paths below /api. `knowledge`: what the agent searches, our own
+    tables unless given.
     """
     api = Starlette(
-        routes=[*endpoints(storage, settings), *extra],
+        routes=[*endpoints(storage, settings, knowledge), *extra],
         middleware=[
             Middleware(ApiGuard, keys=storage.operator, settings=settings, clock=clock),
         ],
@@ -53,11 +61,14 @@ def routes(
     return [mount]
 
 
-def endpoints(storage: Storage, settings: ApiSettings) -> list[Route]:
+def endpoints(
+    storage: Storage, settings: ApiSettings, knowledge: Knowledge | None = None
+) -> list[Route]:
     """The route table, with paths below /api."""
     tenants = Tenants(storage, settings)
     channels = Channels(storage, settings)
     calls, hours = Calls(storage), BusinessHours(storage)
+    documents = KnowledgeDocuments(storage, knowledge or EmbeddedKnowledge(storage))
     return [
         resource("/tenants", GET=tenants.index, POST=tenants.create),
         resource("/tenants/{id}", GET=tenants.show),
@@ -72,6 +83,20 @@ def endpoints(storage: Storage, settings: ApiSettings) -> list[Route]:
         resource("/v1/prospects", GET=Prospects(storage).index),
         resource("/v1/tickets", GET=Tickets(storage).index),
         resource("/v1/events", GET=Events(storage).index),
+        resource("/v1/knowledge/documents", GET=documents.index, POST=documents.create),
+        # Before /{id}, which would take them for one.
+        resource("/v1/knowledge/documents/upload", POST=documents.upload),
+        resource("/v1/knowledge/documents/deleted", GET=documents.deleted),
+        resource(
+            "/v1/knowledge/documents/{id}",
+            GET=documents.show,
+            PATCH=documents.change,
+            DELETE=documents.delete,
+        ),
+        resource("/v1/knowledge/documents/{id}/reindex", POST=documents.reindex),
+        resource("/v1/knowledge/documents/{id}/restore", POST=documents.restore),
+        resource("/v1/knowledge/ask", POST=documents.ask),
+        resource("/v1/knowledge/search", POST=documents.ask),
         resource("/vapi/functions", POST=refuse_tool_calls),
         resource("/vapi/events", POST=refuse_tool_calls),
     ]

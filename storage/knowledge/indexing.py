@@ -33,6 +33,7 @@ INDEX: Final = "knowledge.index"
 PUBLISH: Final = "knowledge.publish"
 FORGET: Final = "knowledge.forget"
 RECONCILE: Final = "knowledge.reconcile"
+PURGE: Final = "knowledge.purge"
 
 #: Whoever added a page looks at it for a minute: 5 + 10 + 20 s, then it is called unreachable.
 INDEX_BACKOFF: Final = Backoff(first=5.0, longest=60.0, attempts=4)
@@ -43,8 +44,11 @@ INDEX_SECONDS: Final = 300.0
 PUBLISH_SECONDS: Final = 300.0
 #: A document that waits for so long has lost its job.
 LOST_SECONDS: Final = 600.0
-#: How many of those are woken at once.
-_WOKEN: Final = 200
+#: How long a deleted document can be restored, days (real-users.md §4.8: the bin of 30 days).
+BIN_DAYS: Final = 30
+PURGE_SECONDS: Final = 3600.0
+#: How many documents of all tenants are looked after at once.
+_AT_ONCE: Final = 200
 
 
 async def wake(jobs: Jobs, document_id: str) -> None:
@@ -113,6 +117,7 @@ class Indexing:
             ),
             JobKind(FORGET, self.forget, vendor=vendor, backoff=VENDOR_BACKOFF),
             JobKind(RECONCILE, self.reconcile, every=LOST_SECONDS),
+            JobKind(PURGE, self.purge, every=PURGE_SECONDS),
         ]
 
     # ------------------------------------------------------------------------------ indexing
@@ -263,21 +268,37 @@ class Indexing:
 
     async def reconcile(self, job: Job) -> None:
         """Wake the documents whose job was lost: buried by hand, or with an older database."""
-        before = self._clock.now() - timedelta(seconds=LOST_SECONDS)
         table = knowledge_documents
-        async with self._database.read() as connection:
-            found = await connection.execute(
-                sa.select(table.c.tenant_id, table.c.id)
-                .where(table.c.status.in_(("pending", "indexing")), table.c.updated_at < before)
-                .order_by(table.c.updated_at)
-                .limit(_WOKEN)
-            )
-            lost = [(str(row.tenant_id), str(row.id)) for row in found]
+        before = self._clock.now() - timedelta(seconds=LOST_SECONDS)
+        lost = await self._of_all_tenants(
+            table.c.status.in_(("pending", "indexing")), table.c.updated_at < before
+        )
         for tenant_id, document_id in lost:
             async with self._storage.tenant(tenant_id).write() as rows:
                 await wake(rows.jobs, document_id)
         if lost:
             log.warning("knowledge.woken", count=len(lost))
+
+    async def purge(self, job: Job) -> None:
+        """Forget what was deleted BIN_DAYS ago."""
+        table = knowledge_documents
+        before = self._clock.now() - timedelta(days=BIN_DAYS)
+        old = await self._of_all_tenants(table.c.status == "deleted", table.c.deleted_at < before)
+        for tenant_id, document_id in old:
+            async with self._storage.tenant(tenant_id).write() as rows:
+                await rows.knowledge.purge(document_id)
+        if old:
+            log.info("knowledge.purged", count=len(old))
+
+    async def _of_all_tenants(self, *where: sa.ColumnElement[bool]) -> list[tuple[str, str]]:
+        """(tenant, document), those that wait longest first."""
+        table = knowledge_documents
+        statement = sa.select(table.c.tenant_id, table.c.id).where(*where)
+        async with self._database.read() as connection:
+            found = await connection.execute(
+                statement.order_by(table.c.updated_at, table.c.id).limit(_AT_ONCE)
+            )
+            return [(str(row.tenant_id), str(row.id)) for row in found]
 
 
 def _subject(job: Job) -> tuple[str, str]:
