@@ -1,7 +1,9 @@
 import ast
+import base64
 import io
 import json
 import logging
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.logs import HIDDEN, SHOWN, Scrubber, logging_to
+from server.settings import Settings
 
 
 class Lines(io.StringIO):
@@ -114,6 +117,24 @@ def test_free_text_loses_numbers_addresses_and_keys(text: str) -> None:
 )
 def test_identifiers_and_instants_stay(text: str) -> None:
     assert logged(reason=text)["reason"] == text
+
+
+def test_the_keys_of_the_ring_are_hidden_however_they_are_written() -> None:
+    keys = [secrets.token_bytes(32) for _ in range(2)]
+    ring = f"2:{base64.b64encode(keys[0]).decode()},1:{keys[1].hex()}"
+    given = Settings.of(encryption_keys=ring)
+    forms = [form for key in keys for form in (key.hex(), key.hex().upper())]
+    forms += [form(key).decode() for key in keys for form in _BASE64]
+    forms += [ring, *(form.rstrip("=") for form in forms)]
+    line = str(logged(secrets=given.secrets, error=f"cannot use {' or '.join(forms)}, sorry"))
+    assert "cannot use" in line
+    for form in forms:
+        assert form not in line
+    for key in keys:
+        assert key.hex()[:16] not in line
+
+
+_BASE64 = (base64.b64encode, base64.urlsafe_b64encode)
 
 
 def test_known_secrets_are_hidden_wherever_they_stand() -> None:
