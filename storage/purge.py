@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.clock import Clock
 from domain.jobs import Again, Job
+from storage.conflicts import unless_taken
 from storage.database import Database
 from storage.retention import KINDS, RULES, Periods, Rule
 from storage.schema import metadata, retention_marks
@@ -129,15 +130,11 @@ class Purge:
         return now if last is None else min(now, last + LONGEST_STEP)
 
     async def _mark(self, kind: str, horizon: datetime) -> None:
+        mark = {"kind": kind, "purged_until": horizon}
         same = retention_marks.c.kind == kind
         async with self._database.write() as connection:
-            changed = await connection.execute(
-                sa.update(retention_marks).where(same).values(purged_until=horizon)
-            )
-            if not changed.rowcount:
-                await connection.execute(
-                    sa.insert(retention_marks).values(kind=kind, purged_until=horizon)
-                )
+            await connection.execute(unless_taken(connection, retention_marks), mark)
+            await connection.execute(sa.update(retention_marks).where(same).values(mark))
 
     # ---------------------------------------------------------------------------- the rows
 

@@ -164,8 +164,8 @@ KEPT: Final[Mapping[str, str]] = MappingProxyType(
         "tenant_keys": "revoked keys stay, as hashes, so that it can be said when they were",
         "business_hours": "the tenant's configuration",
         "channel_configurations": "the tenant's configuration",
-        "knowledge_documents": "the tenant's own texts; emptied when deleted, and what is left "
-        "goes when every index has forgotten it (knowledge.purge)",
+        "knowledge_documents": "the tenant's own texts; deleted ones leave the bin by a job of "
+        "their own (knowledge.purge), once every index has forgotten them",
         "schema_revisions": "the schema's own; nothing of anybody",
         "retention_marks": "the purge's own; nothing of anybody",
     }

@@ -390,7 +390,9 @@ async def test_what_was_deleted_isnt_left_in_the_file(
 # ----------------------------------------------------------------------- in small pieces
 
 
-async def store_events(database: Database, tenant: Tenant, calls: int, each: int) -> None:
+async def store_events(
+    database: Database, tenant: Tenant, calls: int, each: int, first: int = 0
+) -> None:
     async with database.write() as connection:
         await connection.execute(
             sa.insert(call_logs),
@@ -407,14 +409,14 @@ async def store_events(database: Database, tenant: Tenant, calls: int, each: int
                     "started_at": START,
                     "created_at": START,
                 }
-                for number in range(calls)
+                for number in range(first, first + calls)
             ],
         )
         await connection.execute(
             sa.insert(call_events),
             [
                 {"call_id": f"c{number}", "at": START, "kind": "turn", "data": {"text": SECRET}}
-                for number in range(calls)
+                for number in range(first, first + calls)
                 for _ in range(each)
             ],
         )
@@ -543,3 +545,42 @@ async def test_every_night(database: Database, garage: Tenant) -> None:
 async def test_an_empty_database_has_nothing_to_hold_back(database: Database) -> None:
     assert (await nightly(database, START)).held_back == {}
     assert await names(database, retention_marks.c.purged_until) == {START}
+
+
+# ------------------------------------------------------------------------- beside the work
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+async def test_a_hundred_thousand_rows_keep_no_writer_waiting(
+    database: Database, url: str, garage: Tenant
+) -> None:
+    """Measured on two cores: 76 ms at most, of which 56 without any purge."""
+
+    class Running(FakeClock):
+        """A calendar far ahead, a stopwatch that really runs."""
+
+        def monotonic(self) -> float:
+            return asyncio.get_running_loop().time()
+
+    for part in range(20):
+        await store_events(database, garage, calls=50, each=100, first=50 * part)
+    other = await Database.open(url)  # as another process has it
+    loop = asyncio.get_running_loop()
+    waits: list[float] = []
+
+    async def write() -> None:
+        while True:
+            begun = loop.time()
+            await store_message(other, garage, f"m{len(waits)}", START + 400 * DAY)
+            waits.append(loop.time() - begun)
+            await asyncio.sleep(0.01)
+
+    async with asyncio.TaskGroup() as tasks:
+        writing = tasks.create_task(write())
+        purged = await Purge(database, Running(START + 400 * DAY), PERIODS).run(catch_up=True)
+        writing.cancel()
+    await other.close()
+    assert purged.rows == {"transcripts": 100_000 + 1_000, "calls": 1_000}
+    assert len(waits) > 50
+    assert max(waits) < 0.5
