@@ -31,7 +31,9 @@ async def bury(
     if job.tenant_id is not None:
         # Held until we commit, so that the tenant doesn't go in between (PostgreSQL).
         there = sa.select(tenants.c.id).where(tenants.c.id == job.tenant_id)
-        if (await connection.execute(there.with_for_update(key_share=True))).first() is None:
+        if (
+            await connection.execute(there.with_for_update(read=True, key_share=True))
+        ).first() is None:
             return
     await connection.execute(
         sa.insert(dead_jobs).values(

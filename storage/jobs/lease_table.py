@@ -24,6 +24,7 @@ from storage.jobs.queue import (
     Counts,
     Lane,
     Spared,
+    TakenForDead,
     Vendor,
     Waiting,
     checked_kind,
@@ -33,6 +34,9 @@ from storage.jobs.queue import (
 from storage.schema import job_workers, jobs
 from storage.scope import new_id
 
+#: A worker that entered so long ago and holds nothing is forgotten; if it still lives, it enters
+#: again.
+FORGET = timedelta(days=1)
 #: Of a worker that died while it ran a job.
 _DIED = "the process died while it ran"
 
@@ -106,9 +110,13 @@ class LeaseTable:
 
     async def enter(self) -> None:
         """See `Queue`."""
-        worker = new_id()
+        worker, now = new_id(), self._clock.now()
         async with self._database.write() as connection:
-            await connection.execute(sa.insert(job_workers).values(id=worker, beats=0))
+            held = sa.select(jobs.c.id).where(jobs.c.leased_by == job_workers.c.id).exists()
+            old = job_workers.c.entered_at < now - FORGET
+            await connection.execute(sa.delete(job_workers).where(old, ~held))
+            row = {"id": worker, "beats": 0, "entered_at": now}
+            await connection.execute(sa.insert(job_workers).values(row))
         self._worker = worker
 
     async def leave(self) -> None:
@@ -189,7 +197,7 @@ class LeaseTable:
         claimed: list[Job] = []
         async with self._database.write() as connection:
             if not await self._beat(connection):
-                return []
+                raise TakenForDead
             gate = Gate(connection, self._clock.now(), vendors, _running)
             for lane in wanted:
                 if not await gate.admits(lane):

@@ -37,12 +37,13 @@ from storage.jobs.procrastinate_jobs import (
     jobs,
     queue_name,
 )
-from storage.jobs.queue import Lane, Spared, Vendor, plain_key, stored_key
+from storage.jobs.queue import Lane, Spared, TakenForDead, Vendor, plain_key, stored_key
 from storage.schema import tenants
 
 #: Of a worker that died while it ran a job.
 _DIED = "the process died while it ran"
-#: Workers that hold nothing and haven't been heard of for so long are forgotten.
+#: A worker that holds nothing and hasn't been heard of for so long is forgotten; if it still lives,
+#: it enters again.
 _FORGET = timedelta(days=1)
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
@@ -169,7 +170,7 @@ class ProcrastinateQueue:
     async def lanes(self, kinds: Collection[str], most: int) -> Mapping[Lane, int]:
         """See `Queue`."""
         # Written out: as a parameter, PostgreSQL couldn't see that it is what it groups by.
-        tenant = sa.literal_column("args ->> 'tenant'")
+        tenant: sa.ColumnElement[Any] = sa.literal_column("args ->> 'tenant'")
         async with self._database.read() as connection:
             rows = await connection.execute(
                 sa.select(jobs.c.task_name, tenant.label("tenant"), sa.func.count().label("number"))
@@ -189,7 +190,7 @@ class ProcrastinateQueue:
         claimed: list[Job] = []
         async with self._database.write() as connection:
             if not await self._beat(connection):
-                return []
+                raise TakenForDead
             called = {lane.kind for lane in wanted}
             limited = [vendor for vendor in vendors if called.intersection(vendor.kinds)]
             for vendor in sorted(limited):  # in one order, so that nobody waits in a circle

@@ -50,6 +50,10 @@ class Counts(NamedTuple):
 Spared = Callable[[str, int], bool]
 
 
+class TakenForDead(Exception):
+    """This worker showed no life for too long: others have its jobs now."""
+
+
 class Queue(Protocol):
     """One worker's side of the queue. All methods raise OperatorError when the database is away.
 
@@ -89,7 +93,7 @@ class Queue(Protocol):
 
     async def claim(self, wanted: Sequence[Lane], vendors: Sequence[Vendor]) -> list[Job]:
         """Take one job from each of these lanes (a lane may be named several times), as far as
-        they have one and their vendors' limits allow."""
+        they have one and their vendors' limits allow. Raises TakenForDead."""
         ...
 
     async def finish(self, job: Job) -> bool:

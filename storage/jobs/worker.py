@@ -16,7 +16,7 @@ from domain.errors import OperatorError
 from domain.jobs import Again, Dead, Job, JobKind, Retry, VendorLimits, after_failure
 from storage.database import Database
 from storage.jobs.lease_table import LeaseTable
-from storage.jobs.queue import Lane, Queue, Vendor
+from storage.jobs.queue import Lane, Queue, TakenForDead, Vendor
 from storage.jobs.turns import Turns
 from storage.jobs.watch import Watch
 
@@ -144,6 +144,9 @@ class JobWorker:
             self._wake.clear()
             try:
                 taken = await self._take_some(tasks)
+            except TakenForDead:
+                self._lose()
+                return
             except (OperatorError, SQLAlchemyError) as error:
                 await _database_failed(error)
                 continue
@@ -280,9 +283,13 @@ class JobWorker:
             return  # who holds nothing can't lose anything
         self._began = 0
         if not await self._queue.beat():
-            log.error("jobs.taken_for_dead", count=len(self._running))
-            self._lost = True
-            self._wake.set()
+            self._lose()
+
+    def _lose(self) -> None:
+        """Others have our jobs: what still runs is cut short, and we begin anew."""
+        log.error("jobs.taken_for_dead", count=len(self._running))
+        self._lost = True
+        self._wake.set()
 
     async def _look_after_the_dead(self) -> None:
         signs = await self._queue.signs()

@@ -51,6 +51,7 @@ job_workers = sa.Table(
     metadata,
     identifier(),
     sa.Column("beats", sa.BigInteger, nullable=False, server_default="0"),
+    instant("entered_at", nullable=False),
 )
 
 #: Jobs that nobody runs any more: seen with `coccinelle jobs`, and put again by hand.

@@ -552,3 +552,21 @@ async def forget_workers(storage: Storage) -> None:
         await connection.execute(sa.delete(job_workers))
         if storage._database.dialect == "postgresql":
             await connection.execute(sa.delete(sa.table("procrastinate_workers")))
+
+
+async def test_a_worker_that_was_forgotten_while_idle_enters_again(
+    storage: Storage, worker: Callable[..., JobWorker]
+) -> None:
+    ran = asyncio.Event()
+
+    async def handler(_job: Job) -> None:
+        ran.set()
+
+    running = worker(handler)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(running.run())
+        await asyncio.sleep(0.1)
+        await forget_workers(storage)
+        await storage.jobs.put("test.job", {})
+        await ran.wait()
+        running.stop()

@@ -182,6 +182,7 @@ def _create_job_workers() -> None:
         "job_workers",
         sa.Column("id", TEXT, nullable=False),
         sa.Column("beats", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("entered_at", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_job_workers"),
     )
 
