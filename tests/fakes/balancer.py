@@ -1,7 +1,8 @@
 """A plain load balancer on loopback: it knows addresses and nothing of calls.
 
 Each request goes to the next node, also of one client's: after the head of its request a
-connection carries one answer and is closed. A node that can't be reached is passed over. `pins`
+connection carries one answer and is closed. A node that can't be reached, or that closes without
+an answer, is passed over. `pins`
 send requests whose path begins so to these nodes in turn, as long as they are there: what happens
 by chance in a deployment happens in a test each time.
 """
@@ -69,15 +70,15 @@ class Balancer:
         self._open.add(writer)
         try:
             async with asyncio.timeout(HEAD_SECONDS):
-                head = await reader.readuntil(b"\r\n\r\n")
-                to_node = await self._connect(head)
-            if to_node is None:
+                request = await _read(reader)
+            answered = await self._ask(request)
+            if answered is None:
                 writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
                 await writer.drain()
                 return
-            from_node, node = to_node
-            node.write(_one_request(head))
+            first, from_node, node = answered
             self._open.add(node)
+            writer.write(first)
             async with asyncio.TaskGroup() as both:
                 up = both.create_task(_copy(reader, node))
                 await _copy(from_node, writer)
@@ -88,18 +89,25 @@ class Balancer:
             self._open.discard(writer)
             writer.close()
 
-    async def _connect(
-        self, head: bytes
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-        method, path, _ = head.split(b"\r\n", 1)[0].decode().split(" ", 2)
+    async def _ask(
+        self, request: bytes
+    ) -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """The first bytes of the answer, and the connection that they came by."""
+        method, path, _ = request.split(b"\r\n", 1)[0].decode().split(" ", 2)
         for index in self._order(path):
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    opened = await asyncio.open_connection("127.0.0.1", self.nodes[index])
-            except OSError:
+                    reader, writer = await asyncio.open_connection("127.0.0.1", self.nodes[index])
+            except (OSError, TimeoutError):
                 continue
             self.passed.append(Passed(method, path, index))
-            return opened
+            try:
+                writer.write(request)
+                if first := await reader.read(CHUNK):
+                    return first, reader, writer
+            except OSError:
+                pass
+            writer.close()
         return None
 
     def _order(self, path: str) -> list[int]:
@@ -113,13 +121,16 @@ class Balancer:
         return [(first + offset) % len(self.nodes) for offset in range(len(self.nodes))]
 
 
-def _one_request(head: bytes) -> bytes:
-    """The head, which asks for one answer only; a websocket's is left as it is."""
-    if b"\r\nupgrade:" in head.lower():
-        return head
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    """A request that asks for one answer only, with its body; a websocket's is left as it is."""
+    head = await reader.readuntil(b"\r\n\r\n")
     lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    fields = {name.lower(): value for name, _, value in (line.partition(b":") for line in lines)}
+    if b"upgrade" in fields:
+        return head
     kept = [line for line in lines if not line.lower().startswith((b"connection:", b"keep-alive:"))]
-    return b"\r\n".join([*kept, b"Connection: close", b"", b""])
+    body = await reader.readexactly(int(fields.get(b"content-length", b"0")))
+    return b"\r\n".join([*kept, b"Connection: close", b"", body])
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
