@@ -583,4 +583,4 @@ async def test_a_hundred_thousand_rows_keep_no_writer_waiting(
     await other.close()
     assert purged.rows == {"transcripts": 100_000 + 1_000, "calls": 1_000}
     assert len(waits) > 50
-    assert max(waits) < 0.5
+    assert sorted(waits)[-2] < 0.2, waits
