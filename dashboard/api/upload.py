@@ -53,7 +53,7 @@ async def received(
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and len(declared) < 20 and int(declared) > limit:
         raise _too_large(max_bytes)
-    parser = MultiPartParser(
+    parser = _Parser(
         headers,
         _bounded(request, limit, max_bytes),
         max_files=1,
@@ -72,6 +72,15 @@ async def received(
             yield await _taken(form, max_bytes)
     finally:
         await form.close()
+        parser.close()
+
+
+class _Parser(MultiPartParser):
+    """Starlette's, which forgets the file of a part that never ends."""
+
+    def close(self) -> None:
+        for file in self._files_to_close_on_error:
+            file.close()
 
 
 def _headers(request: Request) -> Headers:

@@ -49,7 +49,9 @@ def source_type_of(media_type: str, name: str, head: bytes) -> str | None:
     if media_type in _ANYTHING:
         # The name says more than "some text".
         return by_name or ("html" if looks_html else _BY_TYPE.get(media_type, _guess(head)))
-    return _BY_TYPE.get(media_type, by_name)
+    said = _BY_TYPE.get(media_type, by_name)
+    # No PDF begins like this: a browser was wrong, or the file is broken, as its parser will say.
+    return by_name or said if said == "pdf" else said
 
 
 def _guess(head: bytes) -> str | None:
