@@ -137,7 +137,8 @@ _AGENT_TYPES: Final[Mapping[str, AgentType]] = {
     "sav": AgentType.SUPPORT,
 }
 
-# Beside these every agent may end the call and, where the tenant has a number for it, transfer it.
+# Beside these every agent may end the call, search documents where the tenant has any and, where
+# it has a number for it, transfer the call.
 _FUNCTIONS: Final[Mapping[AgentType, tuple[str, ...]]] = {
     AgentType.RECEPTION: (
         "check_availability",
@@ -176,13 +177,15 @@ class AgentProfile:
 @dataclass(frozen=True, slots=True)
 class CallContext:
     """What is known of one call. `now` is aware, in the tenant's zone; `caller_number` E.164 or
-    None when withheld; `already_done` tells an agent that takes over what was achieved."""
+    None when withheld; `already_done` tells an agent that takes over what was achieved;
+    `has_knowledge`: the tenant has documents to search."""
 
     now: datetime
     caller_number: str | None
     has_transfer: bool
     resumed: bool = False
     already_done: tuple[str, ...] = ()
+    has_knowledge: bool = False
 
 
 # ------------------------------------------------------------------------ reading settings
@@ -208,10 +211,13 @@ def normalise_agent_type(text: str | None) -> AgentType:
     return _AGENT_TYPES.get("".join(_fold(text or "").split()), AgentType.RECEPTION)
 
 
-def function_names(agent_type: AgentType, *, has_transfer: bool) -> tuple[str, ...]:
+def function_names(
+    agent_type: AgentType, *, has_transfer: bool, has_knowledge: bool = False
+) -> tuple[str, ...]:
     """The functions that the agent is given, in the order in which they are told."""
+    knowledge = ("search_knowledge",) if has_knowledge else ()
     transfer = ("transfer_call",) if has_transfer else ()
-    return (*_FUNCTIONS[agent_type], *transfer, "end_call")
+    return (*knowledge, *_FUNCTIONS[agent_type], *transfer, "end_call")
 
 
 def profile(tenant: Tenant, phone_config: Mapping[str, Any]) -> AgentProfile:
@@ -392,7 +398,11 @@ def instructions(profile: AgentProfile, context: CallContext) -> str:
         raise ValueError("context.now has no time zone")
     persona = _persona(profile)
     trade = _trade(persona, profile)
-    functions = function_names(profile.agent_type, has_transfer=context.has_transfer)
+    functions = function_names(
+        profile.agent_type,
+        has_transfer=context.has_transfer,
+        has_knowledge=context.has_knowledge,
+    )
     callback = _one_of(
         persona, [name for name in functions if name in ("create_ticket", "take_message")]
     )

@@ -18,6 +18,7 @@ from server.settings import Settings
 from storage import Storage
 from storage.capacity import CallSlots
 from storage.database import Database
+from storage.knowledge.search import EmbeddedKnowledge
 from storage.nodes import Node
 from voice.agent import RealtimeDefaults
 from voice.background import Background
@@ -122,6 +123,7 @@ def build(
         connector=OpenAIRealtime(settings.openai_base_url),
         control=control,
         functions=FunctionRunner(),
+        knowledge=EmbeddedKnowledge(storage),
         rules=_rules(settings),
         defaults=_defaults(settings),
         addresses=addresses(settings),

@@ -53,6 +53,16 @@ class Earlier:
     resumed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When and from where the call comes, and whether there are documents to search. `now` is an
+    instant (the agent is told local time), `caller_number` E.164 or None."""
+
+    now: datetime
+    caller_number: str | None
+    has_knowledge: bool
+
+
 def earlier(
     tenant: Tenant, config: Mapping[str, Any], history: History, *, transfer_failed: bool
 ) -> Earlier:
@@ -90,11 +100,10 @@ def brief(
     defaults: RealtimeDefaults,
     *,
     functions: FunctionSpecs,
-    now: datetime,
-    caller_number: str | None,
+    moment: Moment,
     earlier: Earlier,
 ) -> AgentSpec:
-    """What the model is told, and which model. `now` is an instant; the agent knows local time."""
+    """What the model is told, and which model."""
     who = profile(tenant, config)
     has_transfer = bool(config.get("transferNumber"))
     chosen = config.get("realtime")
@@ -104,15 +113,19 @@ def brief(
         instructions=instructions(
             who,
             CallContext(
-                now=now.astimezone(ZoneInfo(tenant.timezone)),
-                caller_number=caller_number,
+                now=moment.now.astimezone(ZoneInfo(tenant.timezone)),
+                caller_number=moment.caller_number,
                 has_transfer=has_transfer,
                 resumed=earlier.resumed,
                 already_done=tuple(outcome.value for outcome in earlier.history.achieved),
+                has_knowledge=moment.has_knowledge,
             ),
         ),
         functions=functions(
-            function_names(who.agent_type, has_transfer=has_transfer), who.language
+            function_names(
+                who.agent_type, has_transfer=has_transfer, has_knowledge=moment.has_knowledge
+            ),
+            who.language,
         ),
         model=str(wanted.get("model") or defaults.model),
         voice=voice if voice in defaults.known_voices else defaults.voices[who.voice],

@@ -10,6 +10,7 @@ import structlog
 
 from domain.agent import profile
 from domain.errors import OperatorError, ProviderError
+from domain.knowledge import Knowledge
 from domain.phone import normalise
 from domain.tenant import Tenant
 from storage import Storage
@@ -17,7 +18,7 @@ from storage.calls import CallRow
 from storage.channels import Channel
 from storage.rows import TenantRows
 from voice import events as ev
-from voice.agent import OWN_KEY, Earlier, RealtimeDefaults, brief, earlier, script
+from voice.agent import OWN_KEY, Earlier, Moment, RealtimeDefaults, brief, earlier, script
 from voice.bridge import Bridge, Identity, Surroundings
 from voice.call import Call, Phase, Rules
 from voice.endings import CLOSING, DIALLING, LIVE, TRANSFERRING, Endings
@@ -64,6 +65,7 @@ class Streams:
     account_sid: str
     region: str
     node_id: str
+    knowledge: Knowledge | None = None
 
     def warm_up(self) -> None:
         """Build what is built once: persona texts, patterns, the functions' schemas."""
@@ -73,8 +75,7 @@ class Streams:
             {},
             self.defaults,
             functions=self.functions.specs,
-            now=self.surroundings.clock.now(),
-            caller_number=None,
+            moment=Moment(self.surroundings.clock.now(), None, has_knowledge=True),
             earlier=Earlier(),
         )
         script(nobody, {}, Earlier())
@@ -89,6 +90,7 @@ class Streams:
             tenant = await rows.tenant()
             channel = await rows.channels.get("phone")
             own_key = self._own_key(rows, channel)
+            has_knowledge = self.knowledge is not None and await rows.knowledge.has_any()
         before = Earlier()
         if row.attempts > 0:
             await self.surroundings.journal.flush()
@@ -100,8 +102,9 @@ class Streams:
             channel.config,
             self.defaults.paid_with(own_key),
             functions=self.functions.specs,
-            now=self.surroundings.clock.now(),
-            caller_number=row.from_number or None,
+            moment=Moment(
+                self.surroundings.clock.now(), row.from_number or None, has_knowledge=has_knowledge
+            ),
             earlier=before,
         )
         return Setup(tenant, dict(channel.config), before, spec)
@@ -190,6 +193,7 @@ class Streams:
             # As the owner wrote it, with spaces or in the national form: <Number> takes E.164 only.
             transfer_number=normalise(str(setup.config.get("transferNumber") or ""), self.region),
             region=self.region,
+            knowledge=self.knowledge,
         )
         return Bridge(
             call=Call(

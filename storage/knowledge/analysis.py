@@ -76,8 +76,8 @@ _LETTER_OR_DIGITS: Final = re.compile(r"\d+|[^\W\d_]+")
 #: Between the parts of one reference.
 _CLOSE: Final = frozenset(("", " ", "-", "/", ".", " - ", " / ", "."))
 _SCALES: Final = (
-    (1000, frozenset(("mille", "thousand"))),
-    (100, frozenset(("cent", "cents", "hundred"))),
+    (1000, 100, frozenset(("mille", "thousand"))),
+    (100, 20, frozenset(("cent", "cents", "hundred"))),  # "douze cent trente-quatre"
 )
 _DAYS: Final = ("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche")
 _ENGLISH_DAYS: Final = tuple("monday tuesday wednesday thursday friday saturday sunday".split())
@@ -218,13 +218,13 @@ class Analyser:
     def _number(self, tokens: Sequence[_Token], at: int) -> tuple[str, int]:
         """The longest number that begins here, and how many words it has."""
         total, end, said = 0, at, 0
-        for scale, names in _SCALES:
+        for scale, below, names in _SCALES:
             value, used = self._below_hundred(tokens, end)
             after = end + used
             if (
                 after < len(tokens)
                 and tokens[after].text in names
-                and (not used or int(value) < 10)
+                and (not used or int(value) < below)
             ):
                 total += (int(value) if used else 1) * scale
                 end, said = after + 1, said + 1

@@ -30,7 +30,7 @@ CALL = CallContext(
     has_transfer=True,
 )
 ALL_FUNCTIONS = {
-    *function_names(AgentType.RECEPTION, has_transfer=True),
+    *function_names(AgentType.RECEPTION, has_transfer=True, has_knowledge=True),
     *function_names(AgentType.SUPPORT, has_transfer=True),
 }
 #: The styles of variables that tenants and templates use.
@@ -91,6 +91,19 @@ def test_trades_ask_different_things() -> None:
 
 
 # ---------------------------------------------------------------------------- every prompt
+
+
+@pytest.mark.parametrize("kind", AgentType)
+@pytest.mark.parametrize("language", ["fr-FR", "en-GB"])
+def test_knowledge_is_spoken_of_where_there_is_some(kind: AgentType, language: str) -> None:
+    profile = AgentProfile("Dupont", "automobile", kind, language=language)
+    text = instructions(profile, replace(CALL, has_knowledge=True))
+    mentioned = set(re.findall(r"\b(?:\w+_\w+)\b", text)) & ALL_FUNCTIONS
+    names = function_names(kind, has_transfer=True, has_knowledge=True)
+    assert "search_knowledge" in names
+    assert mentioned == set(names)
+    assert len(text) < 12_000
+    assert "search_knowledge" not in instructions(profile, CALL)
 
 
 @pytest.mark.parametrize(("sector", "kind", "transfer", "language"), EVERY)

@@ -6,12 +6,14 @@ from voice.functions import (
     create_ticket,
     end_call,
     qualify_prospect,
+    search_knowledge,
     take_message,
     transfer_call,
 )
 from voice.functions.function import Function
 
 FUNCTIONS: tuple[Function, ...] = (
+    search_knowledge,
     check_availability,
     book_appointment,
     qualify_prospect,

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from domain.clock import Clock
+from domain.knowledge import Knowledge
 from domain.phone import DEFAULT_REGION
 from domain.tenant import Tenant
 from storage import TenantHandle
@@ -16,7 +17,7 @@ class CallContext:
 
     `storage` is bound to `tenant`; `caller_number` and `transfer_number` are E.164 or None
     (withheld, not configured); `locale` is the language that is spoken, a BCP 47 tag; `region`
-    is where national numbers belong.
+    is where national numbers belong. `knowledge` searches documents: always `tenant`'s.
     """
 
     tenant: Tenant
@@ -27,6 +28,7 @@ class CallContext:
     transfer_number: str | None = field(default=None, repr=False)
     locale: str = "fr-FR"
     region: str = DEFAULT_REGION
+    knowledge: Knowledge | None = field(default=None, repr=False)
 
     def now(self) -> datetime:
         """The current instant on the tenant's wall clock."""

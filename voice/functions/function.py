@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -43,6 +43,16 @@ def unavailable(name: str, context: CallContext, empty: Mapping[str, Any]) -> An
     """The usual `Function.failed`: {status: "error", spoken, retry, …}."""
     spoken = say(context.locale, f"failed_{name}")
     return Answer({"status": "error", "spoken": spoken, "retry": True, **empty})
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """A function that asks a port of the context instead of the rows: it runs outside of any
+    transaction, whose connection another caller may need meanwhile."""
+
+    async def ask(self, arguments: Any, context: CallContext) -> Answer:
+        """Do it. `arguments` were prepared."""
+        ...
 
 
 class Function(Protocol):

@@ -16,7 +16,7 @@ from voice.events import FunctionFinished
 from voice.functions import FUNCTIONS
 from voice.functions.arguments import canonical, clean_text, decode, digest
 from voice.functions.context import CallContext
-from voice.functions.function import Answer, Function, Refused
+from voice.functions.function import Answer, Asking, Function, Refused
 from voice.functions.sentences import say
 from voice.ports import FunctionSpec
 
@@ -48,6 +48,11 @@ class _Request:
     function: Function | None = None
     arguments: Any = None
     refusal: Answer | None = None
+
+    @property
+    def asking(self) -> Asking | None:
+        function: object = self.function
+        return function if isinstance(function, Asking) else None
 
     @property
     def writes(self) -> bool:
@@ -143,7 +148,10 @@ class FunctionRunner:
             stored = await _stored(request, context, rows)
             if stored is not None:
                 return stored
-            answer = await _run(request, context, rows)
+            answer = None if request.asking else await _run(request, context, rows)
+        if request.asking:
+            answer = await request.asking.ask(request.arguments, context)
+        assert answer is not None
         async with context.storage.write() as rows:
             await _record(request, answer, context, rows)
         return answer

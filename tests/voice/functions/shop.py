@@ -10,6 +10,10 @@ import pytest
 
 from domain.tenant import Tenant
 from storage import NewCall, Storage
+from storage.knowledge.documents import NewDocument
+from storage.knowledge.parsing.child import Wanted, read
+from storage.knowledge.search import EmbeddedKnowledge
+from storage.knowledge.split import Chunk
 from tests.fakes.clock import FakeClock
 from voice.events import FunctionFinished
 from voice.functions.context import CallContext
@@ -57,8 +61,18 @@ class Shop:
             "caller_number": caller,
             "transfer_number": OWNER,
             "locale": "fr-FR",
+            "knowledge": EmbeddedKnowledge(self.storage),
         }
         return CallContext(**{**values, **changes})
+
+    async def add_document(self, title: str, markdown: str) -> str:
+        """A document that can be searched; its id."""
+        told: Any = read(markdown.encode(), Wanted("markdown", title=title))
+        chunks = [Chunk(*chunk) for chunk in told["chunks"]]
+        async with self.storage.tenant(self.tenant.id).write() as rows:
+            document_id = await rows.knowledge.add(NewDocument(title, "markdown", markdown))
+            assert await rows.knowledge.replace_chunks(document_id, 1, chunks) == []
+        return document_id
 
     async def run(
         self,

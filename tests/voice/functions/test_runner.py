@@ -30,6 +30,7 @@ NAMES = [function.NAME for function in FUNCTIONS]
 
 #: What each function needs, and no more.
 ENOUGH: dict[str, dict[str, Any]] = {
+    "search_knowledge": {"question": "prix d'une vidange"},
     "check_availability": {},
     "book_appointment": BOOKING,
     "qualify_prospect": {"interest": "achat"},
@@ -102,6 +103,7 @@ def test_specs(locale: str) -> None:
 @pytest.mark.parametrize(
     ("name", "parameters", "required"),
     [
+        ("search_knowledge", {"question"}, {"question"}),
         ("check_availability", {"date", "part_of_day", "service"}, set()),
         (
             "book_appointment",
