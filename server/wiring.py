@@ -3,9 +3,11 @@
 import asyncio
 import secrets
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.metadata import version
 
 from dashboard.api.settings import ApiSettings
+from domain.breaker import Breakers
 from domain.clock import Clock
 from messaging.statuses import record_message_status
 from providers.guarded import GuardedDoor
@@ -21,17 +23,20 @@ from storage.database import Database
 from storage.knowledge.search import EmbeddedKnowledge
 from storage.nodes import Node
 from voice.agent import RealtimeDefaults
+from voice.agents import Agents, Speaker
+from voice.announcements import SpokenLines, bundled
 from voice.background import Background
 from voice.bridge import Surroundings
 from voice.call import Rules
 from voice.endings import Endings
 from voice.functions.runner import FunctionRunner
 from voice.journal import Journal
+from voice.ladder import Rung
 from voice.live_calls import LiveCalls
 from voice.media_stream.endpoint import MediaStreamEndpoint
 from voice.openings import Openings
 from voice.places import Places
-from voice.ports import TurnDetection
+from voice.ports import AgentSpec, TurnDetection
 from voice.streams import Streams
 from voice.twiml import Addresses
 from voice.webhooks import VoiceWebhooks
@@ -119,8 +124,8 @@ def build(
         storage=storage,
         live_calls=live_calls,
         endings=endings,
-        surroundings=Surroundings(clock, journal, metrics),
-        connector=OpenAIRealtime(settings.openai_base_url),
+        surroundings=Surroundings(clock, journal, metrics, SpokenLines(bundled())),
+        agents=Agents(_speakers(settings), Breakers(clock), metrics),
         control=control,
         functions=FunctionRunner(),
         knowledge=EmbeddedKnowledge(storage),
@@ -163,6 +168,17 @@ def _places(database: Database, clock: Clock, metrics: Metrics, node: Node) -> P
     if database.dialect == "sqlite":
         return None
     return Places(CallSlots(database, clock, node.id), metrics)
+
+
+def _speakers(settings: Settings) -> dict[Rung, Speaker]:
+    ours = _defaults(settings).api_key
+
+    def account(spec: AgentSpec) -> str:
+        """Ours is "", a tenant's own is known by its digest."""
+        return "" if spec.api_key == ours else sha256(spec.api_key.encode()).hexdigest()[:16]
+
+    realtime = OpenAIRealtime(settings.openai_base_url)
+    return {Rung.REALTIME: Speaker(realtime, lambda spec: bool(spec.api_key), account)}
 
 
 def _rules(settings: Settings) -> Rules:

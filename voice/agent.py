@@ -91,6 +91,9 @@ def script(tenant: Tenant, config: Mapping[str, Any], earlier: Earlier) -> Scrip
         transfer_wait=say("transfer_wait"),
         keys_pressed=say("keys_pressed"),
         introduce=text(locale, "introduce", greeting=greeting(who)),
+        holds=(say("hold_1"), say("hold_2"), say("hold_3")),
+        repeat=say("repeat"),
+        function_note=say("function_note"),
     )
 
 
@@ -129,6 +132,7 @@ def brief(
         ),
         model=str(wanted.get("model") or defaults.model),
         voice=voice if voice in defaults.known_voices else defaults.voices[who.voice],
+        gender=who.voice,
         language=who.language[:2].lower(),
         api_key=defaults.api_key,
         transcription_model=defaults.transcription_model,

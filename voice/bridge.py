@@ -6,8 +6,8 @@ commands. No task and no queue per frame; whatever takes time runs in the call's
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from voice.audio import base64_size
 from voice.call import Call
 from voice.history import CONNECTED
 from voice.journal import Journal
+from voice.media_stream.ears import EVERY, Ears
 from voice.media_stream.playout import Playout
 from voice.media_stream.protocol import (
     Dtmf,
@@ -56,6 +57,13 @@ LAST_WORDS_SECONDS = 1.5
 #: By our own clock all was played this long ago, and no mark came back: take it as heard.
 MARK_GRACE_SECONDS = 1.5
 
+#: The caller's last frames are kept for an agent that takes over: 15 s of them.
+KEPT_FRAMES = 750
+#: … and given to it from a little before our ears heard them begin: 600 ms.
+EARLIER_FRAMES = 30
+#: Turns that are kept for it.
+KEPT_TURNS = 100
+
 #: After these the agent adds nothing to what it has said.
 _NO_MORE_TO_COME = frozenset({ev.ResponseDone, ev.AgentGone})
 
@@ -67,6 +75,21 @@ class Identity:
     call_id: str
     call_sid: str
     tenant_id: str
+
+
+class Announcements(Protocol):
+    """Our own sentences, spoken beforehand."""
+
+    def audio(self, text: str) -> Sequence[str]:
+        """Pieces of base64 µ-law, 100 ms each; none when this sentence was never spoken."""
+        ...
+
+
+class Speechless:
+    """No announcements."""
+
+    def audio(self, text: str) -> Sequence[str]:
+        return ()
 
 
 class CallActions(Protocol):
@@ -84,6 +107,24 @@ class CallActions(Protocol):
         """Redirect the telephone call to the tenant's own phone. Raises ProviderError."""
         ...
 
+    async def next_agent(
+        self, lost: str | None, reason: str, turns: Sequence[tuple[str, str]]
+    ) -> AgentLeg:
+        """The ladder's next agent, told what was said and done; `lost` is the name of the last
+        one. Raises ProviderError when there is none."""
+        ...
+
+
+class _Nobody:
+    """Listens to a leg that has been given up."""
+
+    def on_agent_audio(self, item_id: str, payload: str) -> None: ...
+
+    def on_agent_event(self, event: ev.Event) -> None: ...
+
+
+_NOBODY = _Nobody()
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -92,6 +133,7 @@ class Surroundings:
     clock: Clock
     journal: Journal
     metrics: CallMetrics
+    announcements: Announcements = field(default_factory=Speechless)
 
 
 class Bridge:
@@ -117,6 +159,13 @@ class Bridge:
         self._journal = surroundings.journal
         self._metrics = surroundings.metrics
         self._playout = Playout()
+        self._ears = Ears()
+        self._announcements = surroundings.announcements
+        self._announced = 0
+        self._announcing = False  # what sounds is a line of our own
+        self._turns: deque[tuple[str, str]] = deque(maxlen=KEPT_TURNS)
+        self._frames: deque[str] = deque(maxlen=KEPT_FRAMES)
+        self._loud_from = 0  # of the frames received
         self._leg: AgentLeg | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._loop = asyncio.get_running_loop()
@@ -154,6 +203,8 @@ class Bridge:
             ev.Record: self._record,
             ev.HangUp: lambda c: self._later(self._hang_up(c.reason)),
             ev.TransferCall: lambda c: self._later(self._transfer(c.reason)),
+            ev.Announce: lambda c: self._announce(c.text),
+            ev.ChangeAgent: self._change_agent,
             ev.LeaveStream: lambda _: self._socket.close(),
         }
 
@@ -175,9 +226,13 @@ class Bridge:
     def agent_name(self) -> str | None:
         return self._leg.name if self._leg is not None else None
 
-    def start(self, tasks: asyncio.TaskGroup, *, resumed: bool) -> None:
-        """The caller is there. `tasks` ends with the stream."""
+    def start(
+        self, tasks: asyncio.TaskGroup, *, resumed: bool, turns: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """The caller is there. `tasks` ends with the stream; `turns`: (who, text) of earlier
+        ones."""
         self._tasks = tasks
+        self._turns.extend(turns)
         self._call_later("look", LOOK_SECONDS, self._look)
         self._feed(ev.CallerJoined(resumed))
 
@@ -193,8 +248,13 @@ class Bridge:
         if self.ended.is_set():
             await leg.close()
             return
+        self._join(leg, began)
+
+    def _join(self, leg: AgentLeg, began: float) -> None:
         waited = self._clock.monotonic() - began
         self._leg = leg
+        if self._call.words_lost:
+            self._replay(leg)
         leg.listen(self)
         self._record(
             ev.Record(
@@ -204,6 +264,38 @@ class Bridge:
             )
         )
         self._latency("agent_connect", waited, began)
+
+    def _replay(self, leg: AgentLeg) -> None:
+        """What the caller said to nobody, faster than life."""
+        wanted = self._received - self._loud_from + EARLIER_FRAMES
+        for payload in list(self._frames)[-wanted:]:
+            leg.hear(payload)
+
+    def _change_agent(self, command: ev.ChangeAgent) -> None:
+        leg, self._leg = self._leg, None
+        self._responding = False
+        if leg is not None:
+            leg.listen(_NOBODY)
+        self._log.warning("agent.lost", reason=command.reason)
+        self._metrics.count("agents_lost", command.reason)
+        self._later(self._next_agent(leg, command.reason))
+
+    async def _next_agent(self, lost: AgentLeg | None, reason: str) -> None:
+        began = self._clock.monotonic()
+        try:
+            name = lost.name if lost is not None else None
+            leg = await self._actions.next_agent(name, reason, tuple(self._turns))
+        except ProviderError as error:
+            self._log.warning("agent.none_left", vendor=error.vendor, reason=error.reason)
+            self._feed(ev.NoAgentLeft(error.code or "unreachable"))
+        else:
+            if self.ended.is_set():
+                await leg.close()
+            else:
+                self._join(leg, began)
+                self._latency("rescue", self._clock.monotonic() - began, began)
+        if lost is not None:
+            await lost.close()
 
     async def close(self) -> None:
         """Let go of everything: timers, the leg, the socket."""
@@ -236,12 +328,21 @@ class Bridge:
                 self._socket.close(1007)
             return
         if type(message) is Media:
+            payload = message.media.payload
+            self._frames.append(payload)
             if self._leg is None:
                 self.unheard_frames += 1
             else:
-                self._leg.hear(message.media.payload)
+                self._leg.hear(payload)
+            if not self._received % EVERY and self._ears.hear(payload):
+                self._loudness(self._ears.loud)
         elif message is not None:
             self._on_message(message)
+
+    def _loudness(self, loud: bool) -> None:
+        if loud and not self._call.words_lost:
+            self._loud_from = self._received
+        self._feed(ev.CallerAudible(loud))
 
     def _on_message(self, message: Message) -> None:
         match message:
@@ -304,6 +405,22 @@ class Bridge:
 
     def on_agent_audio(self, item_id: str, payload: str) -> None:
         """Audio for the caller. The hot path."""
+        self._play(item_id, payload, announcement=False)
+
+    def _announce(self, text: str) -> None:
+        """Play a line of our own behind what is on the line."""
+        pieces = self._announcements.audio(text)
+        if not pieces:
+            self._metrics.count("announcements_missing")
+            return
+        self._announced += 1
+        item_id = f"{ev.ANNOUNCEMENT}{self._announced}"
+        self._events.append(ev.AgentText(item_id, text, final=True))
+        for piece in pieces:
+            self._play(item_id, piece, announcement=True)
+        self._finish_utterance()
+
+    def _play(self, item_id: str, payload: str, *, announcement: bool) -> None:
         if self._gone:
             return
         if self._socket.buffered > MAX_BUFFERED:
@@ -316,8 +433,9 @@ class Bridge:
         if mark is not None:
             self._send_mark(mark)
         self._drained = False
-        if not self._audible:
+        if not self._audible or self._announcing is not announcement:
             self._audible = True
+            self._announcing = announcement
             self._feed(ev.AgentAudioStarted(item_id))
 
     def _send_mark(self, name: str) -> None:
@@ -360,10 +478,10 @@ class Bridge:
             self._all_played()
 
     def _all_played(self) -> None:
-        if self._responding:
+        if self._responding and not self._announcing:
             self._drained = True  # the model is slower than speech; there is more to come
         elif self._audible:
-            self._audible = False
+            self._audible = self._announcing = False
             self._drained = False
             self._feed(ev.AgentHeard(self._playout.drained()))
 
@@ -392,10 +510,11 @@ class Bridge:
         if self._audible:
             self._socket.send(self._encoder.clear())
             items = self._playout.cleared(self._clock.monotonic())
-            self._audible = False
+            self._audible = self._announcing = False
             self._drained = False
         if self._leg is not None:
-            self._leg.interrupt(items, cancel=command.cancel)
+            its = [item for item in items if not item[0].startswith(ev.ANNOUNCEMENT)]
+            self._leg.interrupt(its, cancel=command.cancel)
         if items:
             self._events.append(ev.AgentCut(items))
 
@@ -482,7 +601,9 @@ class Bridge:
         self._record(ev.Record("latency", {"stage": stage, "ms": round(seconds * 1000, 1)}, began))
 
     def _record(self, command: ev.Record) -> None:
-        if command.kind == "latency":
+        if command.kind == "turn":
+            self._turns.append((str(command.data["who"]), str(command.data["text"])))
+        elif command.kind == "latency":
             self._metrics.observe(str(command.data["stage"]), float(command.data["ms"]) / 1000)
         self._journal.write(
             JournalEntry(

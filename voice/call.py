@@ -10,133 +10,38 @@ Rules for editors, which must stay true:
 5. Silence is counted only while nobody speaks and nobody is about to: no caller speech, no audio
    on the line, no response being made or asked for, no function running.
 6. Nothing is said into the caller's words: what was asked for and hasn't begun is withdrawn.
+7. While it is the agent's turn the line is never silent for long: what an agent is late with, or
+   can't give any more, is bridged by a line of our own (`Announce`), until the next agent is there.
 """
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
-from domain.outcome import Outcome, strongest
+from domain.outcome import Outcome
 from voice import events as ev
+from voice.call_state import Phase, Rescue, Rules, Script, Silence, Spoken, State, Waiting
+from voice.conclusion import FAREWELLS, conclude, first_words
+
+__all__ = ["Call", "Phase", "Rules", "Script"]
 
 PROMPT, MAXIMUM, GOODBYE = "silence", "maximum", "goodbye"
 FILLER, DIGITS, OPENING = "filler", "digits", "opening"
-AGENT, TURN = "agent", "turn"
+AGENT, TURN, HOLD = "agent", "turn", "hold"
 
 #: A model that fails this often in a row, without a word in between, is given up.
 FAILURES_BEFORE_LEAVING = 2
-
-#: A caller who hangs up on one of these words, once answered, leaves informed.
-FAREWELLS = ("au revoir", "merci", "bonne journée", "bonne soirée", "goodbye", "bye", "thank")
 
 
 #: What still counts after the end: a commit, what was heard until then, and the caller's last
 #: words, which are written down a second after they were said.
 _AFTER_THE_END = (ev.FunctionFinished, ev.AgentCut, ev.CallerSaid)
 
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """Durations in seconds; origins in docs/settings.md."""
-
-    prompt_after: float = 8.0
-    prompts: int = 2
-    goodbye_after: float = 25.0
-    max_seconds: float = 900.0
-    filler_after: float = 1.2
-    next_filler_after: float = 5.0
-    goodbye_cap: float = 10.0
-    digits_pause: float = 1.5
-    opening_cap: float = 8.0
-    agent_within: float = 10.0  # without a sign of an agent that owes us words
-    longest_turn: float = 60.0  # without a pause: that is no speech but noise
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """The sentences that are ours and not the model's, in the tenant's language."""
-
-    greeting: str
-    disclosure: str  # the part of the greeting that must be heard: an AI speaks
-    resume: str
-    silence_prompts: tuple[str, ...]
-    silence_goodbye: str
-    fillers: tuple[str, ...]
-    goodbye: str
-    maximum_goodbye: str
-    transfer_wait: str
-    keys_pressed: str  # "{keys}" is replaced
-    introduce: str  # a note to the agent whose greeting nobody heard
-
-
-class Phase(Enum):
-    """Where the call stands."""
-
-    OPENING = "opening"
-    TALKING = "talking"
-    CLOSING = "closing"  # the last words are on their way; then we hang up
-    LEAVING = "leaving"  # … then the call is transferred
-    OVER = "over"
-
-
-@dataclass(slots=True)
-class _Spoken:
-    text: str = ""
-    began: float = 0.0
-
-
-@dataclass(slots=True)
-class _Silence:
-    began: float | None = None
-    prompts: int = 0
-    prompting: bool = False
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """The caller has finished; the agent's first sound is awaited."""
-
-    since: float | None = None
-
-
-@dataclass(slots=True)
-class _State:
-    joined: float | None = None
-    ready: bool = False
-    resumed: bool = False
-    phase: Phase = Phase.OPENING
-    caller_speaking: bool = False
-    responding: bool = False
-    audible: bool = False
-    asked: bool = False  # the agent shall speak; the response hasn't begun
-    progress: float = 0.0  # when the agent last gave a sign
-    sounded: bool = False  # the agent has been on the line at least once
-    spoke: bool = False  # the agent said something in the running response
-    heard_anything: bool = False
-    failures: int = 0
-    fillers: int = 0
-    digits: str = ""
-    closing_because: str = ""
-    caller_turns: int = 0
-    addressed: bool = False  # the caller has said something on this stream
-    answered: bool = False  # the agent's last answer was heard to its end
-    ever_answered: bool = False
-    farewell: bool = False  # the caller's last words were a goodbye
-    introduced: bool = False
-    words_due: bool = False  # the last words were asked for and haven't begun to sound
-    words_begun: bool = False  # … but their response has begun
-    expired: bool = False  # the maximum is reached: nothing reopens the call
-    unspoken: bool = False  # a result of a function of which the agent hasn't spoken yet
-    ending: str = ""  # why the call ends once that is said
-    ended_by: str = ""
-    functions: dict[str, str] = field(default_factory=dict)
-    overtaken: set[str] = field(default_factory=set)  # into these the caller has spoken
-    worded: set[str] = field(default_factory=set)  # of these the agent spoke when it called them
-    spoken: dict[str, _Spoken] = field(default_factory=dict)
-    caller_began: list[float] = field(default_factory=list)
-    achieved: set[Outcome] = field(default_factory=set)
+#: What a leg reports. Of one that has been given up nothing counts any more.
+_FROM_AN_AGENT = (
+    *(ev.CallerSpeechStarted, ev.CallerSpeechStopped, ev.CallerSaid, ev.AgentText),
+    *(ev.ResponseStarted, ev.ResponseDone, ev.FunctionCalled, ev.AgentFault, ev.AgentGone),
+)
 
 
 class Call:
@@ -158,14 +63,15 @@ class Call:
     ) -> None:
         self._script = script
         self._rules = rules
-        self._state = _State(
+        self._state = State(
             achieved=set(achieved),
             caller_turns=caller_turns,
             answered=answered,
             ever_answered=answered,
         )
-        self._silence = _Silence()
-        self._waiting = _Waiting()
+        self._silence = Silence()
+        self._waiting = Waiting()
+        self._rescue = Rescue()
         self._now = 0.0
         self._out: list[ev.Command] = []
         self._handlers: Mapping[type, Callable[[Any], None]] = {
@@ -176,6 +82,7 @@ class Call:
             ev.AgentCut: self._agent_cut,
             ev.CallerSpeechStarted: self._caller_speech_started,
             ev.CallerSpeechStopped: self._caller_speech_stopped,
+            ev.CallerAudible: self._caller_audible,
             ev.CallerSaid: self._caller_said,
             ev.ResponseStarted: self._response_started,
             ev.AgentText: self._agent_text,
@@ -184,6 +91,7 @@ class Call:
             ev.FunctionFinished: self._function_finished,
             ev.AgentFault: self._agent_fault,
             ev.AgentGone: self._agent_gone,
+            ev.NoAgentLeft: self._no_agent_left,
             ev.DigitPressed: self._digit_pressed,
             ev.CallerLeft: self._caller_left,
             ev.TimerFired: self._timer_fired,
@@ -199,6 +107,16 @@ class Call:
         return self._state.ended_by
 
     @property
+    def achieved(self) -> frozenset[Outcome]:
+        """What functions have achieved, as far as this conversation knows."""
+        return frozenset(self._state.achieved)
+
+    @property
+    def words_lost(self) -> bool:
+        """The caller has spoken, or speaks, to an agent that is gone: the next one must hear it."""
+        return self._rescue.replaying or (self._state.caller_speaking and not self._state.ready)
+
+    @property
     def last_words_due(self) -> bool:
         """The caller has said something that hasn't been transcribed yet."""
         return bool(self._state.caller_began) and not self._state.caller_speaking
@@ -207,9 +125,19 @@ class Call:
         """Take note of an event; what is to be done, in order."""
         self._now = now
         self._out = []
-        if self._state.phase is not Phase.OVER or isinstance(event, _AFTER_THE_END):
+        if self._counts(event):
             self._handlers[type(event)](event)
+            self._keep_company()
         return self._out
+
+    def _counts(self, event: ev.Event) -> bool:
+        state = self._state
+        if state.phase is Phase.OVER:
+            return isinstance(event, _AFTER_THE_END)
+        if state.ready or state.phase is Phase.OPENING:
+            return True
+        ours = isinstance(event, ev.AgentText) and event.item_id.startswith(ev.ANNOUNCEMENT)
+        return ours or not isinstance(event, _FROM_AN_AGENT)
 
     def outcome(self, elsewhere: Iterable[Outcome] = ()) -> Outcome:
         """What the call came to, as far as this conversation can tell. `elsewhere`: what was
@@ -231,16 +159,26 @@ class Call:
         self._do(ev.StartTimer(OPENING, self._rules.opening_cap))
         self._open()
 
-    def _agent_ready(self, _: ev.AgentReady) -> None:
+    def _agent_ready(self, event: ev.AgentReady) -> None:
+        if self._state.ready:
+            return
         self._state.ready = True
-        self._open()
+        self._state.greets = event.greets
+        if self._state.phase is Phase.TALKING:
+            self._take_over()
+        else:
+            self._open()
 
     def _open(self) -> None:
         state = self._state
         if state.phase is Phase.OPENING and state.ready and state.joined is not None:
             state.phase = Phase.TALKING
             self._waiting.since = state.joined
-            self._ask(self._first_words())
+            self._give_notes()
+            if state.greets and not state.resumed:
+                self._expect_agent()
+            else:
+                self._ask(self._first_words())
 
     def _first_words(self) -> ev.Say:
         return ev.Say(self._script.resume if self._state.resumed else self._script.greeting)
@@ -249,6 +187,7 @@ class Call:
 
     def _ask(self, command: ev.Say | ev.Respond) -> None:
         """Have the agent speak."""
+        assert self._state.ready, "nobody there who could"
         self._do(command)
         self._expect_agent()
 
@@ -265,7 +204,7 @@ class Call:
     def _agent_quiet(self) -> None:
         """No sign of the agent for so long?"""
         state = self._state
-        if state.phase is not Phase.TALKING or not (state.asked or state.responding):
+        if state.phase is not Phase.TALKING or not self._agent_owes():
             return
         left = state.progress + self._rules.agent_within - self._now
         if left > 0.05:
@@ -275,12 +214,15 @@ class Call:
         else:
             self._agent_stuck()
 
+    def _agent_owes(self) -> bool:
+        return self._state.asked or self._state.responding or self._state.owed
+
     def _agent_stuck(self) -> None:
         state = self._state
         state.failures += 1
         self._record("event", {"name": "agent_stuck", "responding": state.responding})
         if state.failures >= FAILURES_BEFORE_LEAVING:
-            self._leave_stream("agent_stuck")
+            self._lose_agent("agent_stuck")
             return
         if state.responding:
             self._interrupt(cancel=True)
@@ -288,13 +230,13 @@ class Call:
 
     def _interrupt(self, *, cancel: bool = False) -> None:
         """Silence the agent: what it says, what it makes and what it was asked for."""
-        self._state.asked = False
+        self._state.asked = self._state.owed = False
         self._do(ev.Interrupt(cancel))
 
     def _response_started(self, _: ev.ResponseStarted) -> None:
         state = self._state
         state.responding = True
-        state.asked = False
+        state.asked = state.owed = False
         state.spoke = False
         state.words_begun |= state.words_due
         self._watch_agent()
@@ -302,6 +244,12 @@ class Call:
     def _agent_audio_started(self, event: ev.AgentAudioStarted) -> None:
         state = self._state
         state.audible = True
+        self._do(ev.StopTimer(PROMPT))
+        if event.item_id.startswith(ev.ANNOUNCEMENT):
+            self._spoken(event.item_id).began = self._now
+            return  # the agent owes its answer all the same
+        self._rescue.held = 0
+        state.owed = False
         state.sounded = True
         state.spoke = True
         state.unspoken = False
@@ -309,7 +257,6 @@ class Call:
         state.failures = 0
         state.progress = self._now
         self._spoken(event.item_id).began = self._now
-        self._do(ev.StopTimer(PROMPT))
         self._do(ev.StopTimer(OPENING))
         if self._waiting.since is not None:
             stage = "turn" if state.heard_anything else "first_sound"
@@ -319,7 +266,8 @@ class Call:
     def _agent_text(self, event: ev.AgentText) -> None:
         spoken = self._spoken(event.item_id)
         spoken.text = event.text if event.final else spoken.text + event.text
-        self._state.progress = self._now
+        if not event.item_id.startswith(ev.ANNOUNCEMENT):
+            self._state.progress = self._now
 
     def _response_done(self, event: ev.ResponseDone) -> None:
         state = self._state
@@ -347,16 +295,19 @@ class Call:
         if state.phase is not Phase.TALKING:
             return
         if state.failures >= FAILURES_BEFORE_LEAVING:
-            self._leave_stream("agent_failed")
+            self._lose_agent("agent_failed")
         elif not state.functions:
             retry = state.sounded or state.caller_speaking
             self._ask(ev.Respond() if retry else self._first_words())
 
     def _agent_heard(self, event: ev.AgentHeard) -> None:
         self._state.audible = False
-        self._state.heard_anything = True
         for item_id, heard_ms in event.items:
             self._agent_turn(item_id, heard_ms, cut=False)
+        if _only_announced(event.items):
+            self._settle()
+            return
+        self._state.heard_anything = True
         if self._state.addressed:  # a greeting, or the words after a cut, answer nothing
             self._state.answered = True
             self._state.ever_answered |= self._state.caller_turns > 0
@@ -368,13 +319,15 @@ class Call:
             whole = heard_ms >= sent_ms
             self._state.heard_anything |= heard_ms > 0
             self._agent_turn(item_id, heard_ms, cut=not whole, share=heard_ms / (sent_ms or 1))
-            if self._state.phase is not Phase.OVER:  # our own leaving takes no answer back
+            answer = not item_id.startswith(ev.ANNOUNCEMENT)
+            if answer and self._state.phase is not Phase.OVER:  # our own leaving takes none back
                 self._state.answered = whole
         self._introduce()
 
     def _introduce(self) -> None:
         """The greeting was cut short: the agent is told, before it answers, to say who it is."""
-        if not self._state.introduced and self._state.phase is Phase.TALKING:
+        state = self._state
+        if not state.introduced and state.phase is Phase.TALKING and state.ready:
             self._state.introduced = True
             self._do(ev.TellAgent(self._script.introduce, role="system"))
 
@@ -383,7 +336,9 @@ class Call:
         if spoken is None or heard_ms <= 0:
             return
         text = first_words(spoken.text, share) if cut else spoken.text.strip()
-        self._state.introduced |= not cut or len(text) >= len(self._script.disclosure)
+        if not item_id.startswith(ev.ANNOUNCEMENT):
+            self._state.introduced |= not cut or len(text) >= len(self._script.disclosure)
+            self._state.last_was_caller &= not text
         self._record(
             "turn",
             {"who": "agent", "text": text, "heard_until_ms": round(heard_ms), "cut": cut},
@@ -415,7 +370,9 @@ class Call:
         state = self._state
         state.caller_speaking = True
         state.addressed = True
-        state.answered = False
+        state.answered = state.owed = False
+        self._rescue.noticed = True
+        self._rescue.deaf = 0
         state.caller_began.append(self._now)
         del state.caller_began[:-8]  # a bound: transcripts that never came
         self._forget_silence()
@@ -451,11 +408,15 @@ class Call:
         self._caller_speech_stopped(ev.CallerSpeechStopped())
 
     def _caller_speech_stopped(self, _: ev.CallerSpeechStopped) -> None:
-        self._state.caller_speaking = False
+        state = self._state
+        state.caller_speaking = False
         self._waiting.since = self._now
         self._do(ev.StopTimer(TURN))
-        if self._state.functions:
+        if state.functions:
             self._start_filler()
+        elif state.phase is Phase.TALKING and not self._agent_owes():
+            state.owed = True
+            self._watch_agent()
         self._listen()
 
     def _caller_said(self, event: ev.CallerSaid) -> None:
@@ -466,6 +427,7 @@ class Call:
     def _caller_turn(self, text: str, began: float) -> None:
         self._state.caller_turns += 1
         self._state.addressed = True
+        self._state.last_was_caller = True
         self._state.farewell = any(word in text.casefold() for word in FAREWELLS)
         self._record("turn", {"who": "caller", "text": text}, at=began)
 
@@ -485,7 +447,7 @@ class Call:
             self._do(ev.StartTimer(DIGITS, self._rules.digits_pause))
 
     def _digits_entered(self) -> None:
-        if self._state.phase is Phase.OPENING:  # nobody there yet whom they could be told
+        if not self._state.ready or self._state.phase is Phase.OPENING:  # nobody there to be told
             self._do(ev.StartTimer(DIGITS, self._rules.digits_pause))
             return
         keys, self._state.digits = self._state.digits, ""
@@ -526,6 +488,9 @@ class Call:
             self._do(ev.StopTimer(FILLER))
         output = json.dumps(dict(event.result), ensure_ascii=False, separators=(",", ":"))
         then = self._what_follows(event)
+        if event.function_call_id in self._rescue.orphans:
+            self._orphan_finished(event, output, then)
+            return
         # With several functions at once, the last result lets the agent speak. (While the caller
         # speaks, the leg waits for the vendor's own answer.)
         respond = not then and state.phase is Phase.TALKING and not state.functions
@@ -562,7 +527,7 @@ class Call:
 
     def _fill(self) -> None:
         state = self._state
-        busy = state.audible or state.caller_speaking or not state.functions
+        busy = state.audible or state.caller_speaking or not (state.functions and state.ready)
         if busy or state.phase is not Phase.TALKING or state.fillers >= len(self._script.fillers):
             return
         self._ask(ev.Say(self._script.fillers[state.fillers]))
@@ -571,13 +536,14 @@ class Call:
     # --------------------------------------------------------------------------- silence
 
     def _forget_silence(self) -> None:
-        self._silence = _Silence()
+        self._silence = Silence()
         self._do(ev.StopTimer(PROMPT))
 
     def _quiet(self) -> bool:
         state = self._state
-        busy = state.caller_speaking or state.audible or state.responding or state.asked
-        return state.phase is Phase.TALKING and state.sounded and not (busy or state.functions)
+        busy = state.caller_speaking or state.audible or self._agent_owes()
+        there = state.phase is Phase.TALKING and state.sounded and state.ready
+        return there and not (busy or state.functions)
 
     def _listen(self) -> None:
         """Nobody speaks: start counting."""
@@ -619,7 +585,7 @@ class Call:
         self._do(ev.StopTimer(PROMPT))
         self._do(ev.StopTimer(FILLER))
         self._do(ev.StartTimer(GOODBYE, self._rules.goodbye_cap))
-        if spoken:
+        if spoken or not state.ready:
             self._settle()
         else:
             self._ask(ev.Say(words))
@@ -633,7 +599,9 @@ class Call:
         self._do(ev.StopTimer(PROMPT))
         self._do(ev.StartTimer(GOODBYE, self._rules.goodbye_cap))
         self._record("event", {"name": "transfer_wanted", "reason": reason})
-        if not (state.spoke and (state.audible or state.responding)):
+        if not state.ready:
+            self._settle()
+        elif not (state.spoke and (state.audible or state.responding)):
             self._ask(ev.Say(self._script.transfer_wait))
             state.words_due = True
 
@@ -654,7 +622,8 @@ class Call:
     def _over(self, by: str) -> None:
         self._state.phase = Phase.OVER
         self._state.ended_by = by
-        for name in (PROMPT, MAXIMUM, GOODBYE, FILLER, DIGITS, OPENING, AGENT, TURN):
+        self._rescue.holding = False
+        for name in (PROMPT, MAXIMUM, GOODBYE, FILLER, DIGITS, OPENING, AGENT, TURN, HOLD):
             self._do(ev.StopTimer(name))
 
     def _agent_fault(self, event: ev.AgentFault) -> None:
@@ -663,12 +632,141 @@ class Call:
             self._agent_gone(ev.AgentGone(event.code))
 
     def _agent_gone(self, event: ev.AgentGone) -> None:
-        state = self._state
-        state.responding = state.asked = state.words_due = False
+        self._lose_agent("agent_gone")
+
+    # -------------------------------------------------------------------- another agent
+
+    def _lose_agent(self, reason: str) -> None:
+        """The agent is gone, stuck or deaf: the ladder's next one takes over, on this stream."""
+        state, rescue = self._state, self._rescue
+        state.responding = state.asked = state.owed = state.words_due = False
         if state.phase in (Phase.CLOSING, Phase.LEAVING):
+            state.ready = False
             self._settle()  # of the last words, what is on the line is still heard
+            return
+        if not state.ready or rescue.changes >= self._rules.agents:
+            self._leave_stream(reason)
+            return
+        rescue.changes += 1
+        rescue.orphans.update(state.functions)
+        rescue.replaying = state.caller_speaking or bool(state.caller_began) or rescue.deaf > 0
+        rescue.deaf = 0
+        state.ready = False
+        state.failures = 0
+        state.caller_began.clear()
+        # From here on our own ears alone tell whether the caller speaks.
+        state.caller_speaking = rescue.loud_since is not None
+        for timer in (PROMPT, FILLER, AGENT, TURN):
+            self._do(ev.StopTimer(timer))
+        self._record("event", {"name": "agent_lost", "reason": reason})
+        self._do(ev.ChangeAgent(reason))
+        self._do(ev.StartTimer(OPENING, self._rules.opening_cap))
+        if state.sounded and not state.caller_speaking:
+            self._hold()  # behind what is still on the line, where the agent broke off
+
+    def _take_over(self) -> None:
+        """The next agent is there: it knows what was said, and goes on from there."""
+        state, rescue = self._state, self._rescue
+        replaying = rescue.replaying or state.caller_speaking
+        rescue.replaying = state.caller_speaking = False
+        if state.sounded:
+            self._do(ev.StopTimer(OPENING))
+        self._give_notes()
+        if replaying:  # it will hear for itself
+            state.owed = True
+            self._watch_agent()
+        elif state.functions:
+            self._start_filler()
         else:
-            self._leave_stream("agent_gone")
+            answers = state.last_was_caller and state.sounded
+            self._ask(ev.Respond() if answers else self._words_again())
+
+    def _words_again(self) -> ev.Say:
+        """Where the last agent broke off."""
+        return ev.Say(self._script.resume) if self._state.sounded else self._first_words()
+
+    def _no_agent_left(self, event: ev.NoAgentLeft) -> None:
+        self._leave_stream(event.reason)
+
+    def _orphan_finished(self, event: ev.FunctionFinished, output: str, then: str) -> None:
+        """Its asker is gone; the deed is done, and the agent that is there now must know."""
+        state = self._state
+        self._rescue.orphans.discard(event.function_call_id)
+        note = self._script.function_note
+        self._rescue.notes.append(note.replace("{name}", event.name).replace("{result}", output))
+        if not state.ready:
+            return
+        self._give_notes()
+        if then == "end":
+            self._close(event.detail or "agent", self._script.goodbye)
+        elif then == "transfer":
+            self._leave(event.detail)
+        elif state.phase is Phase.TALKING and not state.functions and not state.caller_speaking:
+            self._ask(ev.Respond())
+
+    def _give_notes(self) -> None:
+        for note in self._rescue.notes:
+            self._do(ev.TellAgent(note, role="system"))
+        self._state.last_was_caller |= bool(self._rescue.notes)
+        self._rescue.notes.clear()
+
+    # --------------------------------------------------------------- lines of our own
+
+    def _keep_company(self) -> None:
+        """Rule 7: see that a line of ours is due whenever the agent's turn has no sound."""
+        state, rescue = self._state, self._rescue
+        alone = (
+            state.joined is not None
+            and state.phase in (Phase.OPENING, Phase.TALKING)
+            and not (state.audible or state.caller_speaking)
+            and (not state.ready or self._agent_owes() or bool(state.functions))
+        )
+        if alone and not rescue.holding:
+            self._do(ev.StartTimer(HOLD, self._rules.hold_after))
+        elif rescue.holding and not alone:
+            self._do(ev.StopTimer(HOLD))
+        rescue.holding = alone
+
+    def _hold(self) -> None:
+        """A line of our own, another one each time."""
+        rescue, lines = self._rescue, self._script.holds
+        rescue.holding = False
+        if lines:
+            self._do(ev.Announce(lines[min(rescue.held, len(lines) - 1)]))
+            rescue.held += 1
+            if self._state.functions:
+                self._state.fillers += 1
+
+    def _caller_audible(self, event: ev.CallerAudible) -> None:
+        """Our own ears: all there is while no agent listens, and a check on one that does."""
+        state, rescue = self._state, self._rescue
+        if event.loud:
+            rescue.loud_since, rescue.noticed = self._now, state.caller_speaking
+            if not state.ready:
+                state.caller_speaking = True
+                if state.audible:
+                    self._interrupt()
+            return
+        since, rescue.loud_since = rescue.loud_since, None
+        if not state.ready:
+            state.caller_speaking = False
+            rescue.replaying = True
+        elif since is not None and not rescue.noticed and state.phase is Phase.TALKING:
+            over = self._agent_owes() or state.audible or state.caller_speaking
+            if not over and self._now - since >= self._rules.deaf_after:
+                self._deaf_agent()
+
+    def _deaf_agent(self) -> None:
+        """The caller has spoken, and the agent didn't notice. Once may be noise, or too soft for
+        it: the caller is asked again. Twice is deaf."""
+        self._rescue.deaf += 1
+        self._record("event", {"name": "agent_deaf", "times": self._rescue.deaf})
+        if self._rescue.deaf > 1:
+            self._lose_agent("agent_deaf")
+        elif self._script.repeat:
+            self._do(ev.Announce(self._script.repeat))
+
+    # ----------------------------------------------------------------------- the end
 
     def _caller_left(self, event: ev.CallerLeft) -> None:
         self._over("caller" if event.hung_up else "network")
@@ -682,24 +780,27 @@ class Call:
             OPENING: self._agent_mute,
             AGENT: self._agent_quiet,
             TURN: self._turn_without_end,
+            HOLD: self._hold,
             MAXIMUM: self._time_is_up,
         }
         fired[event.name]()
 
     def _agent_mute(self) -> None:
-        """Nothing has sounded since the caller joined."""
-        if self._state.caller_speaking:
+        """Nothing has sounded since the caller joined, or no next agent has come."""
+        if not self._state.ready:
+            self._leave_stream("no_agent")
+        elif self._state.caller_speaking:
             self._do(ev.StartTimer(OPENING, self._rules.opening_cap))
         else:
-            self._leave_stream("agent_mute")
+            self._lose_agent("agent_mute")
 
     def _time_is_up(self) -> None:
         state = self._state
         state.expired = True
-        if state.phase is Phase.TALKING:
+        if state.phase is Phase.TALKING and state.ready:
             self._interrupt(cancel=True)
             self._close("maximum", self._script.maximum_goodbye)
-        elif state.phase is Phase.OPENING:
+        elif state.phase in (Phase.OPENING, Phase.TALKING):
             state.closing_because = "maximum"
             self._hang_up()
 
@@ -720,44 +821,16 @@ class Call:
     def _latency(self, stage: str, seconds: float) -> None:
         self._record("latency", {"stage": stage, "ms": round(seconds * 1000, 1)})
 
-    def _spoken(self, item_id: str) -> _Spoken:
+    def _spoken(self, item_id: str) -> Spoken:
         spoken = self._state.spoken
         if item_id not in spoken:
             while len(spoken) >= 16:  # a bound: items whose audio never came
                 spoken.pop(next(iter(spoken)))
-            spoken[item_id] = _Spoken(began=self._now)
+            spoken[item_id] = Spoken(began=self._now)
         return spoken[item_id]
 
 
-def conclude(
-    achieved: Iterable[Outcome], *, reason: str, caller_turns: int, answered: bool
-) -> Outcome:
-    """The one outcome of a call.
-
-    What was achieved weighs most; then why it ended. A caller who spoke and heard an answer to its
-    end was informed; one who left before that abandoned the call.
-    """
-    best = strongest(achieved)
-    if best is not None:
-        return best
-    if reason == "wrong_number":
-        return Outcome.WRONG_NUMBER
-    if reason == "overflow":
-        return Outcome.OVERFLOW
-    if reason == "fault":
-        return Outcome.FAILED
-    return Outcome.INFORMED if caller_turns and answered else Outcome.ABANDONED
-
-
-def first_words(text: str, share: float) -> str:
-    """The words of `text` that fit into this share (0–1) of its duration."""
-    words = text.split()
-    budget = len(text) * max(0.0, min(share, 1.0))
-    kept: list[str] = []
-    length = 0
-    for word in words:
-        length += len(word) + 1
-        if length - 1 > budget:
-            break
-        kept.append(word)
-    return " ".join(kept)
+def _only_announced(items: Iterable[tuple[str, float]]) -> bool:
+    """All that was heard were lines of ours."""
+    names = [item_id for item_id, _ in items]
+    return bool(names) and all(name.startswith(ev.ANNOUNCEMENT) for name in names)

@@ -14,7 +14,7 @@ from domain.outcome import Outcome
 from storage import Storage
 from storage.calls import CallRow
 from storage.tickets import NewTicket
-from voice.call import conclude
+from voice.conclusion import conclude
 from voice.history import History, read_history
 from voice.journal import Journal
 from voice.ports import CallControl, CallMetrics

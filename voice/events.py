@@ -23,7 +23,14 @@ class CallerJoined:
 
 @dataclass(frozen=True, slots=True)
 class AgentReady:
-    """The agent's session is configured and takes audio."""
+    """The agent's session is configured and takes audio. `greets`: it says the first words of a
+    call by itself, and isn't to be asked for them."""
+
+    greets: bool = False
+
+
+#: Items that we play ourselves, without an agent, are called "announcement-1" and so on.
+ANNOUNCEMENT = "announcement-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,14 @@ class CallerSpeechStarted:
 @dataclass(frozen=True, slots=True)
 class CallerSpeechStopped:
     """… and end."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerAudible:
+    """Our own ears, which know loud from quiet and no more: the caller began to be loud, or has
+    been quiet for half a second. What counts when the agent's ears are gone or deaf."""
+
+    loud: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +154,13 @@ class AgentGone:
 
 
 @dataclass(frozen=True, slots=True)
+class NoAgentLeft:
+    """None of the ladder's agents can take the call over on this stream."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DigitPressed:
     """The caller pressed a key: 0-9, *, #."""
 
@@ -167,6 +189,7 @@ Event = (
     | AgentCut
     | CallerSpeechStarted
     | CallerSpeechStopped
+    | CallerAudible
     | CallerSaid
     | ResponseStarted
     | AgentText
@@ -175,6 +198,7 @@ Event = (
     | FunctionFinished
     | AgentFault
     | AgentGone
+    | NoAgentLeft
     | DigitPressed
     | CallerLeft
     | TimerFired
@@ -274,6 +298,20 @@ class TransferCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Announce:
+    """Play this very sentence from our own store, whoever the agent is: it can't fail late."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeAgent:
+    """Let go of the agent and bring the next one; `AgentReady` or `NoAgentLeft` follows."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeaveStream:
     """Close the stream without ending the call: Twilio asks the action address what to do."""
 
@@ -292,5 +330,7 @@ Command = (
     | Record
     | HangUp
     | TransferCall
+    | Announce
+    | ChangeAgent
     | LeaveStream
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from domain.outcome import Outcome
 from storage.rows import TenantHandle
-from voice.call import FAREWELLS
+from voice.conclusion import FAREWELLS
 
 #: The event that names the agent who took the call.
 CONNECTED = "agent_connected"

@@ -1,20 +1,12 @@
 """What a call needs from outside: `providers/` fulfils it, `server/wiring.py` introduces them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
+from domain.language_model import FunctionSpec as FunctionSpec
 from voice.events import Event
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionSpec:
-    """A function as the model sees it. `parameters` is a JSON Schema object."""
-
-    name: str
-    description: str
-    parameters: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +16,16 @@ class TurnDetection:
     threshold: float = 0.6
     prefix_padding_ms: int = 300
     silence_duration_ms: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """Which call an agent is connected for. `caller_number`: E.164, None when withheld."""
+
+    call_id: str
+    call_sid: str
+    tenant_id: str
+    caller_number: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,10 @@ class AgentSpec:
     transcription_model: str = ""
     turn_detection: TurnDetection = TurnDetection()
     history: Sequence[tuple[str, str]] = ()
+    call: CallFacts | None = None
+    gender: str = "female"  # of the voice, where a vendor's name for it isn't known
+    resumed: bool = False  # the caller has been greeted already
+    assistant_id: str | None = None  # the tenant's assistant at Vapi, if it has one
 
 
 class AgentListener(Protocol):

@@ -1,8 +1,8 @@
 """A media stream's life on this node: its token, its agent, its bridge, its end."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ import structlog
 from domain.agent import profile
 from domain.errors import OperatorError, ProviderError
 from domain.knowledge import Knowledge
+from domain.outcome import Outcome
 from domain.phone import normalise
 from domain.tenant import Tenant
 from storage import Storage
@@ -19,16 +20,18 @@ from storage.channels import Channel
 from storage.rows import TenantRows
 from voice import events as ev
 from voice.agent import OWN_KEY, Earlier, Moment, RealtimeDefaults, brief, earlier, script
+from voice.agents import Agents, rung_of
 from voice.bridge import Bridge, Identity, Surroundings
 from voice.call import Call, Phase, Rules
 from voice.endings import CLOSING, DIALLING, LIVE, TRANSFERRING, Endings
 from voice.functions.context import CallContext
 from voice.functions.runner import FunctionRunner
-from voice.history import read_achieved, read_history
+from voice.history import History, read_achieved, read_history
+from voice.ladder import Rung, ladder
 from voice.live_calls import LiveCalls, let_go
 from voice.media_stream.endpoint import RunStream, Stream
 from voice.media_stream.protocol import Encoder, StartDetails
-from voice.ports import AgentConnector, AgentLeg, AgentSpec, CallControl, MediaSocket
+from voice.ports import AgentLeg, AgentSpec, CallControl, CallFacts, MediaSocket
 from voice.stream_token import digest
 from voice.twiml import TOKEN_PARAMETER, Addresses
 
@@ -36,6 +39,8 @@ log = structlog.get_logger(__name__)
 
 #: How long a hang-up waits for the database.
 STAGE_SECONDS = 2.0
+#: Until it is known who.
+NOBODY = AgentSpec(instructions="", functions=(), model="", voice="", language="fr", api_key="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +49,15 @@ class Setup:
 
     tenant: Tenant
     config: dict[str, Any]
+    defaults: RealtimeDefaults
+    assistant_id: str | None
+    has_knowledge: bool
     earlier: Earlier
     spec: AgentSpec
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        return ladder(self.config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +68,7 @@ class Streams:
     live_calls: LiveCalls
     endings: Endings
     surroundings: Surroundings
-    connector: AgentConnector
+    agents: Agents
     control: CallControl
     functions: FunctionRunner
     rules: Rules
@@ -97,17 +109,31 @@ class Streams:
             history = await read_history(handle, row.id)
             unanswered = bool(row.opening.get("nobody_answered"))
             before = earlier(tenant, channel.config, history, transfer_failed=unanswered)
+        config = dict(channel.config)
+        defaults = self.defaults.paid_with(own_key)
+        setup = Setup(tenant, config, defaults, channel.assistant_id, has_knowledge, before, NOBODY)
+        return replace(setup, spec=self.brief(row, setup, before))
+
+    def brief(self, row: CallRow, setup: Setup, before: Earlier) -> AgentSpec:
+        """What the agent is told that is connected now."""
+        assert row.tenant_id is not None
+        caller_number = row.from_number or None
         spec = brief(
-            tenant,
-            channel.config,
-            self.defaults.paid_with(own_key),
+            setup.tenant,
+            setup.config,
+            setup.defaults,
             functions=self.functions.specs,
             moment=Moment(
-                self.surroundings.clock.now(), row.from_number or None, has_knowledge=has_knowledge
+                self.surroundings.clock.now(), caller_number, has_knowledge=setup.has_knowledge
             ),
             earlier=before,
         )
-        return Setup(tenant, dict(channel.config), before, spec)
+        return replace(
+            spec,
+            call=CallFacts(row.id, row.call_sid, row.tenant_id, caller_number),
+            resumed=before.resumed,
+            assistant_id=setup.assistant_id,
+        )
 
     def _own_key(self, rows: TenantRows, channel: Channel) -> str | None:
         """The tenant's own key of OpenAI; None when it has none, and when it can't be opened: then
@@ -126,7 +152,8 @@ class Streams:
         """Start connecting the agent while the carrier still opens the stream."""
 
         async def connect() -> AgentLeg:
-            return await self.connector.connect((await self.setup(row)).spec)
+            setup = await self.setup(row)
+            return await self.agents.connect(setup.spec, setup.rungs)
 
         self.live_calls.prepare(row.call_sid, connect)
 
@@ -165,12 +192,16 @@ class Streams:
     async def _carry(
         self, bridge: Bridge, row: CallRow, setup: Setup, listen: Callable[[Stream], None]
     ) -> None:
-        pending = self.live_calls.claim(row.call_sid, lambda: self.connector.connect(setup.spec))
+        pending = self.live_calls.claim(
+            row.call_sid, lambda: self.agents.connect(setup.spec, setup.rungs)
+        )
         log.info("stream.started", resumed=setup.earlier.resumed)
         try:
             async with asyncio.TaskGroup() as tasks:
                 attaching = tasks.create_task(bridge.attach(pending))
-                bridge.start(tasks, resumed=setup.earlier.resumed)
+                bridge.start(
+                    tasks, resumed=setup.earlier.resumed, turns=setup.earlier.history.turns
+                )
                 listen(bridge)
                 await bridge.ended.wait()
                 attaching.cancel()
@@ -206,7 +237,7 @@ class Streams:
             identity=Identity(row.id, row.call_sid, row.tenant_id),
             socket=socket,
             encoder=Encoder(details.stream_sid),
-            actions=_Actions(self, row, context),
+            actions=_Actions(self, row, context, setup),
             surroundings=self.surroundings,
         )
 
@@ -237,11 +268,31 @@ class _Actions:
     streams: Streams
     row: CallRow
     context: CallContext
+    setup: Setup
+    achieved: set[Outcome] = field(default_factory=set)
+    lost: list[str] = field(default_factory=list)
 
     async def run_function(self, command: ev.RunFunction) -> ev.FunctionFinished:
-        return await self.streams.functions.run(
+        finished = await self.streams.functions.run(
             command.function_call_id, command.name, command.arguments, self.context
         )
+        if finished.effect is not None:
+            self.achieved.add(finished.effect)
+        return finished
+
+    async def next_agent(
+        self, lost: str | None, reason: str, turns: Sequence[tuple[str, str]]
+    ) -> AgentLeg:
+        setup = self.setup
+        before = setup.earlier.history
+        # From memory: a database that is away must not keep a caller waiting.
+        told = History(turns, [*before.achieved, *self.achieved], before.agent)
+        spec = self.streams.brief(self.row, setup, Earlier(told, resumed=True))
+        rung = rung_of(lost) if lost else None
+        if rung is not None and lost is not None:
+            self.lost.append(rung.value)
+            self.streams.agents.lost(lost, spec)
+        return await self.streams.agents.connect(spec, setup.rungs, self.lost)
 
     async def hang_up(self, reason: str) -> None:
         # Stored first: if the carrier can't be reached, `continue` finds that the call is over.

@@ -17,8 +17,15 @@ MESSAGES: Final[Mapping[str, str]] = {
         "I have to end our call here. If there is anything left to sort out, "
         "please call us again. Thank you, goodbye!"
     ),
+    # Lines of our own, while an agent is late or being replaced (voice/announcements/make.py
+    # speaks them: make them again when you change one)
+    "hold_1": "One moment, please.",
+    "hold_2": "I'm still here, just a moment longer.",
+    "hold_3": "Thank you for waiting, I'll be right with you.",
+    "repeat": "Sorry, I didn't quite hear that. Could you say it again?",
     "resume": "Sorry, we were cut off. I'm listening.",
     # Notes to the agent; {keys} is filled in when the keys are known
+    "function_note": "[{{name}} answered: {{result}}]",
     "keys_pressed": "[Keys pressed: {{keys}}]",
     "introduce": (
         "The caller didn't hear your greeting. In your next answer, first introduce yourself in "

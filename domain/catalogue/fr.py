@@ -18,6 +18,12 @@ MESSAGES: Final[Mapping[str, str]] = {
         "Je dois mettre fin à notre appel. S'il reste quelque chose à voir ensemble, "
         "n'hésitez pas à nous rappeler. Merci, et au revoir !"
     ),
+    # Lines of our own, while an agent is late or being replaced (voice/announcements/make.py
+    # speaks them: make them again when you change one)
+    "hold_1": "Un instant, s'il vous plaît.",
+    "hold_2": "Je suis toujours là, encore un petit instant.",
+    "hold_3": "Merci de patienter, je suis à vous tout de suite.",
+    "repeat": "Pardon, je n'ai pas bien entendu. Pouvez-vous répéter ?",
     "resume": "Excusez-moi, nous avons été coupés. Je vous écoute.",
     # Notes to the agent; {keys} is filled in when the keys are known
     "keys_pressed": "[Touches du clavier : {{keys}}]",
@@ -25,6 +31,7 @@ MESSAGES: Final[Mapping[str, str]] = {
         "L'appelant n'a pas entendu ton accueil. Dans ta prochaine réponse, présente-toi d'abord "
         "en une phrase, comme ici : « {greeting} » Puis réponds à ce qu'il vient de dire."
     ),
+    "function_note": "[{{name}} a répondu : {{result}}]",
     # When something fails
     "technical_apology": (
         "{company}, bonjour. Nous rencontrons un souci technique, toutes nos excuses. "

@@ -79,6 +79,8 @@ class Actions:
     def __init__(self, *, fails: bool = False) -> None:
         self.fails = fails
         self.done: list[str] = []
+        self.others: list[Leg] = []
+        self.told: tuple[tuple[str, str], ...] = ()
 
     async def run_function(self, command: ev.RunFunction) -> ev.FunctionFinished:
         self.done.append(command.name)
@@ -95,6 +97,15 @@ class Actions:
 
     async def transfer(self, reason: str) -> None:
         self.done.append("transfer")
+
+    async def next_agent(
+        self, lost: str | None, reason: str, turns: Sequence[tuple[str, str]]
+    ) -> Leg:
+        self.done.append(f"next_agent {reason}")
+        self.told = tuple(turns)
+        if not self.others:
+            raise ProviderError("ladder", "nobody left", retryable=False, code="no_agent")
+        return self.others.pop(0)
 
 
 class Figures:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from domain.outcome import Outcome
 from voice import events as ev
-from voice.call import Call, Phase, Rules, Script, conclude, first_words
+from voice.call import Call, Phase, Rules, Script
+from voice.conclusion import conclude, first_words
 
 SCRIPT = Script(
     greeting="Garage du Port, bonjour ! Je suis une IA. Que puis-je faire pour vous ?",
@@ -22,6 +23,9 @@ SCRIPT = Script(
     transfer_wait="Je vous passe quelqu'un.",
     keys_pressed="[Touches : {keys}]",
     introduce="[Dis que tu es une IA.]",
+    holds=("Un instant, s'il vous plaît.", "Je suis toujours là."),
+    repeat="Pardon, pouvez-vous répéter ?",
+    function_note="[{name} : {result}]",
 )
 
 
@@ -96,7 +100,7 @@ def test_a_resumed_call_is_not_greeted_again() -> None:
 def test_a_mute_agent_is_left_at_the_cap() -> None:
     line = Line()
     line.on(ev.AgentReady())
-    assert ev.LeaveStream("agent_mute") in line.fire("opening")
+    assert ev.ChangeAgent("agent_mute") in line.fire("opening")
 
 
 def test_the_transcript_holds_what_was_heard() -> None:
@@ -141,7 +145,8 @@ def test_a_greeting_that_never_began_is_made_good_too() -> None:
     line.on(ev.AgentReady())
     line.on(ev.ResponseStarted("r"))
     spoke = line.on(ev.CallerSpeechStarted())
-    assert spoke[-2:] == [ev.Interrupt(), ev.TellAgent(SCRIPT.introduce, role="system")]
+    assert ev.Interrupt() in spoke
+    assert ev.TellAgent(SCRIPT.introduce, role="system") in spoke
 
 
 @pytest.mark.parametrize("heard_ms", [4000.0, 3600.0, 2600.0])
@@ -325,9 +330,10 @@ def test_transfer_waits_for_its_sentence() -> None:
     assert line.call.ended_by == "transfer"
 
 
-def test_a_dead_agent_leaves_the_stream_and_not_the_caller() -> None:
+def test_a_dead_agent_is_replaced_and_the_stream_left_when_there_is_no_other() -> None:
     line = talking()
-    assert ev.LeaveStream("agent_gone") in line.on(ev.AgentGone("1006"))
+    assert ev.ChangeAgent("agent_gone") in line.on(ev.AgentGone("1006"))
+    assert ev.LeaveStream("unreachable") in line.on(ev.NoAgentLeft("unreachable"))
     assert line.call.ended_by == "fault"
 
 
@@ -341,7 +347,7 @@ def test_a_model_that_fails_twice_in_a_row_is_left() -> None:
     line = talking()
     failed = ev.ResponseDone("r", "failed", error="rate_limit_exceeded")
     assert ev.Respond() in line.on(failed)
-    assert ev.LeaveStream("agent_failed") in line.on(failed)
+    assert ev.ChangeAgent("agent_failed") in line.on(failed)
 
 
 def test_a_model_that_is_stopped_before_its_first_word_has_failed() -> None:
@@ -351,7 +357,7 @@ def test_a_model_that_is_stopped_before_its_first_word_has_failed() -> None:
     filtered = ev.ResponseDone("r2", "incomplete", error="content_filter")
     assert ev.Respond() in line.on(filtered)
     line.on(ev.ResponseStarted("r3"))
-    assert ev.LeaveStream("agent_failed") in line.on(filtered)
+    assert ev.ChangeAgent("agent_failed") in line.on(filtered)
 
 
 def test_an_answer_cut_off_at_the_limit_of_tokens_is_an_answer() -> None:
@@ -454,7 +460,10 @@ def test_first_words_is_a_prefix_of_the_words(text: str, share: float) -> None:
 
 EVENTS = st.one_of(
     st.builds(ev.AgentReady),
-    st.builds(ev.AgentAudioStarted, st.sampled_from("ab")),
+    st.builds(ev.AgentAudioStarted, st.sampled_from(["a", "b", "announcement-1"])),
+    st.builds(ev.CallerAudible, st.booleans()),
+    st.builds(ev.NoAgentLeft, st.just("unreachable")),
+    st.just(ev.AgentHeard((("announcement-1", 900.0),))),
     st.builds(lambda i, ms: ev.AgentHeard(((i, ms),)), st.sampled_from("ab"), st.floats(0, 5000)),
     st.builds(
         lambda i, ms: ev.AgentCut(((i, min(ms, 900.0), 900.0),)),
@@ -482,7 +491,9 @@ EVENTS = st.one_of(
     st.builds(ev.CallerLeft, st.booleans()),
     st.builds(
         ev.TimerFired,
-        st.sampled_from(["silence", "maximum", "goodbye", "filler", "digits", "opening"]),
+        st.sampled_from(
+            "silence maximum goodbye filler digits opening agent turn hold".split(),
+        ),
     ),
 )
 

@@ -40,7 +40,7 @@ def test_an_answer_to_a_function_that_never_begins_is_asked_for_again_and_then_g
     line.on(ev.ResponseDone("r", "completed"))
     finished(line)
     assert ev.Respond() in line.fire("agent")
-    assert ev.LeaveStream("agent_stuck") in line.fire("agent")
+    assert ev.ChangeAgent("agent_stuck") in line.fire("agent")
 
 
 def test_a_sentence_that_never_begins_does_not_leave_the_caller_alone() -> None:
@@ -86,7 +86,7 @@ def test_speech_whose_end_is_never_heard_counts_as_silence_in_the_end() -> None:
     line = talking()
     line.on(ev.CallerSpeechStarted())  # a motorway, a radio
     line.fire("turn")
-    assert line.said(line.fire("silence")) == [SCRIPT.silence_prompts[0]]
+    assert ev.Respond() in line.fire("agent")
 
 
 def test_speech_that_ends_is_no_longer_watched() -> None:
@@ -121,7 +121,7 @@ def test_a_greeting_of_which_nothing_was_heard_does_not_switch_the_silence_off()
     line.on(ev.CallerSpeechStarted())  # a cough
     line.on(ev.AgentCut((("i1", 0.0, 4000.0),)))
     line.on(ev.CallerSpeechStopped())
-    assert "silence" in line.timers
+    assert "agent" in line.timers
 
 
 def test_a_caller_who_talks_first_and_long_is_not_cut_off() -> None:
@@ -131,7 +131,7 @@ def test_a_caller_who_talks_first_and_long_is_not_cut_off() -> None:
     line.on(ev.CallerSpeechStarted())
     assert not ends(line.fire("opening"))
     line.on(ev.CallerSpeechStopped())
-    assert ev.LeaveStream("agent_mute") in line.fire("opening")
+    assert ev.ChangeAgent("agent_mute") in line.fire("opening")
 
 
 def test_a_greeting_that_fails_is_tried_again_as_a_greeting() -> None:
@@ -344,6 +344,8 @@ class Wire:
         for command in self.line.on(event, after):
             if isinstance(command, ev.RunFunction):
                 self.functions[command.function_call_id] = command.name
+            elif isinstance(command, ev.ChangeAgent):
+                self.ready = self.responding = self.speaking = False
             elif isinstance(command, ev.Interrupt) and self.audible:
                 self.audible = False
                 self.on(ev.AgentCut(((f"i{self.count}", 300.0, 900.0),)))
@@ -434,7 +436,7 @@ class Wire:
 
     def _gone(self) -> None:
         if self.ready:
-            self.responding = False
+            self.ready = self.responding = self.speaking = False
             self.on(ev.AgentGone("1006"))
 
     def _left(self) -> None:

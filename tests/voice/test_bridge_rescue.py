@@ -1,0 +1,116 @@
+"""The shell of a call whose agent is replaced in its middle."""
+
+import asyncio
+
+from tests.voice.test_bridge import FRAME, Leg, World, talking
+from tests.voice.test_call import SCRIPT
+from tests.voice.test_ears import QUIET, SPEECH
+from voice import events as ev
+from voice.announcements import SpokenLines
+from voice.call import Phase
+
+LINES = SpokenLines(dict.fromkeys((*SCRIPT.holds, SCRIPT.repeat), b"\x10" * 4000))
+
+
+def with_lines(world: World) -> None:
+    world.bridge._announcements = LINES
+
+
+def marks(world: World) -> list[str]:
+    return [m["mark"]["name"] for m in world.socket.sent if m["event"] == "mark"]
+
+
+def heard(world: World) -> None:
+    """The carrier has played all that it was sent."""
+    world.echo(marks(world)[-1])
+
+
+def turns(world: World) -> list[tuple[str, str]]:
+    return list(world.bridge._turns)
+
+
+async def test_the_next_agent_goes_on_with_what_was_said() -> None:
+    async with talking() as world:
+        with_lines(world)
+        second = Leg()
+        world.actions.others.append(second)
+        world.speak()
+        world.bridge.on_agent_event(ev.ResponseDone("r", "completed"))
+        heard(world)
+        world.bridge.on_agent_event(ev.AgentGone("1006"))
+        await asyncio.sleep(0.02)
+        assert world.leg.closed
+        assert world.actions.told == (("agent", "Bonjour à vous"),)
+        assert second.done == [("say", SCRIPT.resume)]
+        heard(world)
+        assert turns(world)[-1] == ("agent", SCRIPT.holds[0])
+        world.frame()
+        assert second.done[-1] == ("hear", FRAME)
+        assert world.bridge.agent_name == second.name
+        await second.close()
+
+
+async def test_words_that_nobody_understood_are_played_to_the_next() -> None:
+    async with talking() as world:
+        second = Leg()
+        world.actions.others.append(second)
+        world.speak()
+        world.bridge.on_agent_event(ev.ResponseDone("r", "completed"))
+        heard(world)
+        for _ in range(60):
+            world.frame(QUIET)
+        for _ in range(50):
+            world.frame(SPEECH)
+        world.bridge.on_agent_event(ev.CallerSpeechStarted())
+        world.bridge.on_agent_event(ev.AgentGone("1006"))
+        for _ in range(40):
+            world.frame(QUIET)
+        await asyncio.sleep(0.02)
+        replayed = [payload for what, *(payload,) in second.done if what == "hear"]
+        assert replayed.count(SPEECH) == 50
+        assert 0 < replayed.index(SPEECH) <= 30, "and a moment before them, not the whole call"
+        assert ("say", SCRIPT.resume) not in second.done
+        await second.close()
+
+
+async def test_an_announcement_is_no_item_of_the_agents() -> None:
+    async with talking() as world:
+        with_lines(world)
+        world.bridge._announce(SCRIPT.holds[0])
+        world.speak("i2")
+        world.bridge.on_agent_event(ev.CallerSpeechStarted())
+        ((_, items, _),) = [each for each in world.leg.done if each[0] == "interrupt"]
+        assert [item for item, _, _ in items] == ["i2"]
+
+
+async def test_a_stuck_response_doesnt_keep_our_line_from_being_heard() -> None:
+    async with talking() as world:
+        with_lines(world)
+        world.bridge.on_agent_event(ev.ResponseStarted("r"))
+        world.bridge._announce(SCRIPT.holds[0])
+        heard(world)
+        assert turns(world) == [("agent", SCRIPT.holds[0])]
+
+
+async def test_nobody_left_leaves_the_stream() -> None:
+    async with talking() as world:
+        world.bridge.on_agent_event(ev.AgentGone("1006"))
+        await asyncio.sleep(0.02)
+        assert world.bridge.call.phase is Phase.OVER
+        assert world.socket.closed == 1000
+
+
+async def test_a_caller_who_leaves_meanwhile_leaves_no_agent_behind() -> None:
+    async with talking() as world:
+        second = Leg()
+
+        async def later(*_: object) -> Leg:
+            await asyncio.sleep(0.05)
+            return second
+
+        world.actions.next_agent = later  # type: ignore[method-assign]
+        world.bridge.on_agent_event(ev.AgentGone("1006"))
+        world.bridge.on_closed()
+        await asyncio.sleep(0.1)
+        assert second.closed
+        assert world.leg.closed

@@ -1,0 +1,258 @@
+"""An agent that is late, deaf, stuck or gone: the caller is kept company, and the next goes on."""
+
+import pytest
+
+from domain.outcome import Outcome
+from tests.voice.test_call import SCRIPT, Line, talking
+from voice import events as ev
+from voice.call import Phase, Rules
+
+RULES = Rules()
+HOLD_1, HOLD_2 = SCRIPT.holds
+
+
+def announced(commands: list[ev.Command]) -> list[str]:
+    return [command.text for command in commands if isinstance(command, ev.Announce)]
+
+
+def plays(line: Line, text: str, number: int = 1) -> None:
+    """Our own line sounds and is heard."""
+    item = f"announcement-{number}"
+    line.on(ev.AgentText(item, text, final=True))
+    line.on(ev.AgentAudioStarted(item))
+    line.on(ev.AgentHeard(((item, 1200.0),)), after=1.2)
+
+
+def asks(line: Line, text: str = "Vous êtes ouverts demain ?") -> None:
+    line.on(ev.CallerSpeechStarted())
+    line.on(ev.CallerSpeechStopped(), after=1.0)
+    line.on(ev.CallerSaid("c", text))
+
+
+# --------------------------------------------------------------------------- company
+
+
+def test_an_agent_that_is_late_is_bridged_by_a_line_of_our_own() -> None:
+    line = talking()
+    asks(line)
+    stopped = line.now
+    assert announced(line.fire("hold")) == [HOLD_1]
+    assert line.now - stopped <= 1.8
+    plays(line, HOLD_1)
+    assert announced(line.fire("hold")) == [HOLD_2]
+    plays(line, HOLD_2, 2)
+    assert announced(line.fire("hold")) == [HOLD_2], "the last one again"
+
+
+def test_an_agent_that_is_in_time_is_left_alone() -> None:
+    line = talking()
+    asks(line)
+    line.on(ev.ResponseStarted("r"), after=0.6)
+    line.on(ev.AgentAudioStarted("i2"), after=0.4)
+    assert "hold" not in line.timers
+    assert not announced(line.done)
+
+
+def test_a_function_that_takes_long_is_no_silence_either() -> None:
+    line = talking()
+    asks(line)
+    line.on(ev.ResponseStarted("r"))
+    line.on(ev.FunctionCalled("f1", "check_availability", "{}"))
+    line.on(ev.ResponseDone("r", "completed"))
+    assert announced(line.fire("hold")) == [HOLD_1]
+
+
+def test_our_line_answers_nothing() -> None:
+    line = talking()
+    asks(line)
+    line.fire("hold")
+    plays(line, HOLD_1)
+    line.on(ev.CallerLeft(True))
+    assert line.call.outcome() is Outcome.ABANDONED
+    assert ("agent", HOLD_1) in line.turns()
+
+
+def test_the_callers_silence_is_not_ours_to_fill() -> None:
+    line = talking()
+    assert "hold" not in line.timers, "it is the caller's turn"
+    line.on(ev.CallerSpeechStarted())
+    assert "hold" not in line.timers
+
+
+def test_an_agent_that_never_comes_is_waited_for_with_company() -> None:
+    line = Line()
+    assert announced(line.fire("hold")) == [HOLD_1]
+
+
+# -------------------------------------------------------------------------- the change
+
+
+def test_who_breaks_off_is_replaced_at_once_and_excused() -> None:
+    line = talking()
+    asks(line)
+    line.agent_speaks("Oui, de neuf heures à", "i2", heard=False)
+    gone = line.on(ev.AgentGone("1006"))
+    assert ev.ChangeAgent("agent_gone") in gone
+    assert announced(gone) == [HOLD_1]
+    line.on(ev.AgentHeard((("i2", 900.0), ("announcement-1", 1200.0))), after=2)
+    assert line.said(line.on(ev.AgentReady())) == [SCRIPT.resume]
+
+
+def test_a_question_that_was_understood_is_answered_by_the_next() -> None:
+    line = talking()
+    asks(line)
+    line.on(ev.AgentGone("1006"))
+    assert not line.call.words_lost
+    assert ev.Respond() in line.on(ev.AgentReady())
+
+
+def test_a_question_that_nobody_understood_is_played_to_the_next() -> None:
+    line = talking()
+    line.on(ev.CallerSpeechStarted())
+    line.on(ev.CallerSpeechStopped(), after=1)
+    line.on(ev.AgentGone("1006"))  # before it was transcribed
+    assert line.call.words_lost
+    ready = line.on(ev.AgentReady())
+    assert not any(isinstance(c, ev.Say | ev.Respond) for c in ready), "it hears for itself"
+    assert {"agent", "hold"} <= line.timers.keys()
+
+
+def test_nothing_is_said_into_the_words_of_a_caller_whose_agent_has_gone() -> None:
+    line = talking()
+    line.on(ev.CallerAudible(True))
+    line.on(ev.CallerSpeechStarted())
+    gone = line.on(ev.AgentGone("1006"))
+    assert announced(gone) == []
+    assert "hold" not in line.timers
+    line.on(ev.CallerAudible(False), after=2)
+    assert line.call.words_lost
+    assert announced(line.fire("hold")) == [HOLD_1]
+
+
+def test_who_speaks_into_our_line_silences_it() -> None:
+    line = talking()
+    line.on(ev.AgentGone("1006"))
+    line.on(ev.AgentAudioStarted("announcement-1"))
+    assert ev.Interrupt() in line.on(ev.CallerAudible(True))
+
+
+def test_a_deed_of_the_last_agent_is_told_to_the_next() -> None:
+    line = talking()
+    asks(line)
+    line.on(ev.ResponseStarted("r"))
+    line.on(ev.FunctionCalled("f1", "book_appointment", "{}"))
+    line.on(ev.AgentGone("1006"))
+    finished = ev.FunctionFinished("f1", "book_appointment", {"status": "booked"}, Outcome.BOOKED)
+    assert not any(isinstance(c, ev.GiveResult) for c in line.on(finished))
+    ready = line.on(ev.AgentReady())
+    note = '[book_appointment : {"status":"booked"}]'
+    assert ready.index(ev.TellAgent(note, role="system")) < ready.index(ev.Respond())
+    assert line.call.outcome() is Outcome.BOOKED
+
+
+def test_a_deed_that_ends_after_the_next_has_come_is_told_too() -> None:
+    line = talking()
+    asks(line)
+    line.on(ev.ResponseStarted("r"))
+    line.on(ev.FunctionCalled("f1", "book_appointment", "{}"))
+    line.on(ev.AgentGone("1006"))
+    assert not any(isinstance(c, ev.Respond) for c in line.on(ev.AgentReady()))
+    told = line.on(ev.FunctionFinished("f1", "book_appointment", {"status": "booked"}))
+    assert [type(c) for c in told if isinstance(c, ev.TellAgent | ev.Respond | ev.GiveResult)] == [
+        ev.TellAgent,
+        ev.Respond,
+    ]
+
+
+def test_what_a_lost_agent_still_reports_counts_no_more() -> None:
+    line = talking()
+    line.on(ev.AgentGone("1006"))
+    for event in (
+        ev.ResponseStarted("r"),
+        ev.ResponseDone("r", "failed"),
+        ev.FunctionCalled("f", "end_call", "{}"),
+        ev.AgentGone("again"),
+    ):
+        assert line.on(event) == []
+
+
+def test_no_agent_left_means_another_stream() -> None:
+    line = talking()
+    line.on(ev.AgentGone("1006"))
+    assert ev.LeaveStream("no_agent") in line.on(ev.NoAgentLeft("no_agent"))
+
+
+def test_a_ladder_that_never_answers_is_left() -> None:
+    line = talking()
+    line.on(ev.AgentGone("1006"))
+    assert ev.LeaveStream("no_agent") in line.fire("opening")
+
+
+def test_agents_are_not_changed_for_ever() -> None:
+    line = talking()
+    for _ in range(RULES.agents):
+        assert ev.ChangeAgent("agent_gone") in line.on(ev.AgentGone("1006"))
+        line.on(ev.AgentReady())
+    assert ev.LeaveStream("agent_gone") in line.on(ev.AgentGone("1006"))
+
+
+def test_the_maximum_ends_a_call_without_an_agent_too() -> None:
+    line = talking()
+    line.on(ev.AgentGone("1006"))
+    assert ev.HangUp("maximum") in line.fire("maximum")
+    assert line.call.phase is Phase.OVER
+
+
+def test_keys_pressed_while_nobody_is_there_are_kept() -> None:
+    line = talking()
+    line.on(ev.AgentGone("1006"))
+    line.on(ev.DigitPressed("4"))
+    line.fire("digits")
+    line.on(ev.AgentReady())
+    assert ev.TellAgent("[Touches : 4]") in line.fire("digits")
+
+
+# ----------------------------------------------------------------------------- deaf
+
+
+def speaks_unheard(line: Line, seconds: float = 1.5) -> list[ev.Command]:
+    line.on(ev.CallerAudible(True), after=1)
+    return line.on(ev.CallerAudible(False), after=seconds)
+
+
+def test_a_deaf_agent_is_found_out_by_our_own_ears() -> None:
+    line = talking()
+    assert announced(speaks_unheard(line)) == [SCRIPT.repeat]
+    plays(line, SCRIPT.repeat)
+    assert ev.ChangeAgent("agent_deaf") in speaks_unheard(line)
+    assert line.call.words_lost
+
+
+@pytest.mark.parametrize("noise", ["short", "heard", "over the agent"])
+def test_not_every_noise_is_a_question(noise: str) -> None:
+    line = talking()
+    if noise == "short":
+        commands = speaks_unheard(line, 0.5)
+    elif noise == "heard":
+        line.on(ev.CallerAudible(True))
+        line.on(ev.CallerSpeechStarted())
+        commands = line.on(ev.CallerAudible(False), after=2)
+    else:
+        line.agent_speaks("Une longue phrase", "i2", heard=False)
+        commands = speaks_unheard(line)
+    assert announced(commands) == []
+
+
+# ------------------------------------------------------------------- an agent of its own
+
+
+def test_an_agent_that_greets_by_itself_is_not_asked_to() -> None:
+    line = Line()
+    ready = line.on(ev.AgentReady(greets=True))
+    assert line.said(ready) == []
+    assert "agent" in line.timers, "but it is waited for"
+
+
+def test_one_that_takes_over_does_not_greet() -> None:
+    line = Line(resumed=True)
+    assert line.said(line.on(ev.AgentReady(greets=True))) == [SCRIPT.resume]

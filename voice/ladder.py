@@ -1,0 +1,41 @@
+"""Who answers, in which order: the rungs of a tenant's ladder. Pure."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+
+class Rung(StrEnum):
+    """One way to answer a caller: the first three speak on our media stream, the rest by TwiML."""
+
+    VAPI = "vapi"
+    REALTIME = "realtime"
+    CASCADE = "cascade"
+    TURNS = "turns"
+    TRANSFER = "transfer"
+    VOICEMAIL = "voicemail"
+
+
+DEFAULT = tuple(Rung)
+#: Those that need a stream, and may take a call over in its middle.
+SPEAKING = frozenset({Rung.VAPI, Rung.REALTIME, Rung.CASCADE})
+
+
+def ladder(phone_config: Mapping[str, Any]) -> tuple[Rung, ...]:
+    """The tenant's own order (`ladder: ["realtime", …]` of its phone configuration), else the
+    default. Unknown names are passed over. Voicemail always stands at the end: a line that nobody
+    answers is no choice that a setting can make."""
+    wanted = phone_config.get("ladder")
+    if not isinstance(wanted, list):
+        return DEFAULT
+    known = {rung.value: rung for rung in Rung}
+    chosen = [known[name] for name in wanted if isinstance(name, str) and name in known]
+    ordered = dict.fromkeys(rung for rung in chosen if rung is not Rung.VOICEMAIL)
+    return (*ordered, Rung.VOICEMAIL) if ordered else DEFAULT
+
+
+def speaking(rungs: Sequence[Rung], lost: Sequence[str] = ()) -> list[Rung]:
+    """The rungs that speak on a stream, in order; those that this call has lost already come last,
+    for a fresh connection to the same vendor is better than none."""
+    able = [rung for rung in rungs if rung in SPEAKING]
+    return sorted(able, key=lambda rung: lost.count(rung.value))
