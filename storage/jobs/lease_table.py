@@ -240,7 +240,7 @@ class LeaseTable:
 
     async def finish(self, job: Job) -> bool:
         """See `Queue`."""
-        async with self._database.write() as connection:
+        async with self._database.single() as connection:
             done = await connection.execute(sa.delete(jobs).where(self._mine(job)))
             return bool(done.rowcount)
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from procrastinate.connector import BaseAsyncConnector
+from procrastinate.jobs import Job as Found
 from procrastinate.jobs import Status
 from procrastinate.manager import JobManager
 from sqlalchemy.exc import IntegrityError
@@ -47,6 +48,17 @@ _DIED = "the process died while it ran"
 _FORGET = timedelta(days=1)
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
+
+# In one round trip: the end of a job that is still this worker's.
+_FINISH = sa.text(
+    """
+    WITH mine AS (
+        SELECT id FROM procrastinate_jobs
+        WHERE id = :id AND worker_id = :worker AND status = 'doing' FOR UPDATE
+    )
+    SELECT id, procrastinate_finish_job_v1(id, 'succeeded', true) FROM mine
+    """
+)
 
 # A job of the same key that was put meanwhile takes the place of the one that should wait again.
 _again_if_taken = retry(
@@ -116,12 +128,18 @@ class ProcrastinateQueue:
     async def beat(self) -> bool:
         """See `Queue`."""
         async with self._database.aside() as connection:
-            return await self._beat(connection)
+            return await self._beat(connection) is not None
 
-    async def _beat(self, connection: AsyncConnection) -> bool:
-        await _manager(connection).update_heartbeat(self._worker)
-        there = sa.select(workers.c.id).where(workers.c.id == self._worker)
-        return (await connection.execute(there)).first() is not None
+    async def _beat(self, connection: AsyncConnection) -> datetime | None:
+        """The instant by the database's clock; None when this worker is no more."""
+        beaten = await connection.execute(
+            sa.update(workers)
+            .where(workers.c.id == self._worker)
+            .values(last_heartbeat=sa.func.clock_timestamp())
+            .returning(workers.c.last_heartbeat)
+        )
+        now: datetime | None = beaten.scalar_one_or_none()
+        return now
 
     async def listen(self, wake: Callable[[], None]) -> None:
         """See `Queue`."""
@@ -161,7 +179,7 @@ class ProcrastinateQueue:
                 if spared(row["task_name"], attempts):
                     await _let_wait(connection, row, None, attempts)
                 else:
-                    await _end(connection, row)
+                    await _end(connection, row["id"])
                     await bury(connection, _job(row), attempts, _DIED, self._clock.now())
             return len(rows)
 
@@ -188,49 +206,31 @@ class ProcrastinateQueue:
     async def claim(self, wanted: Sequence[Lane], vendors: Sequence[Vendor]) -> list[Job]:
         """See `Queue`."""
         claimed: list[Job] = []
+        called = {lane.kind for lane in wanted}
+        limited = [vendor for vendor in vendors if called.intersection(vendor.kinds)]
         async with self._database.write() as connection:
-            if not await self._beat(connection):
+            await _alone(connection, limited)
+            now = await self._beat(connection)
+            if now is None:
                 raise TakenForDead
-            called = {lane.kind for lane in wanted}
-            limited = [vendor for vendor in vendors if called.intersection(vendor.kinds)]
-            for vendor in sorted(limited):  # in one order, so that nobody waits in a circle
-                await connection.execute(
-                    sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(vendor.name)))
-                )
-            now = (await connection.execute(sa.select(sa.func.clock_timestamp()))).scalar_one()
             gate = Gate(connection, now, limited, _running)
             manager = _manager(connection)
             for lane in wanted:
                 if not await gate.admits(lane):
                     continue
-                found = await manager.fetch_job(queues=[queue_name(lane)], worker_id=self._worker)
-                if found is None:
-                    continue
-                job = _made(
-                    found.id,
-                    kind=found.task_name,
-                    args=found.task_kwargs,
-                    attempts=found.attempts,
-                    key=found.lock,
-                )
-                if await _acts_for_nobody(connection, job):
-                    await manager.finish_job_by_id_async(
-                        int(job.id), Status.SUCCEEDED, delete_job=True
-                    )
-                    continue
-                await gate.entered(lane)
-                claimed.append(job)
-        return claimed
+                found = await manager.fetch_job([queue_name(lane)], self._worker)
+                if found is not None:
+                    await gate.entered(lane)
+                    claimed.append(_fetched(found))
+            return await _without_orphans(connection, claimed)
 
     # ------------------------------------------------------------------------------- ending
 
     async def finish(self, job: Job) -> bool:
         """See `Queue`."""
-        async with self._database.write() as connection:
-            row = await self._mine(connection, job)
-            if row is not None:
-                await _end(connection, row)
-            return row is not None
+        async with self._database.single() as connection:
+            ended = await connection.execute(_FINISH, {"id": int(job.id), "worker": self._worker})
+            return ended.first() is not None
 
     async def retry(self, job: Job, after: float, *, counts: bool) -> bool:
         """See `Queue`."""
@@ -247,7 +247,7 @@ class ProcrastinateQueue:
             row = await self._mine(connection, job)
             if row is None:
                 return False
-            await _end(connection, row)
+            await _end(connection, row["id"])
             await bury(connection, job, job.attempt, error, self._clock.now())
             if again is not None:
                 queue = ProcrastinateJobs(connection, job.tenant_id)
@@ -314,7 +314,7 @@ async def _let_wait(
     key = row["queueing_lock"]
     follower = sa.select(jobs.c.id).where(WAITS, jobs.c.queueing_lock == key)
     if key is not None and (await connection.execute(follower)).first():
-        await _end(connection, row)
+        await _end(connection, row["id"])
         return
     await _manager(connection).retry_job_by_id_async(row["id"], at)  # type: ignore[arg-type]
     # It counts every return as an attempt; we don't.
@@ -323,16 +323,30 @@ async def _let_wait(
     )
 
 
-async def _acts_for_nobody(connection: AsyncConnection, job: Job) -> bool:
-    """Whether its tenant is gone. What waited went with it; this one was running, and failed."""
-    if job.tenant_id is None:
-        return False
-    there = sa.select(tenants.c.id).where(tenants.c.id == job.tenant_id)
-    return (await connection.execute(there)).first() is None
+async def _alone(connection: AsyncConnection, vendors: Sequence[Vendor]) -> None:
+    """Nobody else takes jobs that call these vendors until our transaction ends."""
+    for vendor in sorted(vendors):  # in one order, so that nobody waits in a circle
+        await connection.execute(
+            sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(vendor.name)))
+        )
 
 
-async def _end(connection: AsyncConnection, row: sa.RowMapping) -> None:
-    await _manager(connection).finish_job_by_id_async(row["id"], Status.SUCCEEDED, delete_job=True)
+async def _without_orphans(connection: AsyncConnection, claimed: list[Job]) -> list[Job]:
+    """Those whose tenant still exists; the others are done. What waited went with its tenant; they
+    ran then, and came back."""
+    acting_for = {job.tenant_id for job in claimed} - {None}
+    if not acting_for:
+        return claimed
+    found = await connection.execute(sa.select(tenants.c.id).where(tenants.c.id.in_(acting_for)))
+    there = {None, *found.scalars()}
+    for job in claimed:
+        if job.tenant_id not in there:
+            await _end(connection, int(job.id))
+    return [job for job in claimed if job.tenant_id in there]
+
+
+async def _end(connection: AsyncConnection, job_id: int) -> None:
+    await _manager(connection).finish_job_by_id_async(job_id, Status.SUCCEEDED, delete_job=True)
 
 
 async def _running(
@@ -355,6 +369,16 @@ def _job(row: sa.RowMapping) -> Job:
         args=row["args"],
         attempts=row["attempts"],
         key=row["lock"],
+    )
+
+
+def _fetched(found: Found) -> Job:
+    return _made(
+        found.id,
+        kind=found.task_name,
+        args=found.task_kwargs,
+        attempts=found.attempts,
+        key=found.lock,
     )
 
 
