@@ -14,7 +14,6 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -32,6 +31,7 @@ from providers.addresses import (
     is_open,
     parsed,
 )
+from providers.lookups import SystemLookups
 from providers.web_exchange import MAX_TRIED, Redirect, WebExchange, WebRequest
 
 log = structlog.get_logger(__name__)
@@ -43,9 +43,6 @@ WEB_PORTS: Final = frozenset({80, 443})
 #: Submission and mailboxes: RFC 8314 §3, and what submission has where 587 is closed.
 MAIL_PORTS: Final = frozenset({465, 587, 2525, 993, 143})
 
-#: Names that are looked up at once. The system's resolver blocks a thread, for half a minute when
-#: a name server is silent: these threads are the door's own, so that nobody else waits for one.
-_LOOKUPS: Final = 8
 #: What browsers and servers agree on at least; text, not bytes.
 _MAX_URL: Final = 2048
 #: The door writes these itself: the name that was checked, the token that was allowed.
@@ -68,7 +65,7 @@ class GuardLimits:
 
 
 class GuardedDoor:
-    """Checks, connects and fetches. One for the process; `aclose()` it at the end.
+    """Checks, connects and fetches. One for the process; nothing to close.
 
     `allowed_networks`: what the operator opens besides the public Internet, on any port.
     `token_hosts`: where tokens may go, exact names or `.suffix`. `resolver` and `trust` (whose
@@ -89,13 +86,8 @@ class GuardedDoor:
         )
         self._token_hosts = tuple(host.lower() for host in token_hosts)
         self._limits = limits or GuardLimits()
-        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="guarded-lookup")
-        self._resolver = resolver or self._system_resolver
+        self._resolver = resolver or SystemLookups()
         self._trust = trust or httpx.create_ssl_context(trust_env=False)
-
-    async def aclose(self) -> None:
-        """No more lookups. Doesn't wait for one that hangs."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     # ----------------------------------------------------------------------- check, connect
 
@@ -146,15 +138,6 @@ class GuardedDoor:
             return []
         addresses = [parsed(answer) for answer in dict.fromkeys(answers)]
         return [] if None in addresses else [a for a in addresses if a is not None]
-
-    async def _system_resolver(self, host: str, port: int) -> Sequence[str]:
-        def look_up() -> list[str]:
-            found = socket.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
-            )
-            return [str(address[0]) for *_, address in found]
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
 
     @asynccontextmanager
     async def _unhurried(self) -> AsyncIterator[None]:

@@ -10,7 +10,6 @@ from dashboard.api.settings import ApiSettings
 from domain.breaker import Breakers
 from domain.clock import Clock
 from messaging.statuses import record_message_status
-from providers.guarded import GuardedDoor
 from providers.openai.realtime import OpenAIRealtime
 from providers.twilio.rest import TwilioAccount, TwilioCallControl
 from providers.twilio.signature import TwilioSignature
@@ -78,11 +77,6 @@ def twilio_account(settings: Settings) -> TwilioAccount:
     )
 
 
-def guarded_door(settings: Settings) -> GuardedDoor:
-    """Through which addresses are dialled that somebody else chose; close it at the end."""
-    return GuardedDoor(settings.guard_allowed_networks)
-
-
 def api_settings(settings: Settings) -> ApiSettings:
     """What the REST endpoints must know."""
     admin, vapi = settings.admin_api_key, settings.vapi_webhook_secret
@@ -117,7 +111,7 @@ def build(
         tasks,
         per_node=settings.max_calls_per_node,
         per_tenant=settings.max_calls_per_tenant,
-        places=_places(database, clock, metrics, node),
+        places=_places(settings, database, clock, metrics, node),
     )
     endings = Endings(storage, journal, control, clock, metrics, live_calls.call_ids)
     streams = Streams(
@@ -163,9 +157,11 @@ def build(
     return Parts(storage, node, journal, live_calls, endings, openings, webhooks, endpoint)
 
 
-def _places(database: Database, clock: Clock, metrics: Metrics, node: Node) -> Places | None:
-    """Where a tenant's calls are counted when there may be several nodes: with PostgreSQL."""
-    if database.dialect == "sqlite":
+def _places(
+    settings: Settings, database: Database, clock: Clock, metrics: Metrics, node: Node
+) -> Places | None:
+    """Where a tenant's calls are counted, if they are limited and there may be several nodes."""
+    if settings.max_calls_per_tenant is None or database.dialect == "sqlite":
         return None
     return Places(CallSlots(database, clock, node.id), metrics)
 

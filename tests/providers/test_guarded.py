@@ -6,6 +6,8 @@ import gzip
 import ipaddress
 import socket
 import ssl
+import sys
+import threading
 import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -58,11 +60,7 @@ def names(**answers: str | Sequence[str]) -> Names:
 async def door(
     *allowed: str, limits: GuardLimits = QUICK, **options: Any
 ) -> AsyncIterator[GuardedDoor]:
-    opened = GuardedDoor(allowed or (LOOPBACK,), limits=limits, **options)
-    try:
-        yield opened
-    finally:
-        await opened.aclose()
+    yield GuardedDoor(allowed or (LOOPBACK,), limits=limits, **options)
 
 
 async def refused(doing: Any) -> AddressRefused:
@@ -236,7 +234,6 @@ async def test_without_networks_an_odd_port_isnt_even_looked_up() -> None:
     guarded = GuardedDoor(limits=QUICK, resolver=resolver)
     assert (await refused(guarded.check("shop.test", 22))).code == "bad_address"
     assert resolver.asked == []
-    await guarded.aclose()
 
 
 # -------------------------------------------------------------------------------------- fetch
@@ -284,7 +281,6 @@ async def test_what_is_no_web_address(url: str) -> None:
     guarded = GuardedDoor(limits=QUICK, resolver=resolver)
     assert (await refused(guarded.fetch(url))).code == "bad_address"
     assert resolver.asked == []
-    await guarded.aclose()
 
 
 @pytest.mark.parametrize("name", ["Authorization", "cookie", "HOST", "Proxy-Authorization"])
@@ -727,15 +723,13 @@ async def test_many_hanging_lookups_leave_the_others_threads_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A tenant with a hundred names at a dead name server doesn't stop the process's own work."""
-    import threading
-
     release = threading.Event()
 
     def hangs(*_args: Any, **_options: Any) -> Any:
-        release.wait(5)
+        release.wait(20)
         raise socket.gaierror(socket.EAI_AGAIN, "later")
 
-    monkeypatch.setattr("providers.guarded.socket.getaddrinfo", hangs)
+    monkeypatch.setattr("providers.lookups.socket.getaddrinfo", hangs)
     loop = asyncio.get_running_loop()
     try:
         async with door() as guarded, asyncio.TaskGroup() as tasks:
@@ -744,5 +738,34 @@ async def test_many_hanging_lookups_leave_the_others_threads_free(
             begun = loop.time()
             await asyncio.to_thread(lambda: None)
             assert loop.time() - begun < 2
+        mine = [t for t in threading.enumerate() if t.name == "guarded-lookup"]
+        assert len(mine) == 8
+        assert all(thread.daemon for thread in mine)
+        # They are all taken; whoever comes now waits its three seconds and no longer.
+        assert (await refused(guarded.check("late.test", 443))).reason == "unresolvable"
     finally:
         release.set()
+    while any(thread.name == "guarded-lookup" for thread in threading.enumerate()):
+        await asyncio.sleep(0.01)
+    monkeypatch.undo()
+    assert (await guarded.check("localhost", 443)).host == "localhost"
+
+
+async def test_a_hanging_lookup_doesnt_keep_a_process_alive() -> None:
+    code = """
+import asyncio, socket, time
+socket.getaddrinfo = lambda *_, **__: time.sleep(60)
+from providers.guarded import GuardedDoor, GuardLimits
+async def main():
+    try:
+        await GuardedDoor(limits=GuardLimits(resolve=0.1, floor=0)).check("a.test", 443)
+    except Exception as error:
+        print(error.code)
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(30):
+        out, _ = await process.communicate()
+    assert (process.returncode, out.splitlines()[-1]) == (0, b"unreachable")
