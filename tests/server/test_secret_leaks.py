@@ -42,14 +42,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield server.url(name)
 
 
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    stream = io.StringIO()
-    known = settings(Path("unused"), encryption_keys=f"{PROMOTED},{WRONG}").secrets
-    with logging_to(stream, level="DEBUG", secrets=known):
-        yield stream
-
-
 @asynccontextmanager
 async def as_before(
     directory: Path, known: tuple[str, str], **values: Any
@@ -131,7 +123,8 @@ def _files(directory: Path) -> bytes:
     return b"".join(file.read_bytes() for file in directory.iterdir() if file.is_file())
 
 
-async def test_nothing_leaks(tmp_path: Path, url: str, log: io.StringIO) -> None:
+async def _live_through_it(tmp_path: Path, url: str) -> bytes:
+    """Everything that can happen to secrets; what the database's files held in the middle of it."""
     async with running(tmp_path, database_url=url, encryption_keys=FIRST) as twilio:
         owner = await twilio.tenant("Garage du Port", LINE)
         known = (owner.id, owner.headers["Authorization"].removeprefix("Bearer "))
@@ -154,17 +147,26 @@ async def test_nothing_leaks(tmp_path: Path, url: str, log: io.StringIO) -> None
             answer = await _put(owner, "email", config={"smtp": {"password": PLAIN["failed"]}})
             assert answer.status_code == 503
             await twilio.ring(2, ForwardedFrom=LINE)
+    return on_disk
+
+
+async def test_nothing_leaks(tmp_path: Path, url: str) -> None:
+    stream = io.StringIO()
+    known = settings(tmp_path, encryption_keys=f"{PROMOTED},{WRONG}").secrets
+    with logging_to(stream, level="DEBUG", secrets=known):
+        on_disk = await _live_through_it(tmp_path, url)
+    log = stream.getvalue()  # all of it: the lines are written by a thread
     told = await _everything(url)
     on_disk += _files(tmp_path)
     # What was looked through is what was written.
     assert told.count("v1.2.") == 4
     assert "smtp.gmail.com" in told
     for event in ("secrets.unreadable", "secrets.no_key", "channel_configurations"):
-        assert event in log.getvalue()
+        assert event in log
     if url.startswith("sqlite"):
         assert b"smtp.gmail.com" in on_disk
     for plain in (*PLAIN.values(), *KEYS):
         for form in (plain, base64.b64encode(plain.encode()).decode()[:-4]):
-            assert form not in log.getvalue()
+            assert form not in log
             assert form not in told
             assert form.encode() not in on_disk
