@@ -58,6 +58,15 @@ class NodeRow:
     draining_at: datetime | None
 
 
+#: By rows, not by heartbeats: that a silent node is dead is for `Node` to judge, which knows
+#: whether the silence isn't its own.
+_ORPHANED = (
+    call_logs.c.outcome.is_(None),
+    call_logs.c.node_id.is_not(None),
+    call_logs.c.node_id.not_in(sa.select(table.c.id)),
+)
+
+
 class NodeRegister:
     """All nodes, as anybody sees them. `dead` and `living` go by the database's clock."""
 
@@ -95,17 +104,10 @@ class NodeRegister:
 
     # ---------------------------------------------------------------------------- their calls
 
-    def _orphaned(self) -> list[sa.ColumnElement[bool]]:
-        alive = sa.select(table.c.id).where(self._alive())
-        return [
-            call_logs.c.outcome.is_(None),
-            call_logs.c.node_id.is_not(None),
-            call_logs.c.node_id.not_in(alive),
-        ]
-
     async def orphaned_calls(self, limit: int = _ADOPT) -> list[CallRow]:
-        """Calls without an outcome whose stream was on a node that is dead; oldest first."""
-        statement = sa.select(*CALL_COLUMNS).where(*self._orphaned())
+        """Calls without an outcome whose stream was on a node that has been reaped, or that has
+        left; oldest first."""
+        statement = sa.select(*CALL_COLUMNS).where(*_ORPHANED)
         async with self._database.read() as connection:
             rows = await connection.execute(statement.order_by(call_logs.c.started_at).limit(limit))
             return [CallRow(**row) for row in rows.mappings()]
@@ -116,7 +118,7 @@ class NodeRegister:
         # A CTE and not a subquery, which PostgreSQL might run more than once, limit or not.
         chosen = (
             sa.select(call_logs.c.id)
-            .where(*self._orphaned())
+            .where(*_ORPHANED)
             .order_by(call_logs.c.started_at)
             .limit(limit)
             .with_for_update(skip_locked=True)

@@ -79,19 +79,18 @@ class LiveCalls:
         in, lost its stream, and shall not be turned away because another came in between.
         """
         self._forget_stale()
-        places = self.places if self.per_tenant is not None else None
         admitted = self._admitted.get(call_sid)
         known = admitted is not None and admitted.sure
         # A place that this node gave may have gone with the stream to another node, and be lost.
-        if call_sid in self._bridges or (known and places is None):
+        if call_sid in self._bridges or (known and self.places is None):
             return True
         if not known and (self.draining or self._node_is_full(call_sid)):
             return False
         limit = None if under_way else self.per_tenant
-        if places is None:
+        if self.places is None:
             taken = not self._full(tenant_id, limit, call_sid)
         else:
-            taken = await self._take(places, call_sid, tenant_id, limit)
+            taken = await self._take(self.places, call_sid, tenant_id, limit)
         if taken:
             until = self.clock.monotonic() + ADMITTED_SECONDS
             self._admitted[call_sid] = _Admitted(tenant_id, until)

@@ -251,7 +251,10 @@ async def test_a_node_that_is_killed_or_stopped_leaves_nothing(
             async def forgotten() -> bool:
                 return await places(database) == {} and len(await survivor.register.living()) == 1
 
-            await within(3, forgotten)
+            began = survivor.clock.monotonic()
+            await within(8, forgotten)
+            took = survivor.clock.monotonic() - began
+            assert took < 3 or survivor._steady_since > began, "and it wasn't late itself"
             assert [row.call_sid for row in await survivor.register.orphaned_calls()] == ["CA1"]
             assert await two[0].take("CA5", garage.id, 4)
             async with database.write() as connection:  # nobody holds the row or the lock

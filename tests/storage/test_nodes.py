@@ -1,10 +1,13 @@
 """Heartbeats: who lives, who is dead, what becomes of what the dead had."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
+import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
@@ -185,6 +188,37 @@ async def test_a_database_that_fails_ends_no_beating(
     clock.advance(1)
     await life.node.turn()
     assert [row.id for row in await register.living()] == [life.id]
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True, scope="session")
+async def test_a_connection_that_hangs_is_replaced(
+    register: NodeRegister, database: Database, clock: FakeClock
+) -> None:
+    """PostgreSQL's end of it is stopped, as behind a network that swallows everything."""
+    life = Life(database, clock)
+    await life.node.start()
+    async with database.aside() as connection:
+        backend = (await connection.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one()
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        life.node.register.pace = register.pace._replace(patience=0.2)
+        async with asyncio.timeout(5):
+            await life.node.turn()
+            assert life.node._failing
+            await life.node.turn()
+        assert not life.node._failing
+    finally:
+        os.kill(backend, signal.SIGCONT)
+
+
+async def test_a_node_that_has_left_enters_no_more(
+    register: NodeRegister, database: Database, clock: FakeClock
+) -> None:
+    life = Life(database, clock)
+    await life.node.start()
+    await life.node.stop()
+    await life.node.turn()
+    assert await register.living() == []
 
 
 async def test_a_server_on_sqlite_is_the_only_one(
