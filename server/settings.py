@@ -192,7 +192,8 @@ class Settings(BaseSettings):
     max_calls_per_tenant: Count | None = _about(
         None,
         _SERVER,
-        "Calls that one tenant may have at once.",
+        "Calls that one tenant may have at once: over all nodes with PostgreSQL, where all nodes "
+        "must be told the same.",
         "a whole number from 1",
         "20",
         shown="no limit",

@@ -1,4 +1,4 @@
-"""A tenant's places on PostgreSQL: over all nodes never more than the limit, and none left behind."""
+"""A tenant's places on PostgreSQL: over all nodes never more than the limit, none left behind."""
 
 import asyncio
 import signal
@@ -21,7 +21,6 @@ from storage.capacity import CARRIED, COMING, CallSlots
 from storage.nodes import Node, NodeRegister
 from storage.schema import call_slots, nodes, rate_counters
 from tests.storage.test_nodes import carried
-
 
 #: SQLite has one node, which counts in memory (tests/voice/test_live_calls.py).
 pytestmark = pytest.mark.parametrize("dialect", ["postgresql"], indirect=True, scope="session")
@@ -235,7 +234,7 @@ async def test_a_node_that_is_killed_or_stopped_leaves_nothing(
         Process(url, "carry", garage.id, "4", "CA3", "CA4"),
         Process(url, "hold", "held"),
     ) as (killed, stopped, holder):
-        killed_id, stopped_id = killed.hears(), stopped.hears()
+        killed_id, _ = killed.hears(), stopped.hears()
         assert (killed.hears(), stopped.hears(), holder.hears()) == ("ready",) * 3
         await carried(operator, garage, "CA1", killed_id)
         async with asyncio.TaskGroup() as tasks:
