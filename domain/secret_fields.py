@@ -172,6 +172,7 @@ def _says_less(value: Any) -> bool:
     return value is not None and keeps(value)
 
 
+@lru_cache(maxsize=1024)
 def _camel(key: str) -> str:
     """`access_token`, `access-token` → `accessToken`; what has no such joint stays as it is."""
     first, *rest = [part for part in re.split(r"[_-]+", key) if part] or [key]

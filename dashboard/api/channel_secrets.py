@@ -9,7 +9,7 @@ from domain import secret_fields
 from domain.errors import CallerError, Invalid, OperatorError
 from storage.channels import Channel
 from storage.rows import TenantRows
-from storage.secrets import NoKey
+from storage.secrets import NoKey, Unreadable
 
 log = structlog.get_logger(__name__)
 
@@ -51,24 +51,18 @@ def shown(secrets: Mapping[str, Any]) -> dict[str, str]:
     return {name: secret_fields.masked(value) for name, value in secrets.items()}
 
 
-async def save(rows: TenantRows, channel_type: str, secrets: Mapping[str, Any]) -> None:
-    """Keep them, within the caller's transaction. Raises CallerError (503) when the operator must
-    act first, Invalid."""
-    try:
-        await rows.channels.save_secrets(channel_type, secrets)
-    except NoKey as error:
+def refusal(error: NoKey | Unreadable, channel_type: str) -> CallerError:
+    """What a page is told when its secrets can't be kept, or merged with those that are: 503, for
+    it is the operator who must act."""
+    if isinstance(error, NoKey):
         log.error("secrets.no_key", channel=channel_type, reason=str(error))
-        raise CallerError(
+        return CallerError(
             "This deployment has no ENCRYPTION_KEYS, so it keeps no credentials; nothing was "
             "saved. Its operator must set them.",
             field="configSecret",
             message_key="secrets_no_key",
             status=503,
-        ) from None
-
-
-def unreadable(error: OperatorError, channel_type: str) -> CallerError:
-    """What a page is told when what is kept can't be merged with what it sent."""
+        )
     log.error("secrets.unreadable", channel=channel_type, reason=str(error))
     return CallerError(
         "The credentials kept for this channel can't be opened, so nothing was saved. The operator "

@@ -26,7 +26,7 @@ from storage import Storage
 from storage.channels import Channel
 from storage.rows import TenantRows
 from storage.schema import CHANNEL_TYPES
-from storage.secrets import Unreadable
+from storage.secrets import NoKey, Unreadable
 
 PHONE = "phone"
 #: Objects that pages send in parts: what one of them lacks stays.
@@ -105,10 +105,10 @@ class Channels:
         dedicated = await self._storage.operator.numbers(tenant.id)
         try:
             async with self._storage.tenant(tenant.id).write() as rows:
-                await channel_secrets.save(rows, channel_type, secrets)
+                await rows.channels.save_secrets(channel_type, secrets)
                 channel = await self._save(rows, channel_type, body, sent, dedicated)
-        except Unreadable as error:
-            raise channel_secrets.unreadable(error, channel_type) from None
+        except (NoKey, Unreadable) as error:
+            raise channel_secrets.refusal(error, channel_type) from None
         return json_response(
             {
                 "success": True,
