@@ -19,19 +19,23 @@ from dashboard.api.body import clean_text, json_response, read_json
 from dashboard.api.query import is_identifier, offset_of, page_of
 from dashboard.api.upload import Upload, received
 from dashboard.catalogue import has_sentence, sentence
-from domain.errors import Conflict, Invalid, NotFound
+from domain.errors import Invalid, NotFound
 from domain.knowledge import Found, Knowledge, Passage
 from domain.tenant import Tenant
 from storage import Storage, TenantRows
+from storage.knowledge.changes import (
+    add_document,
+    delete_document,
+    refuse_beyond,
+    reindex_document,
+    restore_document,
+)
 from storage.knowledge.documents import Document, DocumentFile, NewDocument
 from storage.knowledge.formats import source_type_of
-from storage.knowledge.indexing import forget, wake
 from storage.knowledge.parsing.blocks import MAX_BYTES
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 100
 LONGEST_TITLE, LONGEST_CATEGORY, LONGEST_URL, LONGEST_QUESTION = 200, 80, 2000, 500
-#: All of a tenant's documents, the deleted ones too: ten of the largest.
-MAX_TENANT_BYTES = 100 * 1024 * 1024
 #: Files that are held in memory at once, on their way into the database.
 _STORING_AT_ONCE = 4
 MAX_PASSAGES = 10
@@ -114,24 +118,19 @@ class KnowledgeDocuments:
     async def create(self, request: Request) -> Response:
         """POST: a text, or the address of a page."""
         tenant = tenant_access(request).tenant
-        new = _new(await read_json(request, DocumentBody))
-        return await self._add(tenant, new, None, len(new.content.encode()))
+        new = new_document(await read_json(request, DocumentBody))
+        return await self._add(tenant, new, None)
 
     async def upload(self, request: Request) -> Response:
         """POST: a file (multipart/form-data: `file`, `title`, `category`)."""
         tenant = tenant_access(request).tenant
         async with received(request, self._storing, max_bytes=MAX_BYTES) as upload:
-            new, file = _new_file(upload)
-            return await self._add(tenant, new, file, len(file.content))
+            new, file = new_file(upload)
+            return await self._add(tenant, new, file)
 
-    async def _add(
-        self, tenant: Tenant, new: NewDocument, file: DocumentFile | None, size: int
-    ) -> Response:
+    async def _add(self, tenant: Tenant, new: NewDocument, file: DocumentFile | None) -> Response:
         async with self._storage.tenant(tenant.id).write() as rows:
-            await _refuse_beyond(rows, size)
-            document_id = await rows.knowledge.add(new, file)
-            await wake(rows.jobs, document_id)
-            document = await _living(rows, document_id)
+            document = await _living(rows, await add_document(rows, new, file))
         return _told(tenant, "document_added", document, status=201)
 
     async def change(self, request: Request) -> Response:
@@ -151,7 +150,7 @@ class KnowledgeDocuments:
                         field="content",
                         message_key="document_not_editable",
                     )
-                await _refuse_beyond(rows, len(content.encode()))
+                await refuse_beyond(rows, len(content.encode()))
             await rows.knowledge.change(
                 document_id,
                 title=before.title if title is UNSET else title,
@@ -160,8 +159,7 @@ class KnowledgeDocuments:
             )
             # Passages are found by the title too.
             if content is not None or (title is not UNSET and title != before.title):
-                await rows.knowledge.reindex(document_id)
-                await wake(rows.jobs, document_id)
+                await reindex_document(rows, document_id)
             document = await _living(rows, document_id)
         return _told(tenant, "document_changed", document)
 
@@ -169,9 +167,8 @@ class KnowledgeDocuments:
         """POST: read it again; what was read answers until then."""
         tenant, document_id = tenant_access(request).tenant, _id(request)
         async with self._storage.tenant(tenant.id).write() as rows:
-            if await rows.knowledge.reindex(document_id) is None:
+            if not await reindex_document(rows, document_id):
                 raise _unknown()
-            await wake(rows.jobs, document_id)
             document = await _living(rows, document_id)
         return _told(tenant, "document_reindexed", document)
 
@@ -179,10 +176,8 @@ class KnowledgeDocuments:
         """DELETE: it answers nothing from now on; it can be restored for 30 days."""
         tenant, document_id = tenant_access(request).tenant, _id(request)
         async with self._storage.tenant(tenant.id).write() as rows:
-            gone = await rows.knowledge.chunk_ids(document_id)
-            if not await rows.knowledge.delete(document_id):
+            if not await delete_document(rows, document_id):
                 raise _unknown()
-            await forget(rows.jobs, gone)
         message = sentence(tenant.locale, "document_deleted")
         return json_response({"success": True, "message": message})
 
@@ -190,9 +185,8 @@ class KnowledgeDocuments:
         """POST: a deleted one is read again."""
         tenant, document_id = tenant_access(request).tenant, _id(request)
         async with self._storage.tenant(tenant.id).write() as rows:
-            if not await rows.knowledge.restore(document_id):
+            if not await restore_document(rows, document_id):
                 raise _unknown()
-            await wake(rows.jobs, document_id)
             document = await _living(rows, document_id)
         return _told(tenant, "document_restored", document)
 
@@ -303,18 +297,11 @@ async def _living(rows: TenantRows, document_id: str) -> Document:
     return document
 
 
-async def _refuse_beyond(rows: TenantRows, size: int) -> None:
-    if await rows.knowledge.stored_bytes() + size > MAX_TENANT_BYTES:
-        raise Conflict(
-            f"All documents together may take {MAX_TENANT_BYTES} bytes; delete some.",
-            message_key="knowledge_full",
-        )
-
-
 # ------------------------------------------------------------------------------- what was sent
 
 
-def _new(body: DocumentBody) -> NewDocument:
+def new_document(body: DocumentBody) -> NewDocument:
+    """What a posted text or address becomes. Raises Invalid."""
     category = _category(body.category)
     if body.url:
         if body.content:
@@ -334,7 +321,8 @@ def _new(body: DocumentBody) -> NewDocument:
     )
 
 
-def _new_file(upload: Upload) -> tuple[NewDocument, DocumentFile]:
+def new_file(upload: Upload) -> tuple[NewDocument, DocumentFile]:
+    """What an uploaded file becomes. Raises Invalid."""
     source_type = source_type_of(upload.media_type, upload.name, upload.data[:2048])
     if source_type is None:
         raise Invalid(

@@ -6,7 +6,7 @@ next one begins anew; one that comes too late (deleted, asked anew) changes noth
 it writes is written in one transaction if the revision is still the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -18,9 +18,10 @@ import structlog
 from domain.clock import Clock
 from domain.errors import Invalid, OperatorError, ProviderError
 from domain.fetching import AddressRefused, Fetcher
-from domain.jobs import BUG_ATTEMPTS, Backoff, Job, JobKind, Jobs
+from domain.jobs import BUG_ATTEMPTS, Backoff, Job, JobKind
 from domain.knowledge import PassageIndex
 from storage import Database, Storage
+from storage.knowledge.changes import FORGET, INDEX, forget, wake
 from storage.knowledge.documents import Document, chunk_id
 from storage.knowledge.extract import Extracted, ExtractionFailed, Extractor
 from storage.knowledge.formats import source_type_of
@@ -29,9 +30,7 @@ from storage.schema import knowledge_documents
 
 log = structlog.get_logger(__name__)
 
-INDEX: Final = "knowledge.index"
 PUBLISH: Final = "knowledge.publish"
-FORGET: Final = "knowledge.forget"
 RECONCILE: Final = "knowledge.reconcile"
 PURGE: Final = "knowledge.purge"
 
@@ -49,20 +48,6 @@ BIN_DAYS: Final = 30
 PURGE_SECONDS: Final = 3600.0
 #: How many documents of all tenants are looked after at once.
 _AT_ONCE: Final = 200
-
-
-async def wake(jobs: Jobs, document_id: str) -> None:
-    """Let the document be indexed, once the transaction of `jobs` commits."""
-    await jobs.put(INDEX, {"document_id": document_id}, key=f"{INDEX}:{document_id}")
-
-
-async def forget(jobs: Jobs, passages: Sequence[str]) -> None:
-    """Let an index elsewhere forget these passages of one document and one revision."""
-    if passages:
-        document_id, revision, _ = passages[0].rsplit("-", 2)
-        count = 1 + max(int(each.rsplit("-", 1)[1]) for each in passages)
-        payload = {"document_id": document_id, "revision": int(revision), "count": count}
-        await jobs.put(FORGET, payload, key=f"{FORGET}:{document_id}:{revision}")
 
 
 @dataclass(frozen=True, slots=True)

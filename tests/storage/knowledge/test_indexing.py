@@ -21,17 +21,14 @@ from domain.tenant import Tenant
 from server.clock import SystemClock
 from storage import Database, Storage
 from storage.jobs.desk import JobDesk
+from storage.knowledge.changes import FORGET, INDEX, delete_document, wake
 from storage.knowledge.documents import Document, DocumentFile, NewDocument
 from storage.knowledge.extract import Extracted, Extractor
 from storage.knowledge.indexing import (
     BIN_DAYS,
-    FORGET,
-    INDEX,
     INDEX_BACKOFF,
     PUBLISH,
     Indexing,
-    forget,
-    wake,
 )
 from storage.knowledge.search import EmbeddedKnowledge
 from tests.fakes.clock import FakeClock
@@ -379,8 +376,7 @@ async def test_passages_of_a_deleted_document_do_not_stay_elsewhere(
     await indexing.index(job(garage, document_id))
     await indexing.publish(job(garage, document_id, PUBLISH))
     async with storage.tenant(garage.id).write() as rows:
-        await forget(rows.jobs, await rows.knowledge.chunk_ids(document_id))
-        await rows.knowledge.delete(document_id)
+        assert await delete_document(rows, document_id)
     (waiting,) = [e for e in await JobDesk(database, clock).waiting() if e.kind == FORGET]
     assert waiting.tenant_id == garage.id
     elsewhere.failing = True
