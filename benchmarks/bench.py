@@ -1,6 +1,8 @@
 """`make bench`: one server process pinned to one core, a thin world on another; figures as JSON.
 
 Everything is on: signatures, tokens, marks, transcripts, functions, SQLite with synchronous=FULL.
+With `ARGS="--postgresql --nodes 2"`: two processes on that core and one PostgreSQL; each call's
+webhook and stream go to different ones.
 """
 
 import argparse
@@ -14,11 +16,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import psutil
+import psycopg
+
+from tests.postgres import started
 
 HERE = Path(__file__).parent
 ACCOUNT = "AC" + "b" * 32
@@ -32,10 +39,17 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+#: As in production, but small: what is committed is on the disk.
+POSTGRES_SETTINGS = ("max_connections=100", "shared_buffers=128MB", "log_min_messages=warning")
+
+
+def cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+
+
 def pin(core: int) -> None:
     if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[core % len(cores)]})
+        os.sched_setaffinity(0, {cores()[core % len(cores())]})
 
 
 def configure(url: str, admin: str) -> None:
@@ -63,16 +77,16 @@ def wait_ready(url: str) -> None:
     raise SystemExit("the server did not become ready")
 
 
-def measure(arguments: argparse.Namespace, directory: Path) -> dict:
-    port, openai_port, twilio_port = free_port(), free_port(), free_port()
-    url = f"http://127.0.0.1:{port}"
+def measure(arguments: argparse.Namespace, directory: Path, database: str) -> dict:
+    ports = [free_port() for _ in range(arguments.nodes)]
+    openai_port, twilio_port = free_port(), free_port()
+    urls = [f"http://127.0.0.1:{port}" for port in ports]
     admin, token = secrets.token_urlsafe(24), secrets.token_hex(16)
     environment = {
         "PATH": os.environ["PATH"],
         "HOST": "127.0.0.1",
-        "PORT": str(port),
-        "PUBLIC_URL": url,
-        "DATABASE_URL": f"sqlite:///{directory}/bench.sqlite3",
+        "PUBLIC_URL": urls[0],
+        "DATABASE_URL": database,
         "ADMIN_API_KEY": admin,
         "TWILIO_ACCOUNT_SID": ACCOUNT,
         "TWILIO_AUTH_TOKEN": token,
@@ -81,10 +95,14 @@ def measure(arguments: argparse.Namespace, directory: Path) -> dict:
         "OPENAI_API_KEY": "sk-bench",
         "OPENAI_BASE_URL": f"http://127.0.0.1:{openai_port}/v1",
         "MAX_CALLS_PER_NODE": "1000",
+        "MAX_CALLS_PER_TENANT": "2000",
+        "JOB_WORKER": "none",
+        "ENCRYPTION_KEYS": f"1:{secrets.token_hex(32)}",
         "LOG_LEVEL": "warning",
     }
     job = {
-        "public_url": url,
+        "public_url": urls[0],
+        "nodes": urls,
         "account": ACCOUNT,
         "token": token,
         "number": NUMBER,
@@ -96,13 +114,16 @@ def measure(arguments: argparse.Namespace, directory: Path) -> dict:
         "warm_up": arguments.warm_up,
         "seconds": arguments.seconds,
     }
-    server = subprocess.Popen(
-        [sys.executable, "-m", "server", "serve"],
-        env=environment,
-        cwd=directory,
-        preexec_fn=lambda: pin(0),
-        stderr=(directory / "server.log").open("wb"),
-    )
+    servers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "server", "serve"],
+            env={**environment, "PORT": str(port)},
+            cwd=directory,
+            preexec_fn=lambda: pin(0),
+            stderr=(directory / f"server-{port}.log").open("wb"),
+        )
+        for port in ports
+    ]
     world = subprocess.Popen(
         [sys.executable, str(HERE / "load.py"), json.dumps(job)],
         stdin=subprocess.PIPE,
@@ -111,44 +132,101 @@ def measure(arguments: argparse.Namespace, directory: Path) -> dict:
         preexec_fn=lambda: pin(1),
     )
     try:
-        wait_ready(url)
-        configure(url, admin)
-        process = psutil.Process(server.pid)
-        idle = process.memory_info().rss
+        for url in urls:
+            wait_ready(url)
+        configure(urls[0], admin)
+        nodes = [psutil.Process(server.pid) for server in servers]
+        idle = sum(node.memory_info().rss for node in nodes)
         assert json.loads(world.stdout.readline())["ready"]
         world.stdin.write("go\n")
         world.stdin.flush()
-        return {"levels": list(watch(world, process, idle, arguments))}
+        return {"levels": list(watch(world, nodes, idle, arguments, database))}
     finally:
-        for child in (world, server):
+        for child in (world, *servers):
             child.send_signal(signal.SIGTERM)
-        for child in (world, server):
+        for child in (world, *servers):
             try:
                 child.wait(15)
             except subprocess.TimeoutExpired:
                 child.kill()
-        log = (directory / "server.log").read_text()
-        if log.strip():
-            print(log[-4000:], file=sys.stderr)
+        for path in directory.glob("*.log"):
+            if log := path.read_text().strip():
+                print(log[-4000:], file=sys.stderr)
 
 
-def watch(world, process, idle, arguments):
-    """A level at a time: CPU of the server between the world's two lines."""
+def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
+    """User and system time that they have spent."""
+    times = [process.cpu_times() for process in processes]
+    return sum(each.user + each.system for each in times)
+
+
+class PostgresFigures:
+    """What the database does meanwhile, by its own counters; nothing on SQLite."""
+
+    def __init__(self, url: str, postmaster: int | None) -> None:
+        self._url = url if url.startswith("postgresql") else None
+        self._postmaster = postmaster
+        self._spent: dict[int, float] = {}
+
+    def _cpu(self) -> float:
+        """Of all its processes so far; one that has ended counts until it was last seen."""
+        if self._postmaster is not None:
+            parent = psutil.Process(self._postmaster)
+            for process in (parent, *parent.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    self._spent[process.pid] = cpu_seconds([process])
+        return sum(self._spent.values())
+
+    def read(self) -> dict[str, float]:
+        if self._url is None:
+            return {}
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            # Backends report their counters once a second at most.
+            time.sleep(1.2)
+            commits, inserted, updated, lsn, clients = connection.execute(
+                "SELECT xact_commit, tup_inserted, tup_updated,"
+                " pg_current_wal_lsn() - '0/0', numbackends"
+                " FROM pg_stat_database WHERE datname = current_database()"
+            ).fetchone()
+        return {
+            "commits": float(commits),
+            "rows_inserted": float(inserted),
+            "rows_updated": float(updated),
+            "wal_bytes": float(lsn),
+            "cpu_seconds": self._cpu(),
+            "connections": float(clients - 1),
+        }
+
+
+def watch(world, nodes, idle, arguments, database):
+    """A level at a time: CPU of the servers between the world's two lines."""
     generator = psutil.Process(world.pid)
+    counters = PostgresFigures(database, arguments.postmaster)
     for _ in arguments.levels:
         line = json.loads(world.stdout.readline())
         assert "measuring" in line, line
-        before, other = process.cpu_times(), generator.cpu_times()
+        rows, rows_began = counters.read(), time.monotonic()
+        before, other = cpu_seconds(nodes), cpu_seconds([generator])
         began = time.monotonic()
         level = json.loads(world.stdout.readline())
         seconds = time.monotonic() - began
-        after, other_after = process.cpu_times(), generator.cpu_times()
-        spent = after.user + after.system - before.user - before.system
+        spent = cpu_seconds(nodes) - before
         level["cpu_ms_per_call_second"] = round(spent * 1000 / seconds / level["calls"], 2)
         level["cpu_share"] = round(spent / seconds, 3)
-        other_spent = other_after.user + other_after.system - other.user - other.system
-        level["generator_cpu_share"] = round(other_spent / seconds, 3)
-        level["mb_per_call"] = round((process.memory_info().rss - idle) / 1e6 / level["calls"], 3)
+        level["generator_cpu_share"] = round((cpu_seconds([generator]) - other) / seconds, 3)
+        resident = sum(node.memory_info().rss for node in nodes)
+        level["mb_per_call"] = round((resident - idle) / 1e6 / level["calls"], 3)
+        level["nodes"] = len(nodes)
+        if rows:
+            after, took = counters.read(), time.monotonic() - rows_began
+            level["postgresql"] = {
+                f"{name}_per_call_second": round(
+                    (after[name] - rows[name]) / took / level["calls"], 4
+                )
+                for name in rows
+                if name != "connections"
+            }
+            level["postgresql"]["connections"] = after["connections"]
         show(level)
         yield level
 
@@ -166,6 +244,25 @@ def show(level: dict) -> None:
         f"{level['generator_late']['p99']}]",
         flush=True,
     )
+    if "postgresql" in level:
+        print(f"      PostgreSQL per call-second: {level['postgresql']}", flush=True)
+
+
+@contextmanager
+def database_of(arguments: argparse.Namespace, directory: Path) -> Iterator[str]:
+    """The DATABASE_URL to measure with. PostgreSQL keeps what it commits, as in production, and
+    shares the generator's core."""
+    if arguments.database_url:
+        yield arguments.database_url
+    elif arguments.postgresql:
+        with started(POSTGRES_SETTINGS) as server, server.database() as name:
+            pid = int((server.directory / "data" / "postmaster.pid").read_text().split()[0])
+            if hasattr(os, "sched_setaffinity"):  # its backends inherit it
+                os.sched_setaffinity(pid, {cores()[1 % len(cores())]})
+            arguments.postmaster = pid
+            yield server.url(name)
+    else:
+        yield f"sqlite:///{directory}/bench.sqlite3"
 
 
 def main() -> None:
@@ -174,10 +271,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--warm-up", type=float, default=4)
     parser.add_argument("--per-second", type=float, default=5)
+    parser.add_argument("--nodes", type=int, default=1, help="server processes, all on one core")
+    parser.add_argument("--postgresql", action="store_true", help="start one, and measure it too")
+    parser.add_argument("--database-url", default="", help="use this PostgreSQL, which is empty")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "latest.json")
+    parser.set_defaults(postmaster=None)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        result = measure(arguments, Path(directory))
+    if arguments.nodes > 1 and not (arguments.postgresql or arguments.database_url):
+        parser.error("several nodes need PostgreSQL: add --postgresql or --database-url")
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        database_of(arguments, Path(directory)) as database,
+    ):
+        result = measure(arguments, Path(directory), database)
+    result["database"] = database.partition(":")[0]
     result["when"] = datetime.now(UTC).isoformat(timespec="seconds")
     result["machine"] = f"{os.cpu_count()} cores, {platform.machine()}, {platform.python_version()}"
     arguments.out.parent.mkdir(exist_ok=True)

@@ -15,7 +15,9 @@ import re
 import struct
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import httpx
 import picows
@@ -391,8 +393,12 @@ class Call(picows.WSListener):
 class World:
     """All calls of one run."""
 
-    def __init__(self, public_url: str, account: str, token: str, number: str) -> None:
+    def __init__(
+        self, public_url: str, account: str, token: str, number: str, nodes: Sequence[str] = ()
+    ) -> None:
+        """`nodes`: where each of them is, as a balancer would know; all are `public_url`."""
         self.public_url, self.account, self.number = public_url, account, number
+        self.nodes = nodes or [public_url]
         self.token = token
         self.figures = Figures()
         self.calls: dict[int, Call] = {}
@@ -447,8 +453,12 @@ class World:
             "FromCountry": "FR",
         }
         began = clock()
+        # In turn; a call's stream goes to another node than its webhook, when there is one.
+        node, other = (self.nodes[(index + turn) % len(self.nodes)] for turn in (0, 1))
         reply = await client.post(
-            url, data=form, headers={"X-Twilio-Signature": self.sign(url, form)}
+            node + url.removeprefix(self.public_url),
+            data=form,
+            headers={"X-Twilio-Signature": self.sign(url, form)},
         )
         self.figures.webhook.append(clock() - began)
         stream = re.search(r'<Stream url="([^"]+)"', reply.text)
@@ -458,7 +468,7 @@ class World:
             return
         await picows.ws_connect(
             lambda *_: call,
-            stream[1],
+            other.replace("http", "ws", 1) + urlsplit(stream[1]).path,
             extra_headers={"X-Twilio-Signature": self.sign(stream[1], {})},
         )
         call.start(token[1])
@@ -513,7 +523,9 @@ def percentile(values: list[float], share: float) -> float:
 
 async def run(job: dict) -> dict:
     """Ring, warm up, measure. `job` as benchmarks/bench.py writes it."""
-    world = World(job["public_url"], job["account"], job["token"], job["number"])
+    world = World(
+        job["public_url"], job["account"], job["token"], job["number"], job.get("nodes", ())
+    )
     await world.serve(job["openai_port"], job["twilio_port"])
     print(json.dumps({"ready": True}), flush=True)
     await asyncio.get_running_loop().run_in_executor(None, input)  # "go"

@@ -309,6 +309,7 @@ class Server:
             "OPENAI_API_KEY": "sk-soak",
             "OPENAI_BASE_URL": f"http://127.0.0.1:{self.openai_port}/v1",
             "LOG_LEVEL": "warning",
+            "ENCRYPTION_KEYS": f"1:{secrets.token_hex(32)}",
         }
         with self.log.open("wb") as errors:
             self.process = psutil.Popen(

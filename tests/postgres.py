@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +72,13 @@ class PostgresServer:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """The server. Started when first asked for, stopped at the session's end."""
+    with started() as server:
+        yield server
+
+
+@contextmanager
+def started(settings: Sequence[str] = _SETTINGS) -> Iterator[PostgresServer]:
+    """A server of its own, with these settings; nothing of it is left."""
     # Not pytest's own directory: a socket's path may have 107 bytes only.
     directory = Path(tempfile.mkdtemp(prefix="coccinelle-pg-"))
     try:
@@ -85,7 +92,7 @@ def postgres_server() -> Iterator[PostgresServer]:
             timeout=60,
             **account,
         )
-        yield from _serve(directory, programs, data, account)
+        yield from _serve(directory, programs, data, account, settings)
     finally:
         shutil.rmtree(directory)
 
@@ -98,12 +105,16 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 def _serve(
-    directory: Path, programs: Path, data: Path, account: Mapping[str, Any]
+    directory: Path,
+    programs: Path,
+    data: Path,
+    account: Mapping[str, Any],
+    settings: Sequence[str],
 ) -> Iterator[PostgresServer]:
-    settings = [word for setting in _SETTINGS for word in ("-c", setting)]
+    given = [word for setting in settings for word in ("-c", setting)]
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
-            [programs / "postgres", "-D", data, "-k", directory, "-h", "", *settings],
+            [programs / "postgres", "-D", data, "-k", directory, "-h", "", *given],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
