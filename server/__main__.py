@@ -12,6 +12,7 @@ from server.commands.doctor import doctor
 from server.commands.import_d1 import import_d1
 from server.commands.jobs import jobs
 from server.commands.keys import keys
+from server.commands.knowledge import knowledge
 from server.commands.migrate import migrate
 from server.commands.provision import provision
 from server.commands.purge import purge
@@ -41,6 +42,7 @@ app.command()(purge)
 app.add_typer(tenants, name="tenants")
 app.add_typer(keys, name="keys")
 app.add_typer(jobs, name="jobs")
+app.add_typer(knowledge, name="knowledge")
 app.add_typer(secrets, name="secrets")
 app.command()(settings)
 app.command()(demo)
