@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 #: How often windows of rate limits that are over are removed.
 PURGE_SECONDS = 60.0
 #: How long leaving may take. Who can't say goodbye is reaped by the others two seconds later.
-LEAVE_SECONDS = 3.0
+LEAVE_SECONDS = 1.5
 
 
 @asynccontextmanager
@@ -73,12 +73,11 @@ async def announce_draining(node: Node) -> None:
 
 def count_nodes(node: Node, metrics: Metrics) -> None:
     """What Prometheus sees of the register: as of this node's last heartbeat."""
-    for role in ("server", "worker"):
-        metrics.read_gauge(
-            f"living_{role}s",
-            f"Processes of role {role} with a recent heartbeat, as this node sees them",
-            lambda role=role: node.living.get(role, 0),  # type: ignore[misc]
-        )
+    metrics.read_gauge(
+        "living_servers",
+        "Servers with a recent heartbeat, this one included, as it sees them",
+        lambda: node.living.get("server", 0),
+    )
     metrics.read_counter("nodes_reaped", "Dead nodes removed by this one", lambda: node.reaped)
 
 

@@ -1,5 +1,6 @@
 """Calls that end without a word from their stream, or before it: sweeper and status callback."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +21,12 @@ from voice.ports import CallRecord
 class Carrier:
     """Every call is over."""
 
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
     async def fetch(self, call_sid: str) -> CallRecord | None:
+        self.asked.append(call_sid)
+        await asyncio.sleep(0.001)
         return CallRecord(call_sid, "completed", 30, None, None)
 
     async def hang_up(self, call_sid: str) -> None:
@@ -35,7 +41,8 @@ class Case:
         self.database, self.storage, self.clock = database, storage, clock
         journal = Journal(storage.journal)
         self.at: dict[float, Callable[[], Awaitable[object]]] = {}  # what happens when
-        self.endings = Endings(storage, journal, Carrier(), clock, Metrics(), list, self.sleep)
+        self.carrier = Carrier()
+        self.endings = Endings(storage, journal, self.carrier, clock, Metrics(), list, self.sleep)
 
     async def sleep(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -83,6 +90,16 @@ async def test_a_call_that_cannot_be_closed_keeps_no_other_open(case: Case) -> N
     assert await case.endings.sweep_once() == 1
     assert (await case.outcome(bad), await case.outcome(good)) == (None, Outcome.ABANDONED)
     assert await case.endings.sweep_once() == 0, "it isn't tried again at once"
+
+
+async def test_two_nodes_that_sweep_at_once_ask_the_carrier_once_for_each(case: Case) -> None:
+    tenant = await case.storage.operator.create_tenant("Garage du Port")
+    rows = [await case.open_call(f"CA{number}", tenant.id) for number in range(25)]
+    case.clock.advance(timedelta(minutes=3))
+    async with asyncio.TaskGroup() as tasks:
+        sweeps = [tasks.create_task(case.endings.sweep_once()) for _ in range(3)]
+    assert sum(sweep.result() for sweep in sweeps) == 25
+    assert sorted(case.carrier.asked) == sorted(row.call_sid for row in rows)
 
 
 async def test_a_function_may_have_any_name(case: Case) -> None:
