@@ -62,6 +62,7 @@ class Figures:
     lost: int = 0
     crossed: int = 0
     refused: int = 0
+    announced: int = 0  # frames of the server's own
     functions: int = 0
     function_seconds: list[float] = field(default_factory=list)
     measuring: bool = False
@@ -257,6 +258,7 @@ class Call(picows.WSListener):
         self.first_sound: float | None = None
         # playback
         self.received = 0  # bytes since the last clear
+        self.own = 0  # … of these, the server's own at the beginning
         self.played = 0.0
         self.anchor = 0.0
         self.marks: deque[tuple[int, str]] = deque()
@@ -323,9 +325,13 @@ class Call(picows.WSListener):
         if self.played >= self.received:
             self.anchor = now
         at = data.index(b'"payload":"') + 11
-        index, sequence = read(data[at : at + 16])
-        if not self.received:
-            self.first = sequence
+        try:
+            index, sequence = read(data[at : at + 16])
+        except ValueError:  # the server itself speaks, because the agent is late
+            self.announced(data[at : data.index(b'"', at)])
+            return
+        if self.received == self.own:
+            self.first = sequence - self.own // FRAME
         self.received += FRAME
         if index not in (self.index, 0xFFFFFFFF):
             figures.crossed += 1
@@ -337,6 +343,13 @@ class Call(picows.WSListener):
             figures.frames_down += 1
             if index == self.index:
                 figures.down.append(now - self.audio_at[sequence % 512])
+
+    def announced(self, audio: bytes) -> None:
+        """A frame of the server's own, of any length."""
+        size = len(audio) // 4 * 3 - audio[-2:].count(b"=")
+        self.received += size
+        self.own += size
+        self.world.figures.announced += 1
 
     def advance(self, now: float) -> None:
         """Twilio plays 8 bytes a millisecond and echoes a mark when its audio has been played."""
@@ -363,7 +376,7 @@ class Call(picows.WSListener):
             self.world.figures.barge_in.append(now - self.speech_at)
         self.position_at_clear = self.played / 8
         self.compare()
-        self.received, self.played = 0, 0.0
+        self.received, self.own, self.played = 0, 0, 0.0
         while self.marks:
             self.echo(self.marks.popleft()[1])
 
@@ -579,6 +592,7 @@ def report(world: World, calls: int) -> dict:
         "lost": figures.lost,
         "crossed": figures.crossed,
         "refused": figures.refused,
+        "announced": figures.announced,
         "functions": figures.functions,
     }
 
