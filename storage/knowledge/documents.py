@@ -329,6 +329,11 @@ class Documents:
         row = await self._scope.first(statement)
         return 0 if row is None else int(row["n"])
 
+    async def latest_indexing(self) -> datetime | None:
+        """When a document was last indexed; None: never."""
+        row = await self._scope.first(self._living(sa.func.max(table.c.indexed_at).label("at")))
+        return None if row is None else row["at"]
+
     # --------------------------------------------------------------------------- passages
 
     async def entries(self, document_id: str) -> Sequence[IndexEntry]:
