@@ -3,9 +3,10 @@
 Each event's `event` is its kind, its `id` its number, its `data` JSON: `seq`, `at`, `kind`,
 `subject` (the id of what it is about) and `data`. Kinds: `call.started`, `call.answered`,
 `call.agent`, `call.turn`, `call.function`, `call.ended`, `appointment.booked`,
-`appointment.cancelled`, `prospect.qualified`, `ticket.created`; clients ignore those they don't
-know. `Last-Event-ID` (or `?after=`) goes on where a stream broke off, on whichever node; when that
-place isn't known any more, the first event is a `reset`: load the lists anew.
+`appointment.cancelled`, `prospect.qualified`, `ticket.created`, `document.ready`,
+`document.failed`; clients ignore those they don't know. `Last-Event-ID` (or `?after=`) goes on
+where a stream broke off, on whichever node; when that place isn't known any more, the first event
+is a `reset`: load the lists anew.
 
 Whoever accepts `application/json` and no event stream gets the stored events after `?after=`.
 """

@@ -34,8 +34,8 @@ REASONS: Final = (
     "too_complex",
     "too_slow",
 )
-#: Twice the child's processor time: two of them, niced, share a small machine with calls.
-WALL_SECONDS: Final = 45.0
+#: Over four times the child's processor time: it is niced, and shares a small machine with calls.
+WALL_SECONDS: Final = 90.0
 #: Children at once, in one process: one reads while another's file arrives.
 CHILDREN: Final = 2
 #: The largest answer. What is read is told twice, as a text and as passages with their words, and

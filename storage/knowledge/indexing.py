@@ -38,7 +38,7 @@ PURGE: Final = "knowledge.purge"
 INDEX_BACKOFF: Final = Backoff(first=5.0, longest=60.0, attempts=4)
 #: A vendor may be away for a night: about 17 h.
 VENDOR_BACKOFF: Final = Backoff(first=5.0, longest=3600.0, attempts=24)
-#: A fetch (20 s) and a reading (45 s), behind others that read.
+#: A fetch (20 s) and a reading (90 s), behind others that read.
 INDEX_SECONDS: Final = 300.0
 PUBLISH_SECONDS: Final = 300.0
 #: A document that waits for so long has lost its job.
@@ -196,6 +196,9 @@ class Indexing:
                 )
                 if gone is None:
                     return
+                rows.events.publish(
+                    "document.ready", document.id, {"chunkCount": len(extracted.chunks)}
+                )
                 if extracted.title and document.title == document.url:
                     await rows.knowledge.change(
                         document.id, title=extracted.title, category=document.category
@@ -216,7 +219,8 @@ class Indexing:
         self, tenant_id: str, document: Document, error: str, detail: str | None
     ) -> None:
         async with self._storage.tenant(tenant_id).write() as rows:
-            await rows.knowledge.fail(document.id, document.revision, error, detail)
+            if await rows.knowledge.fail(document.id, document.revision, error, detail):
+                rows.events.publish("document.failed", document.id, {"errorCode": error})
         log.info("knowledge.failed", tenant_id=tenant_id, reason=error)
 
     # ----------------------------------------------------------------------- another's index

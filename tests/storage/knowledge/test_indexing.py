@@ -155,6 +155,12 @@ async def test_a_text_becomes_ready_and_answers(
     assert await answers(storage, dentist, "combien coûte la vidange") == []
     async with storage.tenant(garage.id).read() as rows:
         assert await rows.knowledge.content(document_id) == PRICES  # as it was written
+        (event,) = await rows.events.after(0)
+    assert (event.kind, event.subject, event.data) == (
+        "document.ready",
+        document_id,
+        {"chunkCount": 2},
+    )
 
 
 async def test_a_file_keeps_its_rows_and_its_bytes(
