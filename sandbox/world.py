@@ -231,6 +231,7 @@ def _summary(session: SessionRecord) -> dict[str, Any]:
         "heard": [asdict(each) for each in session.heard],
         "said": [asdict(each) for each in session.said],
         "functions": [asdict(each) for each in session.calls],
+        "tools": [each["name"] for each in session.config.get("tools", ())],
         "truncations": [asdict(each) for each in session.truncations],
         "errors": session.errors,
         "defects": asdict(session.defects),

@@ -22,6 +22,8 @@ from storage.knowledge.words import ENGLISH, FRENCH, Words
 #: Longest question that is looked at, characters; most terms of one. Callers say some 20 words.
 MAX_QUESTION: Final = 500
 MAX_SOUGHT: Final = 16
+#: The weight of a word that says little.
+WEAK: Final = 0.2
 #: Characters of a term; a longer "word" is no word.
 _LONGEST_TERM: Final = 40
 #: A reference spoken apart has no more parts than this ("R 12 34 Y F").
@@ -287,7 +289,7 @@ class Analyser:
         if text.isdigit():
             weight = 0.5 if len(text) < 3 else 1.0
         elif term in self._weak:
-            weight = 0.2
+            weight = WEAK
         yield term, Sought(term, weight, incidental=term in self._incidental)
 
     def _concept(self, word: str) -> str:

@@ -13,7 +13,7 @@ from typing import Final
 
 from domain.knowledge import Found, Passage
 from storage import Storage
-from storage.knowledge.analysis import MAX_QUESTION, Sought, analyser, fold
+from storage.knowledge.analysis import MAX_QUESTION, WEAK, Sought, analyser, fold
 from storage.knowledge.documents import Candidate, Documents
 
 #: The least part of a question, by weight, that a passage must cover to be an answer.
@@ -26,6 +26,10 @@ _NEAR: Final = 0.8
 _EQUAL: Final = 0.08
 #: How many passages are looked at closely.
 _CANDIDATES: Final = 60
+#: The weight of a word that says little, where a passage has it; a rare one weighs 4 to 8.
+_LITTLE: Final = 0.3
+#: Less than this part of a question isn't looked up in every passage that has it.
+_LIGHT: Final = 0.03
 #: A word that stands above a passage counts a little less than one that stands in it.
 _ABOVE: Final = 0.9
 #: What a passage gains over others of the same coverage, at most.
@@ -93,13 +97,25 @@ async def _answer(
     if not sought:
         return Found()
     total = await knowledge.count_chunks()
+    # Words that say little ("prix", "changer") stand everywhere: not worth the longest of lists.
+    strong = [one for one in sought if one.weight > WEAK]
+    little = [one.term for one in sought if one.weight <= WEAK] if strong else []
+    sought = strong or sought
     terms = list(dict.fromkeys(term for one in sought for term in (one.term, *one.parts)))
     exact: Postings = dict(zip(terms, await knowledge.postings(terms), strict=True))
     unknown = [one.term for one in sought if not exact[one.term] and _may_begin(one)]
     begun = await knowledge.postings(unknown, beginnings=True)
     asked = weigh(sought, exact, dict(zip(unknown, begun, strict=True)), total)
     best = shortlist(asked)
-    return rank(question, asked, await knowledge.candidates(best), limit) if best else Found()
+    if not best:
+        return Found()
+    candidates = await knowledge.candidates(best)
+    asked += [
+        _Weighed(term, _LITTLE, ())
+        for term in little
+        if any(term in one.terms or term in one.heading_terms for one in candidates)
+    ]
+    return rank(question, asked, candidates, limit)
 
 
 def focus(question: str) -> str:
@@ -134,7 +150,7 @@ def weigh(
         elif longer.get(one.term):
             weight = one.weight * _rarity(len(longer[one.term]), total)
             asked.append(_Weighed(one.term, weight, longer[one.term], beginning=True))
-        elif found or not (one.incidental or one.weight < 0.5):
+        elif found or not (one.incidental or one.weight <= WEAK):
             asked.append(_Weighed(one.term, one.weight * _rarity(len(found), total), found))
     return asked
 
@@ -147,11 +163,14 @@ def _rarity(count: int, total: int) -> float:
 def shortlist(asked: Sequence[_Weighed]) -> list[int]:
     """The numbers of the passages that cover enough, the best _CANDIDATES of them."""
     whole = sum(one.weight for one in asked)
+    # A word that nearly every passage has ("prix") has the longest list and decides nothing.
+    light = sum(one.weight for one in asked if one.weight < _LIGHT * whole)
     covered: dict[int, float] = {}
     for one in asked:
-        for number in one.numbers:
-            covered[number] = covered.get(number, 0.0) + one.weight
-    enough = [number for number, weight in covered.items() if weight >= ENOUGH * whole]
+        if one.weight >= _LIGHT * whole:
+            for number in one.numbers:
+                covered[number] = covered.get(number, 0.0) + one.weight
+    enough = [number for number, has in covered.items() if has + light >= ENOUGH * whole]
     enough.sort(key=lambda number: (-covered[number], number))
     return enough[:_CANDIDATES]
 

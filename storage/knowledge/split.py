@@ -87,8 +87,10 @@ _PRICE: Final = (
     r"(?:\s*\([^()]{1,60}\))?"
 )
 _VALUE: Final = rf"(?:{_PRICE}|sur devis|gratuite?s?|offerte?s?|inclus(?:es?)?|on request|free)"
+#: What stands behind dots may also be the end of a sentence; a price with its conditions isn't.
+_LONGEST_VALUE: Final = 80
 #: "Vidange diesel ........ 89 €"
-_LEADERS: Final = re.compile(r"^(?P<label>.*?\w.*?)\s*[.…·_‧]{3,}\s*(?P<value>\S.*)$")
+_LEADERS: Final = re.compile(r"[.…·_‧]{3,}")
 #: "Vidange diesel : 89 €", "Vidange diesel 89 € TTC"
 _PRICED: Final = re.compile(
     rf"^(?P<label>[^.!?;]{{2,110}}?)(?:\s*[:–—=→\t]\s*|\s+-\s+|\s{{2,}}|\s+)(?P<value>{_VALUE})\s*\.?$",
@@ -273,11 +275,15 @@ def _grouped(lines: Sequence[str]) -> Iterator[str | _Table]:
 
 def _cells_of(line: str) -> list[str] | None:
     """Label and value of a line of a price list, or None."""
-    match = _LEADERS.match(line) or _PRICED.match(line)
-    if match is None:
+    dots = _LEADERS.search(line)
+    if dots:
+        label, value = line[: dots.start()], line[dots.end() :]
+    elif match := _PRICED.match(line):
+        label, value = match["label"], match["value"]
+    else:
         return None
-    label, value = match["label"].strip(" :–—-•*"), match["value"].strip()
-    if not label or len(label.split()) > 16:
+    label, value = label.strip(" :–—-•*\t"), value.strip()
+    if not label or not value or len(label.split()) > 16 or len(value) > _LONGEST_VALUE:
         return None
     return [label, value]
 

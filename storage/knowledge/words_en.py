@@ -19,10 +19,10 @@ morning afternoon evening
 """
 
 WEAK: Final = """
-change changing replace replacement repair repairing fix fixing fit fitting install installation
-service services complete full simple standard new first day days week month year time times
-person people customer customers price pay come bring leave pick small big large product
-products item
+duration change changing replace replacement repair repairing fix fixing fit fitting install
+installation service services complete full simple standard new first day days week month year
+time times person people customer customers price pay come bring leave pick small big large
+product products item
 """
 
 INCIDENTAL: Final = """
@@ -67,6 +67,7 @@ PREFIXES: Final = "anti auto mini micro multi tele extra pre semi sub inter"
 
 FACTS: Final[Mapping[str, str]] = {
     r"\b\d{1,4},? (?:[a-z]+ ){1,3}(?:street|road|avenue|lane|square|drive|st|rd|ave)\b": "address",
+    r"\b\d+ ?(?:min|minutes?|h|hours?|days?|weeks?|months?|years?)\b": "duration",
     r"[\w.+-]+@[\w-]+\.\w": "email",
     r"(?<!\d)\+?\d(?:[ .-]?\d\d?){5,7}(?!\d)": "phone",
     r"\b\d{1,2}(?:[:.]\d\d)? ?(?:am|pm)\b": "hours",

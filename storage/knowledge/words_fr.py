@@ -39,7 +39,7 @@ environ peutetre heure heures minute minutes marche passe passer rend rendre arr
 
 #: Say little: what one has done to a thing, and the words for a service as such.
 WEAK: Final = """
-changer changement remplacer remplacement reparer reparation refaire poser pose installer
+duree changer changement remplacer remplacement reparer reparation refaire poser pose installer
 installation forfait prestation prestations service services intervention travaux entretien main
 oeuvre complet complete simple classique standard nouveau nouvelle nouveaux premier premiere
 type besoin avoir obtenir trouver utiliser acheter vendre vente achat choisir choix jour jours
@@ -113,6 +113,8 @@ age an ans
 papier document justificatif papiers
 revenu gagner salaire
 restaurant resto
+travail travaux
+animal animaux
 kinesitherapeute kine
 entretien entretenir entretenez
 essence sp95 sp98
@@ -148,6 +150,7 @@ PHRASES: Final[Mapping[str, str]] = {
     r"boite (?:de vitesses? )?auto(?:matique)?": " boiteautomatique ",
     r"(?:cheque|bon|carte)s? cadeaux?": " cadeau ",
     r"mobilite reduite": " pmr ",
+    r"rez de chaussee": " etage ",
     r"transports? en commun": " bus ",
     r"apres midi": " apresmidi ",
     r"aujourd hui": " aujourdhui ",
@@ -161,7 +164,8 @@ PREFIXES: Final = (
 #: Terms that a passage is given for what stands in it: nobody writes "adresse" beside one.
 FACTS: Final[Mapping[str, str]] = {
     r"\b\d{5} [a-z]{2}|\b\d{1,4}(?: bis| ter)?,? "
-    r"(?:rue|avenue|av|quai|place|boulevard|bd|chemin|route|allee|impasse|cours|square) ": "adresse",
+    r"(?:rue|avenue|av|quai|place|boulevard|bd|chemin|route|allee|impasse|cours) ": "adresse",
+    r"\b\d+ ?(?:min|minutes?|h|heures?|jours?|semaines?|mois|ans)\b": "duree",
     r"[\w.+-]+@[\w-]+\.\w": "mail",
     r"(?<!\d)0[1-9](?:[ .-]?\d\d){4}(?!\d)": "telephone",
     r"\b\d{1,2} ?h(?:\d\d| \d\d|\b)(?:(?! h\b).){1,12}\b\d{1,2} ?h(?:\d\d|\b)": "horaire",
