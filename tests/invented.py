@@ -31,6 +31,9 @@ WORDS: dict[str, Any] = {
     "url": "https://example.org/tarifs",
     "open_time": "08:00",
     "close_time": "18:00",
+    "open": "08:00",
+    "close": "18:00",
+    "limit": 5,
     "break_start": "12:00",
     "break_end": "13:00",
     "day": 2,
@@ -39,7 +42,13 @@ WORDS: dict[str, Any] = {
     "sourceType": "text",
     "media_type": "text/plain",
     "kind": "row",
-    "sealed": None,  # a credential that isn't there
+    "type": "phone",
+    "clientPhoneNumber": "02 61 91 00 77",
+    "question": "Combien coûte une vidange ?",
+    "query": "Combien coûte une vidange ?",
+    # None: left out, because it contradicts another field.
+    "sealed": None,
+    "ranges": None,
 }
 #: The words of whoever tries. None of the first tenant's.
 OWN_WORD = "Paul"
@@ -50,10 +59,11 @@ _SEQUENCES = (list, tuple, set, frozenset, abc.Sequence, abc.Iterable, abc.Colle
 
 class Inventor:
     """Makes values for hints. Where `row`, somebody's row, has a value for a name, that one is
-    taken; else one of our own."""
+    taken; else one of our own. `sparse`: structures without what they don't require."""
 
-    def __init__(self, row: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, row: Mapping[str, Any] | None = None, *, sparse: bool = False) -> None:
         self._row = row or {}
+        self._sparse = sparse
 
     def arguments(self, function: Callable[..., Any]) -> dict[str, Any]:
         """Keyword arguments for all that it takes, but for pages."""
@@ -69,6 +79,8 @@ class Inventor:
         """One value of this type."""
         origin, inner = typing.get_origin(hint), typing.get_args(hint)
         if origin in (typing.Union, types.UnionType):
+            if WORDS.get(name, "") is None and name not in self._row and type(None) in inner:
+                return None
             return self.value(name, self._chosen(inner))
         if origin is typing.Annotated:
             return self.value(name, inner[0])
@@ -119,6 +131,8 @@ class Inventor:
         named = getattr(kind, "__struct_fields__", None) or [
             name for name in hints if not name.startswith("_")
         ]
+        if self._sparse and issubclass(kind, msgspec.Struct):
+            named = [each.name for each in msgspec.structs.fields(kind) if each.required]
         return kind(**{name: self.value(name, hints[name]) for name in named})
 
     def _text(self, name: str) -> Any:
