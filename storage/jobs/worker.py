@@ -142,6 +142,9 @@ class JobWorker:
     async def _take(self, tasks: asyncio.TaskGroup, until_idle: bool) -> None:
         while not self._over:
             self._wake.clear()
+            alone = not self._running
+            if until_idle and alone:
+                self._looked = float("-inf")  # what was seen while jobs ran proves nothing
             try:
                 taken = await self._take_some(tasks)
             except TakenForDead:
@@ -150,7 +153,7 @@ class JobWorker:
             except (OperatorError, SQLAlchemyError) as error:
                 await _database_failed(error)
                 continue
-            if until_idle and not taken and not self._running:
+            if until_idle and alone and not taken:
                 return
             if not taken:
                 with suppress(TimeoutError):
