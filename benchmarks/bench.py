@@ -142,9 +142,8 @@ def measure(arguments: argparse.Namespace, directory: Path, database: str) -> di
         world.stdin.flush()
         return {"levels": list(watch(world, nodes, idle, arguments, database))}
     finally:
-        for child in (world, *servers):
+        for child in (*servers, world):  # the world last: without it calls would be rescued
             child.send_signal(signal.SIGTERM)
-        for child in (world, *servers):
             try:
                 child.wait(15)
             except subprocess.TimeoutExpired:
