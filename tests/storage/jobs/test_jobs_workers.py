@@ -137,7 +137,7 @@ async def test_whoever_shows_no_life_loses_its_jobs_and_can_t_end_them(
             await asyncio.sleep(0.01)
         left.append((await storage.jobs.counts()).running)
 
-    silent = worker(Done(stays), pace=Pace(poll=0.02, beat=3600, stop=2.0))
+    silent = worker(Done(stays), places=1, pace=Pace(poll=0.02, beat=3600, stop=2.0))
     done = Done(takes_over)
     other = worker(done)
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
