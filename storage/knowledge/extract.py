@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from domain.errors import OperatorError
 from storage.knowledge.parsing.blocks import MAX_BYTES
 from storage.knowledge.split import LONGEST_HEADING, Chunk
 
@@ -103,7 +104,7 @@ class Extractor:
         locale: str = "fr-FR",
     ) -> Extracted:
         """Read and split a document of `source_type` text, markdown, html or pdf. `title` "": by
-        its own one. Raises ExtractionFailed."""
+        its own one. Raises ExtractionFailed; OperatorError when no process can be started."""
         if len(data) > MAX_BYTES:
             raise ExtractionFailed("too_large")
         wanted = {
@@ -118,8 +119,21 @@ class Extractor:
         return _read(told, status)
 
     async def _ask(self, header: bytes, data: bytes) -> tuple[bytes, int]:
-        root = Path(__file__).parent.parent.parent
-        child = await asyncio.create_subprocess_exec(
+        child = await _start()
+        try:
+            async with asyncio.timeout(self._wall_seconds):
+                told = await _converse(child, header, data)
+                return told, await child.wait()
+        except TimeoutError:
+            raise ExtractionFailed("too_slow", "wall clock", passing=True) from None
+        finally:
+            await _end(child)
+
+
+async def _start() -> Process:
+    root = Path(__file__).parent.parent.parent
+    try:
+        return await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-X", "utf8", "-c", _BOOT, str(root)),
             stdin=PIPE,
             stdout=PIPE,
@@ -129,14 +143,11 @@ class Extractor:
             start_new_session=True,
             limit=_CHUNK,
         )
-        try:
-            async with asyncio.timeout(self._wall_seconds):
-                told = await _converse(child, header, data)
-                return told, await child.wait()
-        except TimeoutError:
-            raise ExtractionFailed("too_slow", "wall clock", passing=True) from None
-        finally:
-            await _end(child)
+    except OSError as error:
+        raise OperatorError(
+            f"no process could be started to read a document ({error.strerror}). Check the limits "
+            "on processes, open files and memory."
+        ) from error
 
 
 async def _converse(child: Process, header: bytes, data: bytes) -> bytes:

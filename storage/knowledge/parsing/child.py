@@ -33,7 +33,7 @@ from storage.knowledge.split import Block, split
 #: Address space. Measured: 300 pages take 100 MiB, the interpreter's own included; what pypdf
 #: unpacks is at most 75 MB a stream.
 MEMORY_BYTES = 512 * 1024 * 1024
-#: Processor time. Measured: 300 pages of prices take 1 s, 300 dense ones 4 s, 900 kB of text 3 s.
+#: Processor time. Measured: 300 pages of prices take 1 s, 300 dense ones 4 s, 900 kB of text 9 s.
 CPU_SECONDS = 20
 #: A longer line is broken: what is searched for in a line takes time that grows with its square.
 LONGEST_LINE = 500

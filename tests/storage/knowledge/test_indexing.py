@@ -345,6 +345,20 @@ async def test_nothing_to_do_is_done_quietly(
     await indexing.index(job(replace(garage, id="no-such-tenant"), document_id))
 
 
+async def test_more_passages_than_a_tenant_may_have_change_nothing(
+    storage: Storage, garage: Tenant, indexing: Indexing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await add(storage, garage, text())
+    await indexing.index(job(garage, first))
+    monkeypatch.setattr("storage.knowledge.documents.MAX_TENANT_CHUNKS", 3)
+    second = await add(storage, garage, text("Autres", "Pneu : 60 €\nFreins : 249 €"))
+    await indexing.index(job(garage, second))
+    document = await show(storage, garage, second)
+    assert (document.status, document.error) == ("failed", "knowledge_full")
+    assert await answers(storage, garage, "le prix des freins") == []
+    assert await answers(storage, garage, "la vidange") == ["Vidange diesel : 89 €"]
+
+
 # --------------------------------------------------------------------------- another's index
 
 
