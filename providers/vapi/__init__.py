@@ -1,0 +1,1 @@
+"""Vapi: its REST API, and the agent that speaks through its websocket transport."""
