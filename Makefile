@@ -20,7 +20,7 @@ WITHOUT_KEYS := env -u ADMIN_API_KEY -u DATABASE_URL -u ENCRYPTION_KEY -u ENCRYP
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all setup check fix docs test long demo bench lock clean
+.PHONY: all setup check fix docs test long demo bench recall lock clean
 
 all: check test
 
@@ -76,6 +76,9 @@ long: $(VENV)/.test ## a thousand calls leak nothing
 
 bench: $(VENV)/.test ## the figures of benchmarks/
 	@$(WITHOUT_KEYS) $(BIN)/python -m benchmarks.bench $(ARGS)
+
+recall: $(VENV)/.test ## what searches find; Pinecone's with PINECONE_API_KEY and PINECONE_HOST
+	@$(BIN)/python -m benchmarks.recall $(ARGS)
 
 check: $(VENV)/.dev ## style, types, who imports whom
 	@$(BIN)/ruff format --quiet --check . || { echo "make fix puts it in form"; exit 1; }

@@ -13,12 +13,14 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from dashboard.api.router import routes as api_routes
 from domain.clock import Clock
 from domain.errors import OperatorError
+from domain.knowledge import PassageIndex
 from providers.twilio.rest import TwilioCallControl
 from providers.twilio.signature import TwilioWebhookGuard
 from server import wiring
 from server.clock import SystemClock
 from server.health import health_routes, metrics_server
 from server.job_metrics import JobMetrics
+from server.knowledge import passage_index
 from server.membership import announce_draining, count_nodes, keep_up, membership
 from server.metrics import Metrics
 from server.path_prefix import PathPrefix
@@ -74,10 +76,10 @@ async def _running(
     """Everything that must be there while requests are served; ends in reverse order."""
     database = await Database.open(settings.database_url.get_secret_value())
     try:
-        async with wiring.twilio_account(settings) as account:
+        async with wiring.twilio_account(settings) as account, passage_index(settings) as index:
             control = TwilioCallControl(account)
             with metrics_server(metrics, settings.metrics_port):
-                async with _parts(settings, database, clock, metrics, control) as parts:
+                async with _parts(settings, database, clock, metrics, control, index) as parts:
                     yield _routes(settings, parts, database, clock, metrics)
     finally:
         await database.close()
@@ -90,10 +92,11 @@ async def _parts(
     clock: Clock,
     metrics: Metrics,
     control: TwilioCallControl,
+    index: PassageIndex | None,
 ) -> AsyncIterator[wiring.Parts]:
     try:
         async with asyncio.TaskGroup() as tasks:
-            parts = wiring.build(settings, database, clock, metrics, control, tasks)
+            parts = wiring.build(settings, database, clock, metrics, control, tasks, index)
             metrics.read_gauge("live_calls", "Streams on this node", lambda: len(parts.live_calls))
             loop = asyncio.get_running_loop()
             metrics.read_gauge("asyncio_tasks", "Tasks", lambda: len(asyncio.all_tasks(loop)))
@@ -137,5 +140,5 @@ def _routes(
             metrics=metrics,
             metrics_token=settings.metrics_token,
         ),
-        *api_routes(parts.storage, wiring.api_settings(settings), clock),
+        *api_routes(parts.storage, wiring.api_settings(settings), clock, knowledge=parts.knowledge),
     ]

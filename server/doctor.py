@@ -16,6 +16,7 @@ from domain.errors import CoccinelleError, ProviderError
 from providers.http import Answer, HttpDoor, Limits
 from providers.twilio.rest import TwilioAccount, TwilioNumbers, differences
 from server.key_ring import key_ring
+from server.knowledge import passage_index
 from server.setting_values import STREAM_PATH
 from server.settings import Settings, host_of
 from server.twilio_numbers import account, is_ours, our_numbers, wanted
@@ -77,6 +78,8 @@ async def examine(settings: Settings, clock: Clock) -> AsyncIterator[Finding]:
     async for finding in _twilio(settings, numbers):
         yield finding
     async for finding in _openai(settings, clock):
+        yield finding
+    async for finding in check_pinecone(settings):
         yield finding
 
 
@@ -320,6 +323,36 @@ async def _openai(settings: Settings, clock: Clock) -> AsyncIterator[Finding]:
                 "give the key's project access to it, or set another one",
             )
     yield check_clock(answer, clock.now())
+
+
+async def check_pinecone(settings: Settings) -> AsyncIterator[Finding]:
+    """Whether the index answers, asked for a tenant that doesn't exist."""
+    if (settings.pinecone_api_key is None) != (settings.pinecone_host is None):
+        yield Finding(
+            "fail",
+            "of PINECONE_API_KEY and PINECONE_HOST only one is set",
+            "set both, or neither; the server doesn't start like this",
+        )
+        return
+    async with passage_index(settings) as index:
+        if index is None:
+            return
+        try:
+            await index.query("doctor", "vidange", 1)
+        except ProviderError as error:
+            if error.status == 404:
+                # The index answered; nobody has written to this namespace. A wrong address
+                # answers so as well: then indexing fails, which `coccinelle jobs dead` shows.
+                yield ok("Pinecone answers")
+                return
+            yield Finding(
+                "fail",
+                f"Pinecone: {error.reason}",
+                "check PINECONE_API_KEY and PINECONE_HOST, and that the index has the embedded "
+                "field of docs/decisions/0016-pinecone.md; until then the embedded search answers",
+            )
+            return
+    yield ok("Pinecone answers")
 
 
 def _openai_failed(error: ProviderError) -> Finding:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from domain.clock import Clock
 from domain.jobs import JobKind, VendorLimits
-from server.knowledge import document_jobs
+from domain.knowledge import PassageIndex
+from server.knowledge import PINECONE_LIMITS, document_jobs
 from server.retention import purge_job
 from server.secret_rotation import reencryption
 from server.settings import Settings
@@ -17,16 +18,21 @@ from storage.database import Database
 
 
 def job_kinds(
-    settings: Settings, database: Database, storage: Storage, clock: Clock
+    settings: Settings,
+    database: Database,
+    storage: Storage,
+    clock: Clock,
+    index: PassageIndex | None = None,
 ) -> list[JobKind]:
-    """What a worker of this deployment can do."""
+    """What a worker of this deployment can do. `index`: where passages are published besides our
+    own tables."""
     return [
         purge_job(settings, database, clock),
         reencryption(storage),
-        *document_jobs(settings, database, storage, clock),
+        *document_jobs(settings, database, storage, clock, index),
     ]
 
 
 def vendor_limits(settings: Settings) -> Mapping[str, VendorLimits]:
     """By the `vendor` of a kind; across all processes."""
-    return {}
+    return {"pinecone": PINECONE_LIMITS}

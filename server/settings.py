@@ -540,15 +540,27 @@ class Settings(BaseSettings):
 
     # -- Knowledge
     pinecone_api_key: SecretStr | None = _about(
-        None, _KNOWLEDGE, "The key of the Pinecone project.", "a key", "pcsk_…", later=True
+        None,
+        _KNOWLEDGE,
+        "The key of the Pinecone project. With PINECONE_HOST, documents are searched by meaning;"
+        " the embedded search answers whenever Pinecone can't.",
+        "a key",
+        "pcsk_…",
     )
     pinecone_host: HttpUrl | None = _about(
         None,
         _KNOWLEDGE,
-        "The address of the index.",
+        "The address of the index, which is made as docs/decisions/0016-pinecone.md says.",
         _HTTP,
         "https://coccinelle-abc123.svc.aped-4627-b74a.pinecone.io",
-        later=True,
+    )
+    pinecone_min_score: Annotated[float, Field(ge=0, le=1)] = _about(
+        0.6,
+        _KNOWLEDGE,
+        "How near a passage must be to answer by its meaning alone. Measure it with `make recall`"
+        " before lowering it: below what the index's model bears, answers are made up.",
+        "a number from 0 to 1",
+        "0.6",
     )
 
     # -- Messaging

@@ -9,17 +9,18 @@ from importlib.metadata import version
 from dashboard.api.settings import ApiSettings
 from domain.breaker import Breakers
 from domain.clock import Clock
+from domain.knowledge import Knowledge, PassageIndex
 from messaging.statuses import record_message_status
 from providers.openai.realtime import OpenAIRealtime
 from providers.twilio.rest import TwilioAccount, TwilioCallControl
 from providers.twilio.signature import TwilioSignature
 from server.key_ring import key_ring
+from server.knowledge import knowledge_search
 from server.metrics import Metrics
 from server.settings import Settings
 from storage import Storage
 from storage.capacity import CallSlots
 from storage.database import Database
-from storage.knowledge.search import EmbeddedKnowledge
 from storage.nodes import Node
 from voice.agent import RealtimeDefaults
 from voice.agents import Agents, Speaker
@@ -49,6 +50,7 @@ class Parts:
     """One running server's parts, for `server.app`."""
 
     storage: Storage
+    knowledge: Knowledge
     node: Node
     journal: Journal
     live_calls: LiveCalls
@@ -101,9 +103,12 @@ def build(
     metrics: Metrics,
     control: TwilioCallControl,
     tasks: asyncio.TaskGroup,
+    index: PassageIndex | None = None,
 ) -> Parts:
-    """Introduce everybody. `tasks` outlives all calls; `control` is closed by who made it."""
+    """Introduce everybody. `tasks` outlives all calls; `control` and `index` (passages at a
+    vendor's) are closed by who made them."""
     storage = Storage(database, clock, key_ring(settings))
+    knowledge = knowledge_search(settings, storage, clock, metrics, index)
     journal = Journal(storage.journal)
     node = Node(database, clock, "server", version("coccinelle"))
     live_calls = LiveCalls(
@@ -122,7 +127,7 @@ def build(
         agents=Agents(_speakers(settings), Breakers(clock), metrics),
         control=control,
         functions=FunctionRunner(),
-        knowledge=EmbeddedKnowledge(storage),
+        knowledge=knowledge,
         rules=_rules(settings),
         defaults=_defaults(settings),
         addresses=addresses(settings),
@@ -154,7 +159,9 @@ def build(
         ring_seconds=settings.transfer_ring_seconds,
     )
     endpoint = MediaStreamEndpoint(streams.open, metrics)
-    return Parts(storage, node, journal, live_calls, endings, openings, webhooks, endpoint)
+    return Parts(
+        storage, knowledge, node, journal, live_calls, endings, openings, webhooks, endpoint
+    )
 
 
 def _places(

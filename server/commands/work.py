@@ -5,16 +5,19 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Annotated
 
 import structlog
 import typer
 
 from domain.errors import OperatorError
+from domain.jobs import JobKind
 from server.clock import SystemClock
 from server.commands.session import settings_of
 from server.job_kinds import job_kinds, vendor_limits
 from server.key_ring import key_ring
+from server.knowledge import passage_index
 from server.logs import logging_to
 from server.settings import Settings
 from storage import Storage
@@ -60,25 +63,33 @@ async def _work(settings: Settings, *, child: bool) -> None:
     clock = SystemClock()
     database = await Database.open(settings.database_url.get_secret_value())
     try:
-        storage = Storage(database, clock, key_ring(settings))
-        worker = JobWorker(
-            database,
-            clock,
-            job_kinds(settings, database, storage, clock),
-            limits=vendor_limits(settings),
-            places=settings.job_concurrency,
-            pace=Pace(stop=settings.shutdown_seconds),
-        )
-        loop = asyncio.get_running_loop()
-        stop = _Stop(loop, worker, settings.shutdown_seconds + EXIT_SECONDS)
-        for number in (signal.SIGTERM,) if child else (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop)
-        if child:
-            threading.Thread(target=stop.when_input_ends, name="parent", daemon=True).start()
-        log.info("working", database=settings.database_name, slots=settings.job_concurrency)
-        await worker.run()
+        async with passage_index(settings) as index:
+            storage = Storage(database, clock, key_ring(settings))
+            kinds = job_kinds(settings, database, storage, clock, index)
+            await _run(settings, database, kinds, child=child)
     finally:
         await database.close()
+
+
+async def _run(
+    settings: Settings, database: Database, kinds: Sequence[JobKind], *, child: bool
+) -> None:
+    worker = JobWorker(
+        database,
+        SystemClock(),
+        kinds,
+        limits=vendor_limits(settings),
+        places=settings.job_concurrency,
+        pace=Pace(stop=settings.shutdown_seconds),
+    )
+    loop = asyncio.get_running_loop()
+    stop = _Stop(loop, worker, settings.shutdown_seconds + EXIT_SECONDS)
+    for number in (signal.SIGTERM,) if child else (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    if child:
+        threading.Thread(target=stop.when_input_ends, name="parent", daemon=True).start()
+    log.info("working", database=settings.database_name, slots=settings.job_concurrency)
+    await worker.run()
 
 
 class _Stop:
