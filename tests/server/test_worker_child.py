@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from server.settings import ENV_FILE
@@ -24,12 +25,17 @@ def child_of(process: Any) -> psutil.Process:
 
 
 def test_it_works_beside_the_server_and_ends_with_it(tmp_path: Path) -> None:
-    with serving(tmp_path, PORT=str(free_port()), JOB_CONCURRENCY="3") as process:
+    metrics = str(free_port())
+    variables = {"PORT": str(free_port()), "METRICS_PORT": metrics, "JOB_CONCURRENCY": "3"}
+    with serving(tmp_path, **variables) as process:
         until("listening", process)
         assert until("working", process)["slots"] == 3
         child = child_of(process)
         assert child.cmdline()[-2:] == ["work", "--child"]
         assert child.nice() == psutil.Process(process.pid).nice() + 10
+        page = httpx.get(f"http://127.0.0.1:{metrics}/metrics", trust_env=False).text
+        for figure in ("waiting", "running", "dead", "oldest_due_seconds"):
+            assert f"coccinelle_jobs_{figure} " in page
         # It died: another one takes its place.
         child.kill()
         assert until("worker.died", process)["status"] == -signal.SIGKILL

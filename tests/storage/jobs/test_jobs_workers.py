@@ -104,7 +104,7 @@ async def test_a_handler_slower_than_the_lease_is_run_once(
     storage: Storage, worker: Callable[..., JobWorker]
 ) -> None:
     await storage.jobs.put("test.job", {}, key="k")
-    done = Done(lambda _job: asyncio.sleep(3 * PACE.silence))
+    done = Done(lambda _job: asyncio.sleep(2.2 * PACE.silence))
     workers = [worker(done) for _ in range(3)]
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         for each in workers:
@@ -204,7 +204,7 @@ async def test_a_clock_that_was_set_back_stalls_nothing_that_is_due(
     # All instants that were stored lie a year ahead now.
     await shift(storage, timedelta(days=365))
     done = Done()
-    running = worker(done)
+    running = worker(done, pace=Pace(poll=0.02, beat=0.02))
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         tasks.create_task(running.run())
         while len(done.jobs) < 2:
