@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 logging.getLogger("pinecone").setLevel(logging.WARNING)
 
 VENDOR: Final = "pinecone"
-#: The field that the index embeds; `docs/decisions/0016-pinecone.md` has the index to create.
+#: The field that the index embeds; `docs/decisions/0017-pinecone.md` has the index to create.
 TEXT_FIELD: Final = "text"
 #: Which document a passage is of: for whoever looks at the index, and for a filter some day.
 DOCUMENT_FIELD: Final = "document_id"

@@ -349,7 +349,7 @@ async def check_pinecone(settings: Settings) -> AsyncIterator[Finding]:
                 "fail",
                 f"Pinecone: {error.reason}",
                 "check PINECONE_API_KEY and PINECONE_HOST, and that the index has the embedded "
-                "field of docs/decisions/0016-pinecone.md; until then the embedded search answers",
+                "field of docs/decisions/0017-pinecone.md; until then the embedded search answers",
             )
             return
     yield ok("Pinecone answers")

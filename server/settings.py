@@ -550,7 +550,7 @@ class Settings(BaseSettings):
     pinecone_host: HttpUrl | None = _about(
         None,
         _KNOWLEDGE,
-        "The address of the index, which is made as docs/decisions/0016-pinecone.md says.",
+        "The address of the index, which is made as docs/decisions/0017-pinecone.md says.",
         _HTTP,
         "https://coccinelle-abc123.svc.aped-4627-b74a.pinecone.io",
     )
