@@ -8,12 +8,16 @@ In: a line of JSON, `Wanted`, then the document. Out: `{"title": str, "content":
 [[kind, heading, content, terms], …]}`, or `{"error": reason, "detail": str}`.
 """
 
+import codecs
 import json
 import os
 import resource
 import sys
 from collections.abc import Iterable
 from typing import NamedTuple
+
+import pypdf._codecs
+import pypdf.filters  # noqa: F401 - pypdf imports it when the first page is read
 
 from domain.errors import Invalid
 from storage.knowledge.parsing.blocks import (
@@ -39,12 +43,19 @@ CPU_SECONDS = 20
 LONGEST_LINE = 500
 #: The line before the document.
 _LONGEST_HEADER = 4096
-#: Descriptors: the three streams, and what an import opens.
-OPEN_FILES = 16
+#: What texts and the fonts of PDFs may be written in.
+_CODECS = (
+    *("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "iso-8859-15"),
+    *("mac_roman", "latin-1", "charmap", "cp1250", "gbk", "gb18030", "big5", "shift_jis", "euc_kr"),
+)
+#: Descriptors: the three streams. With no other to be had, nothing can be opened and nobody
+#: dialled, whatever a document makes of its parser.
+OPEN_FILES = 3
 
 
 def confine() -> None:
-    """Take away from this process what reading a document doesn't need."""
+    """Take away from this process what reading a document doesn't need. What is imported later
+    can't be."""
     os.nice(10)
     try:
         # When the machine runs out of memory, it is this process that the kernel takes (Linux).
@@ -56,6 +67,8 @@ def confine() -> None:
     _limit(resource.RLIMIT_CPU, CPU_SECONDS)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_CORE, 0)
+    for each in _CODECS:
+        codecs.lookup(each)
     _limit(resource.RLIMIT_NOFILE, OPEN_FILES)
     _limit(resource.RLIMIT_NPROC, 0)  # no child, no thread; root is not held to it
 

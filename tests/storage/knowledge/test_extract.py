@@ -1,6 +1,7 @@
 """Documents read by the child process: what is kept, and what becomes of hostile ones."""
 
 import asyncio
+import errno
 import os
 import shutil
 import subprocess
@@ -173,6 +174,7 @@ async def test_an_encrypted_file_says_so() -> None:
 
     assert refusal(encrypted("secret"), "pdf") == "encrypted"
     assert rows_of(await read(encrypted(""), "pdf")) == PRICES  # only locked against changes
+    assert len((await Extractor().extract(encrypted(""), "pdf")).chunks) == len(PRICES)
 
 
 async def test_too_many_pages() -> None:
@@ -437,19 +439,56 @@ async def test_the_child_has_no_environment_and_can_open_no_more_than_it_needs(
     while not (found := children()):
         await asyncio.sleep(0.01)
     child = found[0]
-    await asyncio.sleep(0.5)  # it confines itself before it reads
+    # It confines itself before it reads; this is the last of its limits.
+    while child.rlimit(psutil.RLIMIT_NPROC) != (0, 0):
+        await asyncio.sleep(0.01)
     assert child.environ() == {}
     assert child.nice() == 10
     assert child.rlimit(psutil.RLIMIT_AS) == (512 << 20, 512 << 20)
     assert child.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
     assert child.rlimit(psutil.RLIMIT_CPU) == (20, 20)
-    assert child.rlimit(psutil.RLIMIT_NPROC) == (0, 0)
-    assert child.rlimit(psutil.RLIMIT_NOFILE)[0] <= 16
+    assert child.rlimit(psutil.RLIMIT_NOFILE) == (3, 3)
+    assert child.num_fds() == 3
     assert child.net_connections() == []
     assert os.getpgid(child.pid) == child.pid
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
+
+
+async def test_the_child_can_open_nothing_and_dial_nobody() -> None:
+    script = (
+        "import socket, sys; from storage.knowledge.parsing.child import confine; confine()\n"
+        "for opened in (lambda: open('/etc/hostname'), socket.socket, lambda: open('x', 'w')):\n"
+        "    try: opened()\n"
+        "    except OSError as error: print(error.errno)\n"
+    )
+    root = Path(__file__).parents[3]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", script), stdout=subprocess.PIPE, cwd=root
+    )
+    told, _ = await process.communicate()
+    assert told.split() == [str(errno.EMFILE).encode()] * 3
+
+
+async def test_every_format_is_read_with_nothing_left_to_open() -> None:
+    """What a library imports late must be there before."""
+    extractor = Extractor()
+    for data, source_type, charset in (
+        (pdf(price_rows(PRICES)), "pdf", ""),
+        (
+            b"# Tarifs\n\n| a | b |\n|---|---|\n| Vidange | 89 |\n\n```\nx;1\ny;2\n```\n",
+            "markdown",
+            "",
+        ),
+        (PAGE.encode(), "html", ""),
+        ("Vidange : 89 €".encode("iso-8859-15"), "text", "iso-8859-15"),
+        ("Vidange : 89 €".encode("utf-32"), "text", ""),
+        ("Vidange : 89 euros é".encode("mac_roman"), "text", "macintosh"),
+    ):
+        for locale in ("fr-FR", "en-GB"):
+            found = await extractor.extract(data, source_type, charset=charset, locale=locale)
+            assert found.chunks
 
 
 async def test_no_process_to_be_had_is_the_operators_trouble(
