@@ -380,7 +380,13 @@ class Documents:
 
     async def candidates(self, numbers: Collection[int]) -> Sequence[Candidate]:
         """These passages, as far as they are the tenant's."""
-        statement = self._passages().where(chunks.c.number.in_(list(numbers)))
+        if not numbers:
+            return []
+        # As many parameters each time, or nearly: every other number is another statement, which
+        # the database would plan anew.
+        wanted = list(numbers)
+        wanted += wanted[-1:] * (-len(wanted) % _PARAMETERS)
+        statement = self._passages().where(chunks.c.number.in_(wanted))
         return [_candidate(row) for row in await self._scope.all(statement)]
 
     # ---------------------------------------------------------------------------- private
@@ -420,6 +426,9 @@ class Documents:
         )
         return bool(changed.rowcount)
 
+
+#: The parameters of `candidates` are a multiple of this.
+_PARAMETERS: Final = 20
 
 # One list per term and one row in all: a round trip, and no row objects to make.
 _SQLITE_POSTING: Final = (

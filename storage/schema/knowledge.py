@@ -98,8 +98,11 @@ knowledge_chunks = sa.Table(
 #: `array_to_tsvector` takes the words as they are; PostgreSQL's parser would read "205x" its way.
 TERMS_VECTOR = "array_to_tsvector(string_to_array(terms, ' '))"
 
+# Read on every call, written when an owner changes something: no list of pending entries to be
+# scanned with each search (https://www.postgresql.org/docs/18/gin.html#GIN-FAST-UPDATE).
 _POSTGRESQL = (
-    f"CREATE INDEX ix_knowledge_chunks_terms ON knowledge_chunks USING gin ({TERMS_VECTOR})",
+    f"CREATE INDEX ix_knowledge_chunks_terms ON knowledge_chunks USING gin ({TERMS_VECTOR}) "
+    "WITH (fastupdate = off)",
 )
 
 #: `detail=none`: which passages have a word is all that is asked; ranking is ours.

@@ -21,7 +21,7 @@ SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 POSTGRESQL = (
     "CREATE INDEX ix_knowledge_chunks_terms ON knowledge_chunks "
-    "USING gin (array_to_tsvector(string_to_array(terms, ' ')))",
+    "USING gin (array_to_tsvector(string_to_array(terms, ' '))) WITH (fastupdate = off)",
 )
 # A virtual table and its triggers, in the transaction of the rest like any other table.
 SQLITE = (
