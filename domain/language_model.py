@@ -1,6 +1,6 @@
 """A language model, as voice and text see it."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -65,7 +65,7 @@ class LanguageModel(Protocol):
 
     def answer(
         self, messages: Sequence[ModelMessage], functions: Sequence[FunctionSpec] = ()
-    ) -> AsyncIterator[ModelPiece]:
+    ) -> AsyncGenerator[ModelPiece, None]:
         """The answer as it is made; `ModelDone` is the last piece. Closing the iterator stops the
         model. Raises ProviderError: before the first piece within the time to first byte, and
         later when the vendor dies or falls silent."""

@@ -1,6 +1,6 @@
 """Speech to text and back, as calls and voicemail see it: 16-bit little-endian mono PCM."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 
@@ -31,7 +31,7 @@ class TextToSpeech(Protocol):
         """Samples a second of what it gives."""
         ...
 
-    def speak(self, text: str, voice: str) -> AsyncIterator[bytes]:
+    def speak(self, text: str, voice: str) -> AsyncGenerator[bytes, None]:
         """The sentence's audio as it is made, in pieces of whole samples. Closing the iterator
         stops it. Raises ProviderError."""
         ...

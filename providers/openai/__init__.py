@@ -1,1 +1,1 @@
-"""OpenAI: the Realtime leg."""
+"""OpenAI: the Realtime leg; and models behind any server that speaks OpenAI's HTTP API."""

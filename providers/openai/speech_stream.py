@@ -1,0 +1,103 @@
+"""The bytes of a speech answer as whole samples of one rate. Pure.
+
+What was asked for is headerless 16-bit mono PCM; servers of one's own may answer with a WAV file of
+another rate (LocalAI's voices have 16,000 or 22,050 samples a second), perhaps with lengths of 0 or
+-1 in its header because it is made while it is sent.
+"""
+
+import struct
+import warnings
+from typing import Final
+
+with warnings.catch_warnings():
+    # Gone from Python 3.13 on, where audioop-lts takes its place under the same name.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import audioop
+
+_SAMPLE_BYTES: Final = 2
+_PCM, _EXTENSIBLE = 1, 0xFFFE
+#: A header that is longer holds pictures, not speech.
+_MAX_HEADER: Final = 64 * 1024
+_RATES: Final = range(8_000, 192_001)
+#: How other files begin than those that were asked for.
+_FOREIGN: Final = (b"ID3", b"OggS", b"fLaC", b"\x1aE\xdf\xa3", b'{"', b"<!", b"<h")
+
+
+class SpeechStream:
+    """Fed with bytes as they come. `rate`: of what it gives, and of samples without a header."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._kept = b""
+        self._left: int | None = None  # of the WAV's samples, in bytes
+        self._header = True  # still to be read
+        self._from = rate
+        self._state: tuple[int, tuple[tuple[int, int], ...]] | None = None  # the resampler's
+        self.given = 0  # bytes
+
+    def feed(self, data: bytes) -> bytes:
+        """Whole samples, perhaps none yet. Raises ValueError for what is no such speech."""
+        self._kept += data
+        if self._header and not self._open():
+            return b""
+        whole = len(self._kept) - len(self._kept) % _SAMPLE_BYTES
+        if self._left is not None:
+            whole = min(whole, self._left)
+            self._left -= whole
+        samples, self._kept = self._kept[:whole], self._kept[whole:]
+        if self._left == 0:
+            self._kept = b""  # what follows the samples says something about them
+        samples = self._resampled(samples)
+        self.given += len(samples)
+        return samples
+
+    def _resampled(self, samples: bytes) -> bytes:
+        if self._from == self._rate or not samples:
+            return samples
+        resampled, self._state = audioop.ratecv(
+            samples, _SAMPLE_BYTES, 1, self._from, self._rate, self._state
+        )
+        return bytes(resampled)
+
+    # ------------------------------------------------------------------------------ header
+
+    def _open(self) -> bool:
+        """Whether the samples' beginning has been found; the header is taken away."""
+        if len(self._kept) < 4:
+            return False
+        if self._kept.startswith(b"RIFF"):
+            return self._read_wav()
+        if self._kept.startswith(_FOREIGN):
+            raise ValueError("no PCM and no WAV")
+        self._header = False
+        return True
+
+    def _read_wav(self) -> bool:
+        at, known = 12, False
+        while len(self._kept) >= at + 8:
+            name, size = struct.unpack_from("<4sI", self._kept, at)
+            at += 8
+            if name == b"data":
+                if not known:
+                    raise ValueError("a WAV without format")
+                self._kept = self._kept[at:]
+                self._left = size - size % _SAMPLE_BYTES if 0 < size < 0xFFFFFF00 else None
+                self._header = False
+                return True
+            if size > _MAX_HEADER:
+                raise ValueError("a WAV with a header beyond the size limit")
+            if len(self._kept) < at + size:
+                return False
+            if name == b"fmt ":
+                self._read_format(self._kept[at : at + size])
+                known = True
+            at += size + size % 2
+        return False
+
+    def _read_format(self, chunk: bytes) -> None:
+        if len(chunk) < 16:
+            raise ValueError("a WAV with half a format")
+        coding, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", chunk)
+        if coding not in (_PCM, _EXTENSIBLE) or channels != 1 or bits != 16 or rate not in _RATES:
+            raise ValueError("a WAV that isn't 16-bit mono PCM")
+        self._from = rate
