@@ -19,6 +19,8 @@ from domain.errors import OperatorError
 MAX_FILE_BYTES = 4 * 1024**3
 #: SQL text is read whole, and then stands in memory twice.
 MAX_SQL_BYTES = 512 * 1024**2
+#: What the rows of a dump may take in memory: defaults such as randomblob(n) make more of less.
+MAX_MEMORY_BYTES = 2 * MAX_SQL_BYTES
 #: The longest value or statement; D1's own limit is 2 MB per row and 100 kB per statement.
 #: https://developers.cloudflare.com/d1/platform/limits/
 MAX_VALUE_BYTES = 16 * 1024**2
@@ -46,7 +48,8 @@ _MAKING = frozenset(
 _READING = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_PRAGMA})
 
 #: What can end, or hide the end of, a statement.
-_TOKEN = re.compile(r"""'[^']*(?:''[^']*)*'|"[^"]*(?:""[^"]*)*"|--[^\n]*|/\*.*?\*/|;""", re.DOTALL)
+_TOKEN = re.compile(r"""['"`\[;]|--|/\*""")
+_CLOSES = {"'": "'", '"': '"', "`": "`", "[": "]", "--": "\n", "/*": "*/"}
 _COMMENT = re.compile(r"\s+|--[^\n]*(?:\n|$)|/\*.*?\*/", re.DOTALL)
 _RUN = re.compile(
     r"(?:CREATE\s+TABLE\b|INSERT\s+(?:OR\s+\w+\s+)?INTO\s+(?![\"'\[`]?sqlite_))", re.IGNORECASE
@@ -140,6 +143,7 @@ def _memory(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     # The rows are judged by our rules, with a reason for each, and not by the export's own.
     connection.execute("PRAGMA ignore_check_constraints = ON")
+    connection.execute(f"PRAGMA max_page_count = {MAX_MEMORY_BYTES // 4096}")
     connection.create_function("unistr", 1, _unistr, deterministic=True)
     _guarded(connection, _MAKING)
     made = False
@@ -190,9 +194,15 @@ def _guarded(connection: sqlite3.Connection, allowed: frozenset[int]) -> sqlite3
 
 def statements(text: str) -> Iterator[tuple[int, str]]:
     """The statements of a dump, each with the line it begins at."""
-    start, line, parts = 0, 1, 0
-    for token in _TOKEN.finditer(text):
+    start, line, parts, at = 0, 1, 0, 0
+    while token := _TOKEN.search(text, at):
+        at = token.end()
         if token.group() != ";":
+            # A doubled quote closes and opens again, which comes to the same.
+            end = text.find(_CLOSES[token.group()], at)
+            if end < 0:
+                break
+            at = end + len(_CLOSES[token.group()])
             continue
         raw = text[start : token.end()]
         statement = _uncommented(raw)

@@ -418,6 +418,25 @@ def test_statements_end_where_sql_ends_them() -> None:
     ]
 
 
+@pytest.mark.parametrize("nothing", ["/*", "--", "'", '"', "[", ";", "CREATE TRIGGER x ;", "((("])
+def test_a_dump_of_nothing_is_read_in_no_time(tmp_path: Path, nothing: str) -> None:
+    path = tmp_path / "export.sql"
+    path.write_text(nothing * (1_000_000 // len(nothing)))
+    started = wall.monotonic()
+    with pytest.raises(OperatorError):
+        open_export(path)
+    assert wall.monotonic() - started < 5
+
+
+def test_defaults_that_grow_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export_module, "MAX_MEMORY_BYTES", 8 * 1024**2)
+    path = tmp_path / "export.sql"
+    rows = "INSERT INTO tickets (id) VALUES ('x');" * 100
+    path.write_text(f"CREATE TABLE tickets (id TEXT, x DEFAULT (randomblob(1000000)));{rows}")
+    with pytest.raises(OperatorError, match="full"):
+        open_export(path)
+
+
 # ------------------------------------------------------------------- size and interruption
 
 
