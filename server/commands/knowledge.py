@@ -9,13 +9,15 @@ from dashboard.api.knowledge import DocumentBody, new_document, new_file, status
 from dashboard.api.upload import Upload
 from domain.errors import NotFound
 from domain.knowledge import Found
+from server.clock import SystemClock
 from server.commands.session import open_storage, run, settings_of
+from server.knowledge import knowledge_search, passage_index
+from server.metrics import Metrics
 from server.settings import Settings
 from storage import Storage
 from storage.knowledge.changes import add_document, delete_document
 from storage.knowledge.documents import Document, DocumentFile, NewDocument
 from storage.knowledge.parsing.blocks import MAX_BYTES
-from storage.knowledge.search import EmbeddedKnowledge
 from storage.scope import MAX_PAGE
 
 knowledge = typer.Typer(help="What a tenant's agent may know.", no_args_is_help=True)
@@ -109,8 +111,9 @@ async def _list(settings: Settings, tenant_id: str) -> list[Document]:
 
 
 async def _ask(settings: Settings, tenant_id: str, question: str) -> Found:
-    async with open_storage(settings) as storage:
-        return await EmbeddedKnowledge(storage).search(await _tenant(storage, tenant_id), question)
+    async with open_storage(settings) as storage, passage_index(settings) as index:
+        search = knowledge_search(settings, storage, SystemClock(), Metrics(), index)
+        return await search.search(await _tenant(storage, tenant_id), question)
 
 
 async def _delete(settings: Settings, tenant_id: str, document_id: str) -> None:
