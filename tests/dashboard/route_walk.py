@@ -154,12 +154,13 @@ class RouteWalk:
 
     async def _try(self, method: str, address: Address, handler: Any) -> bool:
         """Everything with the first value of the path's parameters, and with each further one what
-        was understood. Whether anything was."""
+        was understood, together with claims. Whether anything was."""
         ways: list[tuple[int, bool]] = []
         for nth, value in enumerate(self._values(address)):
             requests = list(self._bodies(method, handler, value))
             every = [(at, claims) for at in range(len(requests)) for claims in (False, True)]
-            for at, claims in (ways or every) if nth else every:
+            claiming = [way for way in ways or every if way[1]]
+            for at, claims in claiming if nth else every:
                 body, kind = requests[at]
                 if await self._ask(method, address, value, body, kind, claims) and not nth:
                     ways.append((at, claims))
@@ -200,7 +201,7 @@ class RouteWalk:
             self._stored |= given
         if b"{" in body:
             self._said = f"{body[:200]!r} → {answer.text[-300:]}"
-        unclear = answer.status in _NOT_UNDERSTOOD
+        unclear = answer.status in _NOT_UNDERSTOOD or answer.status >= 500
         return not unclear and (answer.status != 404 or bool(address.parameters))
 
 

@@ -117,7 +117,11 @@ async def test_a_contraction_would_be_seen(empty_url: str, statement: str, seen:
 # ----------------------------------------------------------------------- with rows in place
 
 
-def _stored(connection: sa.Connection) -> dict[str, list[dict[str, Any]]]:
+#: Rows by table.
+Contents = dict[str, list[dict[str, Any]]]
+
+
+def _stored(connection: sa.Connection) -> Contents:
     """Every row, as the database itself describes its tables."""
     reflected = sa.MetaData()
     reflected.reflect(connection, only=lambda name, _: not name.startswith("alembic"))
@@ -134,9 +138,7 @@ def _furnish_new(connection: sa.Connection, mark: str) -> None:
     furnish(connection, None, mark, copies=1, present=present)
 
 
-def _assert_kept(
-    before: Mapping[str, list[dict[str, Any]]], after: Mapping[str, list[dict[str, Any]]]
-) -> None:
+def _assert_kept(before: Contents, after: Contents) -> None:
     """What both know of is the same."""
     for table in before.keys() & after.keys() - {"schema_revisions"}:
         assert len(after[table]) == len(before[table]), table
@@ -150,28 +152,31 @@ def _assert_kept(
 
 
 async def test_up_and_down_step_by_step_with_rows_in_every_table(empty_url: str) -> None:
-    async def contents() -> dict[str, list[dict[str, Any]]]:
+    there: Contents = {}
+
+    async def look() -> Contents:
         async with connected(empty_url) as connection:
             return await connection.run_sync(_stored)
 
     async def step(revision: str) -> None:
-        before = await contents()
+        nonlocal there
         state = await move_schema(empty_url, revision)
         assert state.revision == (None if revision == "base" else revision)
-        _assert_kept(before, await contents())
+        before, there = there, await look()
+        _assert_kept(before, there)
 
     for script in SCRIPTS:
         await step(script.revision)
         async with connected(empty_url) as connection:
             await connection.run_sync(_furnish_new, script.revision)
-        filled = await contents()
-        assert [name for name in metadata.tables.keys() & filled if not filled[name]] == []
+        there = await look()
+        assert [name for name in metadata.tables.keys() & there if not there[name]] == []
         if script.down_revision is not None:
             await step(str(script.down_revision))
             await step(script.revision)
     for script in SCRIPTS[::-1]:
         await step(str(script.down_revision or "base"))
-    assert await contents() == {}
+    assert there == {}
 
 
 # --------------------------------------------------------- what the database says of servers
