@@ -1,0 +1,56 @@
+"""What goes wrong at the emulated Vapi, on demand."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Outage:
+    """Befalls the next `times` requests of this method whose path begins so. `done`: what was asked
+    is done all the same, and only the answer is lost, or garbled, or of this status. `status` 0:
+    the connection closes without an answer."""
+
+    status: int = 500
+    path: str = "/"
+    method: str = ""
+    times: int = 1
+    hang_s: float = 0.0
+    garbage: bool = False
+    done: bool = False
+    retry_after: str = ""
+
+
+@dataclass(slots=True)
+class VapiFaults:
+    """May be set at any time; calls see what is set when it matters.
+
+    `full`: how a full account says so, whatever it has: "" | "400" | "201". `refuse_socket`: the
+    status of every handshake. `handshake_s`: before one is answered. `brown_out`: connects, and
+    sends nothing. `mute_after_s`: from then on a call sends nothing. `half_dead_after_s`: from then
+    on it neither reads nor sends, nor answers pings. `close_after_s`, `close_at_event` (the n-th
+    message of a call): the socket is closed with `close_code`, or cut when that is None. `garbage`:
+    nonsense between the messages. `duplicates`: messages and tool calls come twice. `shuffle`:
+    messages come in pairs, the later one first. `no_silence`: no frames while nobody speaks.
+    """
+
+    outages: list[Outage] = field(default_factory=list)
+    full: str = ""
+    refuse_socket: int | None = None
+    handshake_s: float = 0.0
+    brown_out: bool = False
+    mute_after_s: float | None = None
+    half_dead_after_s: float | None = None
+    close_after_s: float | None = None
+    close_at_event: int | None = None
+    close_code: int | None = 1011
+    garbage: bool = False
+    duplicates: bool = False
+    shuffle: bool = False
+    no_silence: bool = False
+
+    def outage(self, method: str, path: str) -> Outage | None:
+        """The one for this request, used up."""
+        for each in self.outages:
+            if path.startswith(each.path) and each.method in ("", method) and each.times > 0:
+                each.times -= 1
+                return each
+        return None
