@@ -197,3 +197,4 @@ Count = Annotated[int, Field(ge=1)]
 #: Neither 0, which could mean "nothing" or "for ever", nor for ever: a hundred years at most.
 Days = Annotated[int, Field(ge=1, le=36_500)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+SecondsOrNone = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -3,7 +3,7 @@
 import base64
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -32,6 +32,7 @@ from server.setting_values import (
     Port,
     Region,
     Seconds,
+    SecondsOrNone,
     Sender,
     StreamUrl,
     key_bytes,
@@ -60,6 +61,15 @@ class Missing:
 
     def __str__(self) -> str:
         return f"{self.variable} is not set: {self.meanwhile} Cure: {self.cure}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelServer:
+    """A server that speaks OpenAI's protocol at `base_url`; `api_key` "" when it wants none."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    model: str
 
 
 # -------------------------------------------------------------------------- what is said of it
@@ -201,9 +211,26 @@ class Settings(BaseSettings):
     shutdown_seconds: Seconds = _about(
         10.0,
         _SERVER,
-        "How long a stopping server waits for what is under way.",
+        "How long a stopping server waits for requests and jobs that are under way, once no call "
+        "is left on it.",
         _SECONDS,
         "10",
+    )
+    drain_seconds: SecondsOrNone = _about(
+        900.0,
+        _SERVER,
+        "How long calls may go on after SIGTERM while another node takes the new ones; what still "
+        "runs then goes on there. A second SIGTERM, or SIGINT, stops at once.",
+        "a number of seconds, 0 or more",
+        "900",
+    )
+    drain_alone_seconds: SecondsOrNone = _about(
+        30.0,
+        _SERVER,
+        "The same where no other node is there: new callers are asked to wait meanwhile, and what "
+        "still runs goes on when the server has been started again.",
+        "a number of seconds, 0 or more",
+        "30",
     )
     job_worker: Literal["child", "none"] = _about(
         "child",
@@ -470,44 +497,74 @@ class Settings(BaseSettings):
     stt_base_url: HttpUrl | None = _about(
         None,
         _CASCADE,
-        "Speech to text that speaks OpenAI's protocol.",
+        "Speech to text that speaks OpenAI's protocol, `/v1` included: the first link of the "
+        "cascade, which answers where neither Vapi nor the speaking model does.",
         _HTTP,
         "http://127.0.0.1:9001/v1",
-        later=True,
+        meanwhile="there is no cascade: it needs STT, LLM and TTS.",
     )
     stt_api_key: SecretStr | None = _about(
-        None, _CASCADE, "Its key.", "a key", "sk-stt-…", later=True
+        None,
+        _CASCADE,
+        "Its key, if it wants one. `OPENAI_API_KEY` isn't used instead.",
+        "a key",
+        "sk-stt-…",
     )
     stt_model: str | None = _about(
-        None, _CASCADE, "Its model.", "a model's name", "whisper-large-v3", later=True
+        None, _CASCADE, "Its model; goes with `STT_BASE_URL`.", "a model's name", "whisper-large-v3"
     )
     llm_base_url: HttpUrl | None = _about(
         None,
         _CASCADE,
-        "A language model that speaks OpenAI's protocol.",
+        "A language model that speaks OpenAI's protocol, `/v1` included: the second link. "
+        "Calls by turns ask it too.",
         _HTTP,
         "http://127.0.0.1:9002/v1",
-        later=True,
+        meanwhile="there is no cascade, and calls by turns follow plain rules.",
     )
     llm_api_key: SecretStr | None = _about(
-        None, _CASCADE, "Its key.", "a key", "sk-llm-…", later=True
+        None,
+        _CASCADE,
+        "Its key, if it wants one. `OPENAI_API_KEY` isn't used instead.",
+        "a key",
+        "sk-llm-…",
     )
     llm_model: str | None = _about(
-        None, _CASCADE, "Its model.", "a model's name", "mistral-small", later=True
+        None, _CASCADE, "Its model; goes with `LLM_BASE_URL`.", "a model's name", "mistral-small"
     )
     tts_base_url: HttpUrl | None = _about(
         None,
         _CASCADE,
-        "Text to speech that speaks OpenAI's protocol.",
+        "Text to speech that speaks OpenAI's protocol, `/v1` included: the third link. "
+        "16-bit PCM or WAV; 24,000 samples a second without a header.",
         _HTTP,
         "http://127.0.0.1:9003/v1",
-        later=True,
+        meanwhile="there is no cascade: it needs STT, LLM and TTS.",
     )
     tts_api_key: SecretStr | None = _about(
-        None, _CASCADE, "Its key.", "a key", "sk-tts-…", later=True
+        None,
+        _CASCADE,
+        "Its key, if it wants one. `OPENAI_API_KEY` isn't used instead.",
+        "a key",
+        "sk-tts-…",
     )
     tts_model: str | None = _about(
-        None, _CASCADE, "Its model.", "a model's name", "kokoro", later=True
+        None, _CASCADE, "Its model; goes with `TTS_BASE_URL`.", "a model's name", "kokoro"
+    )
+    tts_voice_female: str | None = _about(
+        None,
+        _CASCADE,
+        "Its voice for an agent set to `female`; goes with `TTS_BASE_URL`.",
+        "a voice's name",
+        "ff_siwis",
+    )
+    tts_voice_male: str | None = _about(
+        None,
+        _CASCADE,
+        "Its voice for an agent set to `male`.",
+        "a voice's name",
+        "fm_jean",
+        shown="`TTS_VOICE_FEMALE`",
     )
 
     # -- Vapi
@@ -688,6 +745,24 @@ class Settings(BaseSettings):
         ours = (self.twilio_phone_number, self.twilio_sms_from)
         return frozenset(number for number in ours if number and number.startswith("+"))
 
+    def model_server(self, kind: Literal["stt", "llm", "tts"]) -> ModelServer | None:
+        """The server of this link of the cascade, if it is there with all that it needs."""
+        address, model = getattr(self, f"{kind}_base_url"), getattr(self, f"{kind}_model")
+        if address is None or model is None or (kind == "tts" and not self.tts_voices):
+            return None
+        key: SecretStr | None = getattr(self, f"{kind}_api_key")
+        return ModelServer(address, key.get_secret_value() if key else "", model)
+
+    @property
+    def tts_voices(self) -> dict[str, str]:
+        """The cascade's voice by the agent's gender; {}: none is set."""
+        if self.tts_voice_female is None:
+            return {}
+        return {
+            "female": self.tts_voice_female,
+            "male": self.tts_voice_male or self.tts_voice_female,
+        }
+
     @property
     def ring_keys(self) -> dict[int, bytes]:
         """The encryption keys, 32 bytes each, by version, the one that seals first; {}: none."""
@@ -722,10 +797,19 @@ class Settings(BaseSettings):
     def missing(self) -> tuple[Missing, ...]:
         """What isn't set and keeps something from working."""
         return tuple(
-            Missing(name.upper(), about.meanwhile, f"set it to {about.expects}.")
+            Missing(name.upper(), meanwhile, f"set it to {about.expects}.")
             for name, about in described()
-            if about.meanwhile and not self.is_set(name) and not self._has_another(name)
+            if (meanwhile := about.meanwhile or self._half_a_server(name))
+            and not self.is_set(name)
+            and not self._has_another(name)
         )
+
+    def _half_a_server(self, name: str) -> str:
+        """What doesn't work because an address of the cascade stands alone."""
+        kind = name[:3]
+        if name not in _GO_WITH_ADDRESS or not self.is_set(f"{kind}_base_url"):
+            return ""
+        return f"{kind.upper()}_BASE_URL is of no use without it, and there is no cascade."
 
     def _has_another(self, name: str) -> bool:
         """Whether the older spelling of this variable is given."""
@@ -766,8 +850,8 @@ def unknown(env_file: Path | None) -> tuple[str, ...]:
 
 def described() -> Iterator[tuple[str, About]]:
     """Every variable (in lower case) with what is said of it, in order of appearance."""
-    for name, field in Settings.model_fields.items():
-        extra = cast(Mapping[str, Any], field.json_schema_extra)
+    for name, info in Settings.model_fields.items():
+        extra = cast(Mapping[str, Any], info.json_schema_extra)
         yield name, extra["about"]
 
 
@@ -781,6 +865,8 @@ def child_environment(**variables: str) -> dict[str, str]:
     kept = {name: value for name in _HARMLESS if (value := os.environ.get(name))}  # noqa: TID251
     return {**kept, **variables}
 
+
+_GO_WITH_ADDRESS = ("stt_model", "llm_model", "tts_model", "tts_voice_female")
 
 #: What a child needs to find programs, its home and the terminal's language.
 _HARMLESS = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "TMPDIR", "TZ")

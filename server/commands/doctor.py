@@ -5,13 +5,14 @@ import typer
 from server.clock import SystemClock
 from server.commands.session import env_file_of, run, settings_of
 from server.doctor import Finding, examine
+from server.doctor_models import examine_models
 from server.settings import Settings, unknown
 
 _COLOURS = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}
 
 
 def doctor(context: typer.Context) -> None:
-    """Check settings, database, our own address, Twilio, OpenAI and the clock."""
+    """Check settings, database, our own address, Twilio, OpenAI, the clock and the cascade."""
     settings = settings_of(context)
     for mistake in unknown(env_file_of(context)):
         _print(Finding("warn", mistake, "correct its name in the file of settings"))
@@ -22,9 +23,11 @@ def doctor(context: typer.Context) -> None:
 async def _examine(settings: Settings) -> bool:
     """Whether nothing failed."""
     well = True
-    async for finding in examine(settings, SystemClock()):
-        _print(finding)
-        well = well and finding.level != "fail"
+    clock = SystemClock()
+    for examination in (examine(settings, clock), examine_models(settings, clock)):
+        async for finding in examination:
+            _print(finding)
+            well = well and finding.level != "fail"
     return well
 
 

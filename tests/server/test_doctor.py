@@ -85,6 +85,9 @@ def settings(tmp_path: Path, **values: Any) -> Settings:
         "twilio_api_base_url": "http://127.0.0.1:1",
         "openai_base_url": "http://127.0.0.1:1/v1",
         "encryption_key": KEY,
+        **{f"{kind}_base_url": "http://127.0.0.1:1/v1" for kind in ("stt", "llm", "tts")},
+        **{f"{kind}_model": "a-model" for kind in ("stt", "llm", "tts")},
+        "tts_voice_female": "a-voice",
         **values,
     }
     return Settings.of(**{name: value for name, value in given.items() if value is not None})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from domain.key_strength import weakness
 from server import settings_page
 from server.setting_values import STREAM_PATH, stream_address
-from server.settings import Settings, SettingsError, child_environment, described, load
+from server.settings import ModelServer, Settings, SettingsError, child_environment, described, load
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,7 +19,8 @@ HOST PORT PUBLIC_URL STREAM_URL DATABASE_URL ENCRYPTION_KEY ENCRYPTION_KEYS ADMI
 TRUSTED_PROXIES MAX_CALLS_PER_NODE MAX_CALLS_PER_TENANT TWILIO_ACCOUNT_SID TWILIO_AUTH_TOKEN
 TWILIO_PHONE_NUMBER TWILIO_API_BASE_URL OPENAI_API_KEY OPENAI_BASE_URL VAPI_API_KEY VAPI_BASE_URL
 VAPI_WEBHOOK_SECRET VAPI_PHONE_NUMBER_ID STT_BASE_URL STT_API_KEY STT_MODEL LLM_BASE_URL
-LLM_API_KEY LLM_MODEL TTS_BASE_URL TTS_API_KEY TTS_MODEL PINECONE_API_KEY PINECONE_HOST
+LLM_API_KEY LLM_MODEL TTS_BASE_URL TTS_API_KEY TTS_MODEL TTS_VOICE_FEMALE TTS_VOICE_MALE
+PINECONE_API_KEY PINECONE_HOST
 WHATSAPP_BASE_URL WHATSAPP_APP_SECRET DIALOG360_BASE_URL DIALOG360_HUB_BASE_URL
 WHATSAPP_360DIALOG_CLIENT_ID WHATSAPP_360DIALOG_CLIENT_SECRET TWILIO_SMS_FROM
 TWILIO_MESSAGING_SERVICE_SID
@@ -426,8 +427,48 @@ def test_what_is_given_is_not_missing() -> None:
         twilio_phone_number="+33939000001",
         openai_api_key="sk",
         encryption_key=KEY.hex(),
+        **CASCADE,
     )
     assert settings.missing() == ()
+
+
+# ---------------------------------------------------------------------------------- cascade
+
+CASCADE = {
+    "stt_base_url": "http://127.0.0.1:9001/v1",
+    "stt_model": "whisper",
+    "llm_base_url": "http://127.0.0.1:9002/v1",
+    "llm_model": "mistral",
+    "llm_api_key": "sk-llm",
+    "tts_base_url": "http://127.0.0.1:9003/v1",
+    "tts_model": "kokoro",
+    "tts_voice_female": "ff_siwis",
+}
+
+
+def test_the_servers_of_the_cascade() -> None:
+    settings = Settings.of(**CASCADE)
+    assert settings.model_server("stt") == ModelServer("http://127.0.0.1:9001/v1", "", "whisper")
+    llm = settings.model_server("llm")
+    assert llm == ModelServer("http://127.0.0.1:9002/v1", "sk-llm", "mistral")
+    assert "sk-llm" not in repr(llm)
+    assert settings.tts_voices == {"female": "ff_siwis", "male": "ff_siwis"}
+    settings = Settings.of(**CASCADE, tts_voice_male="fm_jean")
+    assert settings.tts_voices["male"] == "fm_jean"
+
+
+def test_a_key_of_openai_makes_no_cascade() -> None:
+    settings = Settings.of(openai_api_key="sk-openai")
+    assert [settings.model_server(kind) for kind in ("stt", "llm", "tts")] == [None] * 3
+    assert settings.tts_voices == {}
+
+
+@pytest.mark.parametrize("name", [name for name in CASCADE if name != "llm_api_key"])
+def test_half_a_server_is_none_and_said_to_be(name: str) -> None:
+    settings = Settings.of(**{key: value for key, value in CASCADE.items() if key != name})
+    assert settings.model_server(name[:3]) is None  # type: ignore[arg-type]
+    (missing,) = [each for each in settings.missing() if each.variable == name.upper()]
+    assert "cascade" in missing.meanwhile
 
 
 # ------------------------------------------------------------------------------------ pages
