@@ -8,6 +8,7 @@ node that is stopped between two calls.
 
 import asyncio
 import os
+import random
 import secrets
 import signal
 import subprocess
@@ -240,7 +241,7 @@ class Play:
             }
             # The caller has spoken, and the agent answers at length.
             await it.dashboards["agency"].shows("call.turn", who="caller")
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(random.uniform(0.2, 0.9))
             await self.a.end(signal.SIGKILL)
             self.deployment.url = self.b.url
             await self.arrived(STREAM, 4)
@@ -302,14 +303,18 @@ async def two_nodes(directory: Path, database: str) -> AsyncIterator[Play]:
                         node.process.wait(10)
 
 
-@pytest.fixture(scope="module")
-def it(tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer) -> Evening:
+def played(directory: Path, postgres_server: PostgresServer) -> Evening:
     async def run(database: str) -> Evening:
-        async with two_nodes(tmp_path_factory.mktemp("nodes"), database) as play:
+        async with two_nodes(directory, database) as play:
             return await play.evening()
 
     with postgres_server.database() as name:
         return asyncio.run(run(postgres_server.url(name)))
+
+
+@pytest.fixture(scope="module")
+def it(tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer) -> Evening:
+    return played(tmp_path_factory.mktemp("nodes"), postgres_server)
 
 
 def test_a_booking_whose_webhook_and_stream_are_on_different_nodes(it: Evening) -> None:
@@ -372,3 +377,21 @@ def test_what_a_dashboard_saw_of_the_booking(it: Evening) -> None:
 def test_nothing_failed_unseen(it: Evening) -> None:
     assert "Traceback" not in it.log
     assert '"level":"error"' not in it.log.replace(" ", "")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_many_evenings(
+    tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
+) -> None:
+    """A node dies at another moment each time."""
+    for _ in range(12):
+        it = played(tmp_path_factory.mktemp("nodes"), postgres_server)
+        test_a_booking_whose_webhook_and_stream_are_on_different_nodes(it)
+        test_the_question_of_the_company_goes_on_at_whichever_node(it)
+        test_a_killed_node_loses_the_stream_and_not_the_call(it)
+        test_a_stopped_node_loses_no_call(it)
+        for name in ("garage", "agency"):
+            test_every_dashboard_sees_everything_in_order(it, name)
+        test_what_a_dashboard_saw_of_the_booking(it)
+        test_nothing_failed_unseen(it)
