@@ -38,13 +38,14 @@ class _Stop(Exception):
 
 
 def create_app(settings: Settings, clock: Clock | None = None) -> Starlette:
-    """The ASGI application. Opens and migrates the database when it starts; reaches no vendor."""
+    """The ASGI application. Opens and migrates the database when it starts; reaches no vendor.
+    While it runs, its `state.drain` is what SIGTERM begins."""
     clock = clock or SystemClock()
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with _running(settings, clock, metrics) as routes:
+        async with _running(app, settings, clock, metrics) as routes:
             app.router.routes[:] = routes
             gc.collect()
             gc.freeze()  # a full collection over all this takes 20 ms: audible (engines.md §8)
@@ -71,7 +72,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Starlette:
 
 @asynccontextmanager
 async def _running(
-    settings: Settings, clock: Clock, metrics: Metrics
+    app: Starlette, settings: Settings, clock: Clock, metrics: Metrics
 ) -> AsyncIterator[list[BaseRoute]]:
     """Everything that must be there while requests are served; ends in reverse order."""
     database = await Database.open(settings.database_url.get_secret_value())
@@ -80,6 +81,7 @@ async def _running(
             control = TwilioCallControl(account)
             with metrics_server(metrics, settings.metrics_port):
                 async with _parts(settings, database, clock, metrics, control, index) as parts:
+                    app.state.drain = parts.drain
                     yield _routes(settings, parts, database, clock, metrics)
     finally:
         await database.close()
@@ -112,6 +114,8 @@ async def _parts(
             background.keep("calls.sweep", parts.endings.sweep)
             async with membership(parts.node, parts.live_calls):
                 keep_up(parts.node, database, parts.live_calls, parts.storage.operator, background)
+                parts.node.buried = parts.rescue.look
+                background.keep("calls.rescue", parts.rescue.run)
                 yield parts
                 parts.live_calls.draining = True
                 await announce_draining(parts.node)

@@ -14,6 +14,7 @@ from messaging.statuses import record_message_status
 from providers.openai.realtime import OpenAIRealtime
 from providers.twilio.rest import TwilioAccount, TwilioCallControl
 from providers.twilio.signature import TwilioSignature
+from server.drain import Drain
 from server.key_ring import key_ring
 from server.knowledge import knowledge_search
 from server.metrics import Metrics
@@ -37,6 +38,7 @@ from voice.media_stream.endpoint import MediaStreamEndpoint
 from voice.openings import Openings
 from voice.places import Places
 from voice.ports import AgentSpec, TurnDetection
+from voice.rescue import Rescue
 from voice.streams import Streams
 from voice.twiml import Addresses
 from voice.webhooks import VoiceWebhooks
@@ -58,6 +60,8 @@ class Parts:
     openings: Openings
     webhooks: VoiceWebhooks
     endpoint: MediaStreamEndpoint
+    rescue: Rescue
+    drain: Drain
 
 
 def addresses(settings: Settings) -> Addresses:
@@ -117,6 +121,7 @@ def build(
         per_node=settings.max_calls_per_node,
         per_tenant=settings.max_calls_per_tenant,
         places=_places(settings, database, clock, metrics, node),
+        relieved=node.relieved,
     )
     endings = Endings(storage, journal, control, clock, metrics, live_calls.call_ids)
     streams = Streams(
@@ -159,8 +164,37 @@ def build(
         ring_seconds=settings.transfer_ring_seconds,
     )
     endpoint = MediaStreamEndpoint(streams.open, metrics)
+    rescue = Rescue(
+        orphans=node.register,
+        endings=endings,
+        control=control,
+        addresses=addresses(settings),
+        metrics=metrics,
+        clock=clock,
+        node_id=node.id,
+        every=node.register.pace.dead,
+    )
+    drain = Drain(
+        node=node,
+        live_calls=live_calls,
+        journal=journal,
+        background=Background(tasks),
+        clock=clock,
+        seconds=settings.drain_seconds,
+        alone_seconds=settings.drain_alone_seconds,
+    )
     return Parts(
-        storage, knowledge, node, journal, live_calls, endings, openings, webhooks, endpoint
+        storage=storage,
+        knowledge=knowledge,
+        node=node,
+        journal=journal,
+        live_calls=live_calls,
+        endings=endings,
+        openings=openings,
+        webhooks=webhooks,
+        endpoint=endpoint,
+        rescue=rescue,
+        drain=drain,
     )
 
 

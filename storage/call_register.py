@@ -202,10 +202,18 @@ class CallRegister:
     # -------------------------------------------------------------------------- progress
 
     async def set_stage(
-        self, call_id: str, stage: str, *, only_from: Sequence[str] | None = None
+        self,
+        call_id: str,
+        stage: str,
+        *,
+        only_from: Sequence[str] | None = None,
+        carried_by: str | None = None,
     ) -> bool:
-        """Move a call to `stage`; False when it isn't in one of `only_from`, or unknown."""
+        """Move a call to `stage`; False when it isn't in one of `only_from`, not `carried_by` this
+        node, or unknown."""
         conditions = [table.c.id == call_id]
+        if carried_by is not None:
+            conditions.append(table.c.node_id == carried_by)
         if only_from is not None:
             conditions.append(table.c.stage.in_(only_from))
         return await self._update(*conditions, stage=stage)
@@ -240,12 +248,18 @@ class CallRegister:
 
     # ------------------------------------------------------------------------- transfers
 
-    async def set_transfer(self, call_id: str, number: str | None, state: str) -> None:
-        """Where a transfer to `number` stands: dialling | accepted | failed."""
+    async def set_transfer(
+        self, call_id: str, number: str | None, state: str, *, carried_by: str | None = None
+    ) -> bool:
+        """Where a transfer to `number` stands: dialling | accepted | failed. False when the call
+        isn't `carried_by` this node."""
         if state not in TRANSFER_STATES:
             raise Invalid(f"must be one of {', '.join(TRANSFER_STATES)}", field="transfer_state")
-        await self._update(
-            table.c.id == call_id,
+        conditions = [table.c.id == call_id]
+        if carried_by is not None:
+            conditions.append(table.c.node_id == carried_by)
+        return await self._update(
+            *conditions,
             transfer_number=number,
             transfer_state=state,
             transfer_at=self._clock.now(),

@@ -47,6 +47,7 @@ CALL_COLUMNS = (
     table.c.transfer_state,
     table.c.usage,
     table.c.detail,
+    table.c.node_id,
 )
 
 
@@ -102,6 +103,7 @@ class CallRow:
     transfer_state: str | None
     usage: dict[str, Any] | None
     detail: str
+    node_id: str | None  # whose bridge carries it
 
 
 @dataclass(frozen=True, slots=True)

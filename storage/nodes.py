@@ -155,7 +155,7 @@ class Node:
 
     `returned` is called when a beat found the row gone: this process was taken for dead (it had
     been stopped, or the database couldn't be reached), and what the others took from it must be
-    taken again.
+    taken again. `buried` is called when this node has reaped others, whose calls are orphans now.
     """
 
     database: Database
@@ -166,6 +166,7 @@ class Node:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     pace: Pace | None = None
+    buried: Callable[[], None] = lambda: None
     register: NodeRegister = field(init=False)
     #: Nodes that beat, this one included, as of its last beat; by role.
     living: dict[str, int] = field(default_factory=dict, init=False)
@@ -223,6 +224,18 @@ class Node:
         self.reaped += len(gone)
         for node_id in gone:
             log.warning("node.reaped", node_id=node_id)
+        if gone:
+            self.buried()
+
+    def relieved(self) -> bool:
+        """As of our last beat: another server lives, and takes the calls that we don't."""
+        if self._seen_at is None:
+            return False
+        limit = self._seen_at - timedelta(seconds=self.register.pace.dead)
+        return any(
+            row.role == "server" and row.draining_at is None and row.seen_at >= limit
+            for row in self._others
+        )
 
     async def drain(self) -> None:
         """Say that this node takes no new calls. OperatorError."""

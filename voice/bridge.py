@@ -227,14 +227,19 @@ class Bridge:
         return self._leg.name if self._leg is not None else None
 
     def start(
-        self, tasks: asyncio.TaskGroup, *, resumed: bool, turns: Sequence[tuple[str, str]] = ()
+        self,
+        tasks: asyncio.TaskGroup,
+        *,
+        resumed: bool,
+        turns: Sequence[tuple[str, str]] = (),
+        was_cut: bool = False,
     ) -> None:
         """The caller is there. `tasks` ends with the stream; `turns`: (who, text) of earlier
-        ones."""
+        ones; `was_cut`: the last of them broke, and the line has been silent since."""
         self._tasks = tasks
         self._turns.extend(turns)
         self._call_later("look", LOOK_SECONDS, self._look)
-        self._feed(ev.CallerJoined(resumed))
+        self._feed(ev.CallerJoined(resumed, was_cut))
 
     async def attach(self, pending: Awaitable[AgentLeg]) -> None:
         """Join the agent when its leg is ready."""
@@ -311,6 +316,11 @@ class Bridge:
         self.was_replaced = True
         self._socket.close()
         self._stream_over(hung_up=False)
+
+    def hand_over(self) -> None:
+        """This node stops. Twilio asks `continue` as soon as the stream is closed, sooner than by
+        a redirection; 1012 is "service restart" (RFC 6455's registry)."""
+        self._socket.close(1012)
 
     # --------------------------------------------------------------------------- the caller
 

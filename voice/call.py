@@ -154,6 +154,7 @@ class Call:
 
     def _caller_joined(self, event: ev.CallerJoined) -> None:
         self._state.joined = self._now
+        self._rescue.was_cut = event.was_cut
         self._state.resumed = self._state.introduced = event.resumed
         self._do(ev.StartTimer(MAXIMUM, self._rules.max_seconds))
         self._do(ev.StartTimer(OPENING, self._rules.opening_cap))
@@ -244,6 +245,7 @@ class Call:
     def _agent_audio_started(self, event: ev.AgentAudioStarted) -> None:
         state = self._state
         state.audible = True
+        self._rescue.was_cut = False
         self._do(ev.StopTimer(PROMPT))
         if event.item_id.startswith(ev.ANNOUNCEMENT):
             self._spoken(event.item_id).began = self._now
@@ -722,7 +724,9 @@ class Call:
             and (not state.ready or self._agent_owes() or bool(state.functions))
         )
         if alone and not rescue.holding:
-            self._do(ev.StartTimer(HOLD, self._rules.hold_after))
+            cut = rescue.was_cut
+            after = self._rules.hold_after_cut if cut else self._rules.hold_after
+            self._do(ev.StartTimer(HOLD, after))
         elif rescue.holding and not alone:
             self._do(ev.StopTimer(HOLD))
         rescue.holding = alone

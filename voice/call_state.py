@@ -23,6 +23,9 @@ class Rules:
     # 2.5 s at the ear is the limit. The model's ears need half a second to be sure that the caller
     # has finished, so does Twilio's buffer for a frame or two.
     hold_after: float = 1.8  # it is the agent's turn and nothing sounds: a line of our own
+    # After a stream that broke the line has been silent for as long as it took to notice: a second
+    # with two nodes, three where one of them froze. What the agent says at once is soon enough.
+    hold_after_cut: float = 0.2
     agents: int = 4  # changes of agent on one stream, then the stream is left
     deaf_after: float = 0.8  # loud for so long and the agent heard nothing: is it deaf?
     longest_turn: float = 60.0  # without a pause: that is no speech but noise
@@ -87,6 +90,7 @@ class Rescue:
     """The agent is late, deaf or gone."""
 
     holding: bool = False  # the timer of the next line of ours runs
+    was_cut: bool = False  # the line was dead before this stream, and nothing has sounded since
     held: int = 0  # lines of ours since the agent last sounded
     changes: int = 0  # agents lost on this stream
     replaying: bool = False  # the caller's last words are played to the next agent

@@ -125,6 +125,10 @@ class Endings:
             )
         return True
 
+    async def settle(self, row: CallRow) -> bool:
+        """Close it if the carrier's own record says that it is over. OperatorError."""
+        return await self._swept(row, self.clock.now())
+
     # ------------------------------------------------------------------------ the sweeper
 
     async def touch(self) -> None:

@@ -16,9 +16,11 @@ from domain.outcome import Outcome
 
 @dataclass(frozen=True, slots=True)
 class CallerJoined:
-    """The caller's stream is open and its token was good. `resumed`: an earlier stream died."""
+    """The caller's stream is open and its token was good. `resumed`: an earlier stream died.
+    `was_cut`: it broke, and until this one came the line was dead."""
 
     resumed: bool = False
+    was_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,10 @@ class Replaceable(Protocol):
         """A newer stream of the same call has come: let go of this one."""
         ...
 
+    def hand_over(self) -> None:
+        """Close the stream and leave the call as it is: it goes on with the next one."""
+        ...
+
 
 @dataclass(slots=True)
 class _Admitted:
@@ -57,7 +61,8 @@ class _Preparing:
 @dataclass(slots=True)
 class LiveCalls:
     """The registry. `tasks` outlives every call: the application's task group. `places` counts a
-    tenant's calls over all nodes; without it there is one node, which counts here."""
+    tenant's calls over all nodes; without it there is one node, which counts here. `relieved`:
+    another node is there that takes calls."""
 
     clock: Clock
     tasks: asyncio.TaskGroup
@@ -65,6 +70,7 @@ class LiveCalls:
     per_tenant: int | None = None
     places: Places | None = None
     draining: bool = False
+    relieved: Callable[[], bool] = lambda: False
     _bridges: dict[str, Replaceable] = field(default_factory=dict)
     _admitted: dict[str, _Admitted] = field(default_factory=dict)
     _preparing: dict[str, _Preparing] = field(default_factory=dict)
@@ -73,10 +79,12 @@ class LiveCalls:
         return len(self._bridges)
 
     async def admit(self, call_sid: str, tenant_id: str, *, under_way: bool = False) -> bool:
-        """A place for this call, or False: the node or the tenant is full, or we are draining.
+        """A place for this call, or False: the node or the tenant is full.
 
         A call that is `under_way` takes a place again whatever its tenant's limit: it had been let
-        in, lost its stream, and shall not be turned away because another came in between.
+        in, lost its stream, and shall not be turned away because another came in between. While we
+        drain, this node's own places don't count: its calls are leaving, and the stream of whoever
+        asks here all the same opens where the balancer sends it.
         """
         self._forget_stale()
         admitted = self._admitted.get(call_sid)
@@ -84,7 +92,7 @@ class LiveCalls:
         # A place that this node gave may have gone with the stream to another node, and be lost.
         if call_sid in self._bridges or (known and self.places is None):
             return True
-        if not known and (self.draining or self._node_is_full(call_sid)):
+        if not known and not self.draining and self._node_is_full(call_sid):
             return False
         limit = None if under_way else self.per_tenant
         if self.places is None:
@@ -108,6 +116,29 @@ class LiveCalls:
         if taken is None:  # nobody could tell: what this node knows for itself is all there is
             taken = not self._full(tenant_id, limit, call_sid)
         return taken
+
+    @property
+    def is_closed(self) -> bool:
+        """A new call should come again in a moment: we stop, and nobody else is there yet."""
+        return self.draining and not self.relieved()
+
+    @property
+    def is_leaving(self) -> bool:
+        """We stop, and others take the calls."""
+        return self.draining and self.relieved()
+
+    @property
+    def expected(self) -> int:
+        """Calls that were let in and whose streams haven't come."""
+        self._forget_stale()
+        return len(self._admitted)
+
+    def hand_over(self) -> list[str]:
+        """Let go of all streams; whose calls go on elsewhere."""
+        leaving = list(self._bridges.values())
+        for bridge in leaving:
+            bridge.hand_over()
+        return [bridge.call_id for bridge in leaving]
 
     def _node_is_full(self, call_sid: str) -> bool:
         coming = len(self._admitted) - (call_sid in self._admitted)

@@ -171,7 +171,8 @@ class Openings:
         """What the answer promises: an agent who is there in time, a ticket for the call-back."""
         kind = row.opening.get("kind")
         if kind == "stream":
-            self.streams.prepare(row)
+            if not self.live_calls.is_leaving:  # most likely the stream opens elsewhere
+                self.streams.prepare(row)
         elif kind == "overflow":
             await self.endings.call_back(row, "overflow")
 

@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 #: How long a hang-up waits for the database.
 STAGE_SECONDS = 2.0
+_SUPERSEDED = "another stream carries the call by now"
 #: Until it is known who.
 NOBODY = AgentSpec(instructions="", functions=(), model="", voice="", language="fr", api_key="")
 
@@ -200,7 +201,10 @@ class Streams:
             async with asyncio.TaskGroup() as tasks:
                 attaching = tasks.create_task(bridge.attach(pending))
                 bridge.start(
-                    tasks, resumed=setup.earlier.resumed, turns=setup.earlier.history.turns
+                    tasks,
+                    resumed=setup.earlier.resumed,
+                    turns=setup.earlier.history.turns,
+                    was_cut=row.attempts > 0 and not row.opening.get("nobody_answered"),
                 )
                 listen(bridge)
                 await bridge.ended.wait()
@@ -251,6 +255,9 @@ class Streams:
             log.info("stream.ended", by=ended_by)
             return
         assert row.tenant_id is not None
+        if not await self._is_ours(row):
+            log.info("stream.superseded", by=ended_by)
+            return
         # A function of an earlier stream may have come to its end after this one had begun.
         achieved = await read_achieved(self.storage.tenant(row.tenant_id), row.id)
         await self.endings.finish(
@@ -259,6 +266,15 @@ class Streams:
             agent=bridge.agent_name,
             detail=f"ended_by_{ended_by}",
         )
+
+    async def _is_ours(self, row: CallRow) -> bool:
+        """Whether this stream still carries the call. A node that was frozen, or taken for dead,
+        finds its streams closed by the carrier: the calls are somebody else's by now, or about to
+        be, and not over."""
+        current = await self.storage.operator.get_call(row.id)
+        if current is None or current.outcome is not None:
+            return True
+        return current.node_id == self.node_id and current.opening == row.opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,24 +317,32 @@ class _Actions:
         async with asyncio.TaskGroup() as tasks:
             storing = tasks.create_task(self._store_closing())
             await asyncio.wait({storing}, timeout=STAGE_SECONDS)
-            try:
-                await self.streams.control.hang_up(self.row.call_sid)
-            except ProviderError as error:
-                failure = error
+            if storing.done() and not storing.result():
+                failure = ProviderError("storage", _SUPERSEDED, retryable=False)
+            else:
+                try:
+                    await self.streams.control.hang_up(self.row.call_sid)
+                except ProviderError as error:
+                    failure = error
         if failure is not None:
             raise failure
 
-    async def _store_closing(self) -> None:
+    async def _store_closing(self) -> bool:
+        """False if the call is no longer this node's to end."""
+        operator, node_id = self.streams.storage.operator, self.streams.node_id
         try:
-            await self.streams.storage.operator.set_stage(self.row.id, CLOSING)
+            return await operator.set_stage(self.row.id, CLOSING, carried_by=node_id)
         except OperatorError as error:
             log.warning("call.stage_not_stored", error=str(error))
+            return True
 
     async def transfer(self, reason: str) -> None:
         operator = self.streams.storage.operator
         try:
-            await operator.set_transfer(self.row.id, self.context.transfer_number, DIALLING)
-            await operator.set_stage(self.row.id, TRANSFERRING)
+            number, node_id = self.context.transfer_number, self.streams.node_id
+            if not await operator.set_transfer(self.row.id, number, DIALLING, carried_by=node_id):
+                raise ProviderError("storage", _SUPERSEDED, retryable=False)
+            await operator.set_stage(self.row.id, TRANSFERRING, carried_by=node_id)
         except OperatorError as error:
             raise ProviderError("storage", str(error), retryable=True) from error
         await self.streams.control.redirect(

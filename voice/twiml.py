@@ -76,6 +76,16 @@ def nothing() -> str:
     return str(VoiceResponse())
 
 
+def wait(addresses: Addresses, locale: str, words: str, seconds: int) -> str:
+    """A word, a pause, and the voice webhook once more."""
+    response = VoiceResponse()
+    voice, language = _voice(locale)
+    response.say(words, voice=voice, language=language)
+    response.pause(length=seconds)
+    response.redirect(addresses.voice(), method="POST")
+    return str(response)
+
+
 def reject() -> str:
     """Refuse the call before it is answered, so that it isn't billed (twilio.md §1.3)."""
     response = VoiceResponse()

@@ -17,6 +17,7 @@ from domain.clock import Clock
 from domain.errors import OperatorError
 from domain.messages import text
 from domain.phone import spoken_digits
+from domain.tenant import DEFAULT_LOCALE
 from storage import Storage
 from storage.calls import CallRow
 from storage.journal import JournalEntry
@@ -42,6 +43,8 @@ log = structlog.get_logger(__name__)
 
 #: Streams that one call may lose before we apologise and promise to call back.
 ATTEMPTS = 4
+#: How long a caller waits before they are asked for again, while the only node is about to stop.
+PARKED_SECONDS = 2
 #: Twilio's own ids are 34 characters.
 SID_LENGTH = 64
 
@@ -93,6 +96,11 @@ class VoiceWebhooks:
         form = _form(request)
         if not 0 < len(form.get("CallSid", "")) <= SID_LENGTH:
             return PlainTextResponse("CallSid is missing", 400)
+        if self.openings.live_calls.is_closed:
+            # Whoever starts in our place takes the call, with nothing of it known here.
+            self.metrics.count("calls_parked")
+            words = text(DEFAULT_LOCALE, "hold_1")
+            return _twiml(twiml.wait(self.addresses, DEFAULT_LOCALE, words, PARKED_SECONDS))
         opened = await self.openings.open(form)
         seconds = self.clock.monotonic() - began
         self.metrics.observe("webhook", seconds)

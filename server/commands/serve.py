@@ -3,9 +3,12 @@
 import asyncio
 import math
 import resource
+import signal
 import socket
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
+from types import FrameType
 
 import structlog
 import typer
@@ -14,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import OperatorError
 from server.commands.session import env_file_of, settings_of
+from server.drain import Drain
 from server.logs import logging_to
 from server.settings import Settings, unknown
 from server.worker_child import WorkerChild, beside
@@ -76,8 +80,9 @@ def _serve(settings: Settings, worker: WorkerChild | None) -> bool:
     from server.media_protocol import MediaProtocol
 
     with listening_socket(settings.host, settings.port) as listener:
-        app = _SaysWhy(create_app(settings))
-        server = _Server(_config(app, settings, MediaProtocol), settings, worker)
+        app = create_app(settings)
+        config = _config(_SaysWhy(app), settings, MediaProtocol)
+        server = _Server(config, settings, worker, lambda: app.state.drain)
         server.run(sockets=[listener])
     return server.started
 
@@ -130,14 +135,40 @@ def _config(app: ASGIApp, settings: Settings, websocket: type[asyncio.Protocol])
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, which says in a line of ours that it listens, and has a worker beside it."""
+    """uvicorn's, which says in a line of ours that it listens, has a worker beside it, and stops
+    only when its calls are over.
+
+    Until then it listens as before, for what Twilio asks about these calls. uvicorn itself would
+    close the port and every websocket at once.
+    """
 
     def __init__(
-        self, config: uvicorn.Config, settings: Settings, worker: WorkerChild | None
+        self,
+        config: uvicorn.Config,
+        settings: Settings,
+        worker: WorkerChild | None,
+        drain: Callable[[], Drain],
     ) -> None:
         super().__init__(config)
         self._settings = settings
         self._worker = worker
+        self._drain = drain
+        self._at_once = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM drains; another one, or SIGINT, doesn't wait for calls."""
+        self._at_once |= self.should_exit or sig == signal.SIGINT
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: is it time to stop?"""
+        if not await super().on_tick(counter):
+            return False
+        if not self._at_once:
+            if self._worker is not None:
+                self._worker.let_go()
+            self._drain().begin()
+        return self._at_once or self._drain().over
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

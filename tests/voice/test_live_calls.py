@@ -17,9 +17,13 @@ class Stream:
         self.call_id = "row"
         self.tenant_id = tenant_id
         self.let_go = False
+        self.handed_over = False
 
     def replaced(self) -> None:
         self.let_go = True
+
+    def hand_over(self) -> None:
+        self.handed_over = True
 
 
 class Leg:
@@ -71,12 +75,27 @@ async def test_a_place_that_no_stream_takes_is_free_again() -> None:
         assert await calls.admit("CA2", "t1")
 
 
-async def test_a_draining_node_admits_nobody_new() -> None:
-    async with registry() as calls:
-        calls.join("CA1", Stream())
-        calls.draining = True
+async def test_a_draining_node_is_closed_while_nobody_else_is_there() -> None:
+    async with registry(per_node=1) as calls:
+        assert not calls.is_closed
         assert await calls.admit("CA1", "t1")
-        assert not await calls.admit("CA2", "t1")
+        calls.draining = True
+        assert calls.is_closed
+        assert not calls.is_leaving
+        assert await calls.admit("CA2", "t1", under_way=True), "it was let in before"
+        calls.relieved = lambda: True
+        assert calls.is_leaving
+        assert not calls.is_closed
+        assert await calls.admit("CA3", "t1"), "its stream opens elsewhere"
+
+
+async def test_a_node_that_stops_lets_go_of_all_streams() -> None:
+    async with registry() as calls:
+        streams = [Stream(), Stream()]
+        for number, stream in enumerate(streams):
+            calls.join(f"CA{number}", stream)
+        assert calls.hand_over() == ["row", "row"]
+        assert all(stream.handed_over for stream in streams)
 
 
 async def test_the_newest_stream_of_a_call_wins() -> None:
