@@ -13,7 +13,7 @@ from domain.language_model import FunctionRequest, FunctionSpec, ModelMessage
 
 Wire = dict[str, Any]
 
-#: The agent spoke first: what it answered is that somebody called.
+#: The agent speaks first: what it answers is that somebody has called.
 _CALL_BEGINS: Final = "[call]"
 #: What stands for a result that never came.
 _NO_RESULT: Final = '{"status":"unknown"}'
@@ -41,7 +41,7 @@ def wire_messages(messages: Sequence[ModelMessage]) -> list[Wire]:
                 _add_user(told, _RESULT + message.text)
         else:
             _add_user(told, (_NOTE if message.role == "system" else "") + message.text)
-    if told and told[0]["role"] == "assistant":
+    if not told or told[0]["role"] == "assistant":
         told.insert(0, {"role": "user", "content": _CALL_BEGINS})
     instructions = "\n\n".join(each.text for each in messages[:opening] if each.text)
     return [*([{"role": "system", "content": instructions}] if instructions else []), *told]

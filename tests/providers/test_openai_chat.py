@@ -368,6 +368,12 @@ async def test_the_conversation_as_strict_servers_want_it() -> None:
         ]
 
 
+async def test_an_agent_that_speaks_first() -> None:
+    async with dripping([head(), said("a"), finished(), DONE]) as server, chat(server) as model:
+        assert [each async for each in model.answer([ModelMessage("system", "Accueille.")])]
+        assert [each["role"] for each in server.body()["messages"]] == ["system", "user"]
+
+
 # ----------------------------------------------------------------------------- failures
 
 
