@@ -210,7 +210,7 @@ async def test_a_stopping_server_says_goodbye_and_is_not_held_up(
         for stream in streams:
             assert await stream.end() == [], "ended as HTTP ends, not broken off"
         await stack.aclose()
-        assert asyncio.get_running_loop().time() - began < 4
+        assert asyncio.get_running_loop().time() - began < 8  # of uvicorn's 10
         assert [
             record.getMessage() for record in caplog.records if record.levelname == "ERROR"
         ] == []

@@ -33,7 +33,7 @@ class EventStream:
         self.comments = 0
         self._fields: dict[str, str] = {}
 
-    async def next(self, seconds: float = 5.0) -> Received:
+    async def next(self, seconds: float = 20.0) -> Received:
         """The next event. StopAsyncIteration when the stream ends before."""
         async with asyncio.timeout(seconds):
             while True:
@@ -49,7 +49,7 @@ class EventStream:
                 events.append(await self.next(seconds))
         return events
 
-    async def end(self, seconds: float = 5.0) -> list[Received]:
+    async def end(self, seconds: float = 20.0) -> list[Received]:
         """What still comes, when the server ends the stream properly."""
         events: list[Received] = []
         async with asyncio.timeout(seconds):

@@ -343,7 +343,7 @@ def test_a_killed_node_loses_the_stream_and_not_the_call(it: Evening) -> None:
 
 def test_a_stopped_node_loses_no_call(it: Evening) -> None:
     assert it.exit_code == -signal.SIGTERM
-    assert it.stop_seconds < 5, "event streams don't hold it up"
+    assert it.stop_seconds < 8, "event streams don't hold it up"
     assert it.nodes["short"] == [0, 0], "both were to go to the node that stops"
     assert it.calls["short"]["agent"]
     assert [turn["who"] for turn in it.calls["short"]["turns"]] == ["agent"]

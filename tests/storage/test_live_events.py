@@ -47,7 +47,7 @@ async def publish(storage: Storage, tenant: Tenant, *kinds: str) -> None:
             rows.events.publish(kind, "x")
 
 
-async def collect(subscription: Subscription, count: int, seconds: float = 5) -> list[LiveEvent]:
+async def collect(subscription: Subscription, count: int, seconds: float = 20) -> list[LiveEvent]:
     found: list[LiveEvent] = []
     async with asyncio.timeout(seconds):
         while len(found) < count:
@@ -297,7 +297,7 @@ async def backends(database: Database) -> list[int]:
 
 
 async def listening(database: Database) -> int:
-    for _ in range(100):
+    for _ in range(400):
         if found := await backends(database):
             return found[0]
         await asyncio.sleep(0.05)
