@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ MAX_CUSTOM_INSTRUCTIONS: Final = 6000
 _MAX_COMPANY: Final = 120
 _MAX_NAME: Final = 40
 _MAX_ENTRY: Final = 300
+_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: real-users.md §6.1
 SECTORS: Final = (
@@ -394,8 +395,27 @@ def _opening(profile: AgentProfile, company: str) -> str:
 def instructions(profile: AgentProfile, context: CallContext) -> str:
     """The system prompt, in the language of the profile. Raises ValueError if `context.now` is
     naive."""
+    return _instructions(profile, context, about_call(profile, context))
+
+
+def lasting_instructions(
+    profile: AgentProfile, *, has_transfer: bool, has_knowledge: bool, about_call: str
+) -> str:
+    """The same without what is of one call alone, for whoever keeps it: in its place stands
+    `about_call`, where that is filled in later."""
+    timeless = CallContext(_NEVER, None, has_transfer, has_knowledge=has_knowledge)
+    return _instructions(profile, timeless, about_call)
+
+
+def about_call(profile: AgentProfile, context: CallContext) -> str:
+    """The lines about one call: when it is, who calls, what has been done. Raises ValueError if
+    `context.now` is naive."""
     if context.now.tzinfo is None:
         raise ValueError("context.now has no time zone")
+    return "\n".join(_bullets(_context(profile, _persona(profile), context)))
+
+
+def _instructions(profile: AgentProfile, context: CallContext, about_call: str) -> str:
     persona = _persona(profile)
     trade = _trade(persona, profile)
     functions = function_names(
@@ -419,7 +439,7 @@ def instructions(profile: AgentProfile, context: CallContext) -> str:
         ("trade", _bullets(_trade_lines(persona, trade))),
         ("situations", _bullets(_situations(persona, context, callback))),
         ("custom", _custom(profile, persona)),
-        ("context", _bullets(_context(profile, persona, context))),
+        ("context", [about_call]),
         ("closing", [persona.lines["closing"]]),
         ("functions", _function_lines(persona, functions, callback)),
     ]

@@ -2,7 +2,9 @@
 
 from domain.clock import Clock
 from storage.appointments import Appointment, NewAppointment
+from storage.assistants import AssistantRegister
 from storage.call_register import CallRegister, OpenedCall, PendingTransfer
+from storage.call_turns import CallTurns
 from storage.calls import CallRow, NewCall, TimelineEntry
 from storage.channels import Channel
 from storage.database import Database
@@ -19,12 +21,14 @@ from storage.sealed_rows import SealedRows
 from storage.secrets import KeyRing
 from storage.tenants import TenantDirectory, TenantKey
 from storage.tickets import NewTicket, Ticket
+from storage.vapi_calls import VapiCalls
 
 __all__ = [
     "MAX_PAGE",
     "Appointment",
     "CallJournal",
     "CallRow",
+    "CallTurns",
     "Channel",
     "Database",
     "FunctionRun",
@@ -69,8 +73,11 @@ class Storage:
         self.operator = OperatorStore(database, clock)
         self.sealed_rows = SealedRows(database, keyring)
         self.journal = CallJournal(database, clock)
+        self.turns = CallTurns(database, clock)
         self.live_events = LiveEvents(database)
         self.jobs = JobDesk(database, clock)
+        self.assistants = AssistantRegister(database, clock)
+        self.vapi_calls = VapiCalls(database, clock)
 
     def tenant(self, tenant_id: str) -> TenantHandle:
         """The tenant's rows, and nobody else's."""

@@ -166,6 +166,8 @@ KEPT: Final[Mapping[str, str]] = MappingProxyType(
         "channel_configurations": "the tenant's configuration",
         "knowledge_documents": "the tenant's own texts; deleted ones leave the bin by a job of "
         "their own (knowledge.purge), once every index has forgotten them",
+        "assistant_claims": "what the tenant's assistant at Vapi was made of; nobody's words",
+        "deployment": "the deployment's own name; nothing of anybody",
         "schema_revisions": "the schema's own; nothing of anybody",
         "retention_marks": "the purge's own; nothing of anybody",
     }

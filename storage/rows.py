@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from domain.clock import Clock
 from domain.tenant import Tenant
 from storage.appointments import Appointments
+from storage.assistants import Assistants
 from storage.calls import Calls
 from storage.channels import Channels
 from storage.database import Database
@@ -28,6 +29,7 @@ class TenantRows:
     __slots__ = (
         "_scope",
         "appointments",
+        "assistants",
         "calls",
         "channels",
         "events",
@@ -43,6 +45,7 @@ class TenantRows:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self.channels = Channels(scope)
+        self.assistants = Assistants(scope)
         self.hours = Hours(scope)
         self.appointments = Appointments(scope)
         self.prospects = Prospects(scope)

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from domain.agent import (
     CallContext,
+    about_call,
     disclosure,
     function_names,
     greeting,
@@ -112,18 +113,17 @@ def brief(
     chosen = config.get("realtime")
     wanted: Mapping[str, Any] = chosen if isinstance(chosen, Mapping) else {}
     voice = str(wanted.get("voice") or who.voice_id or "")
+    context = CallContext(
+        now=moment.now.astimezone(ZoneInfo(tenant.timezone)),
+        caller_number=moment.caller_number,
+        has_transfer=has_transfer,
+        resumed=earlier.resumed,
+        already_done=tuple(outcome.value for outcome in earlier.history.achieved),
+        has_knowledge=moment.has_knowledge,
+    )
     return AgentSpec(
-        instructions=instructions(
-            who,
-            CallContext(
-                now=moment.now.astimezone(ZoneInfo(tenant.timezone)),
-                caller_number=moment.caller_number,
-                has_transfer=has_transfer,
-                resumed=earlier.resumed,
-                already_done=tuple(outcome.value for outcome in earlier.history.achieved),
-                has_knowledge=moment.has_knowledge,
-            ),
-        ),
+        instructions=instructions(who, context),
+        about_call=about_call(who, context),
         functions=functions(
             function_names(
                 who.agent_type, has_transfer=has_transfer, has_knowledge=moment.has_knowledge

@@ -46,6 +46,7 @@ class AgentSpec:
     gender: str = "female"  # of the voice, where a vendor's name for it isn't known
     resumed: bool = False  # the caller has been greeted already
     assistant_id: str | None = None  # the tenant's assistant at Vapi, if it has one
+    about_call: str = ""  # of the instructions, what is of this call alone
 
 
 class AgentListener(Protocol):

@@ -24,6 +24,12 @@ MESSAGES: Final[Mapping[str, str]] = {
     "hold_3": "Thank you for waiting, I'll be right with you.",
     "repeat": "Sorry, I didn't quite hear that. Could you say it again?",
     "resume": "Sorry, we were cut off. I'm listening.",
+    "function_unavailable": "I can't get at that right now.",
+    # What an assistant elsewhere is told to write of a call, for the business
+    "vapi_summary": (
+        "Sum up this telephone call for the business, in English, in two to four sentences: what "
+        "the caller wanted, what was agreed, what remains to be done. Nothing that wasn't said."
+    ),
     # Notes to the agent; {keys} is filled in when the keys are known
     "function_note": "[{{name}} answered: {{result}}]",
     "keys_pressed": "[Keys pressed: {{keys}}]",
@@ -91,5 +97,64 @@ MESSAGES: Final[Mapping[str, str]] = {
     "unknown_caller": "Caller",
     "call_back_overflow": "To call back: all lines were busy",
     "call_back_failed": "To call back: the call could not be taken, technical problem",
+    # By turns, without a stream: questions that keys or simple words answer
+    "turns_cut": "Sorry, we were cut off.",
+    "turns_menu_book": "For an appointment, say appointment, or press 1.",
+    "turns_menu_message": "To leave a message, say message, or press 2.",
+    "turns_menu_human": "To speak to somebody, press 3.",
+    "turns_menu_urgent": "If it is urgent, say emergency.",
+    "turns_more": "If there is nothing else, you can hang up.",
+    "turns_slot": "For {when}, press {key}.",
+    "turns_others": "For other times, press 9.",
+    "turns_day": "Which day would suit you?",
+    "turns_none": "There is no free slot at the moment.",
+    "turns_taken": "That slot is no longer free, and nothing is booked. These are left.",
+    "turns_name": "Very well, {when}. What name is it, please?",
+    "turns_number": (
+        "What number can we reach you on? Please key it in, followed by the hash key."
+    ),
+    "turns_confirm": (
+        "I have {number}. Is that right? Say yes or press 1, or press 2 for another number."
+    ),
+    "turns_message": "I'm listening, what is your message?",
+    "turns_noted": "Your message has been passed on.",
+    "turns_nobody": (
+        "Nobody can take your call at the moment. Tell me your message, and I will pass it on."
+    ),
+    "turns_nobody_there": "I can't put you through to anybody at the moment.",
+    "turns_urgent": (
+        "If somebody is in danger, hang up and call 112. Otherwise tell me what is happening, and "
+        "I will pass it on as urgent."
+    ),
+    "turns_urgent_transfer": (
+        "If somebody is in danger, hang up and call 112. Otherwise please hold, I'm putting you "
+        "through."
+    ),
+    "turns_urgent_subject": "Emergency reported by telephone",
+    "turns_again": "Sorry, I didn't quite get that.",
+    "turns_nothing": "I didn't hear you.",
+    "turns_note": (
+        "This call goes by turns: your answers are read out by a synthetic voice, and only then "
+        "can the caller speak, or press keys. One to three short sentences, no lists and no "
+        "formatting, with a single question at the end."
+    ),
+    # The voicemail
+    "voicemail_first": "{company}, hello. This is an automatic answering service.",
+    "voicemail_prompt": (
+        "Please leave your message after the tone. When you have finished, press hash or hang up."
+    ),
+    "voicemail_thanks": "Thank you, your message has been recorded. Goodbye!",
+    "voicemail_nothing": (
+        "There was no message. Your call has been noted, and we will call you back as soon as we "
+        "can. Goodbye!"
+    ),
+    "voicemail_nothing_no_number": (
+        "There was no message. Please call us again in a few minutes. Goodbye!"
+    ),
+    "voicemail_subject": "Voicemail ({seconds} s)",
+    "voicemail_where": "To listen to: recording {url}",
+    "voicemail_text": "Automatic transcription: {words}",
+    "voicemail_no_words": "Automatic transcription: no words recognised.",
+    "call_back_missed": "To call back: a call without a message",
     "or": "{first} or {last}",
 }

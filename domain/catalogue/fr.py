@@ -25,6 +25,13 @@ MESSAGES: Final[Mapping[str, str]] = {
     "hold_3": "Merci de patienter, je suis à vous tout de suite.",
     "repeat": "Pardon, je n'ai pas bien entendu. Pouvez-vous répéter ?",
     "resume": "Excusez-moi, nous avons été coupés. Je vous écoute.",
+    "function_unavailable": "Je n'y ai pas accès pour le moment.",
+    # What an assistant elsewhere is told to write of a call, for the business
+    "vapi_summary": (
+        "Résume cet appel téléphonique pour l'entreprise, en français, en deux à quatre phrases : "
+        "ce que voulait l'appelant, ce qui a été convenu, ce qui reste à faire. "
+        "Rien qui n'ait été dit."
+    ),
     # Notes to the agent; {keys} is filled in when the keys are known
     "keys_pressed": "[Touches du clavier : {{keys}}]",
     "introduce": (
@@ -94,5 +101,66 @@ MESSAGES: Final[Mapping[str, str]] = {
     "unknown_caller": "Appelant",
     "call_back_overflow": "À rappeler : toutes les lignes étaient occupées",
     "call_back_failed": "À rappeler : l'appel n'a pas pu être pris, souci technique",
+    # By turns, without a stream: questions that keys or simple words answer
+    "turns_cut": "Excusez-moi, nous avons été coupés.",
+    "turns_menu_book": "Pour un rendez-vous, dites rendez-vous, ou tapez 1.",
+    "turns_menu_message": "Pour laisser un message, dites message, ou tapez 2.",
+    "turns_menu_human": "Pour parler à quelqu'un, tapez 3.",
+    "turns_menu_urgent": "Si c'est urgent, dites urgence.",
+    "turns_more": "Si vous n'avez plus besoin de rien, vous pouvez raccrocher.",
+    "turns_slot": "Pour {when}, tapez {key}.",
+    "turns_others": "Pour d'autres horaires, tapez 9.",
+    "turns_day": "Quel jour vous arrangerait ?",
+    "turns_none": "Il n'y a pas de créneau libre pour le moment.",
+    "turns_taken": "Ce créneau n'est plus libre, rien n'est réservé. Il reste ceux-ci.",
+    "turns_name": "Très bien, {when}. À quel nom, s'il vous plaît ?",
+    "turns_number": (
+        "À quel numéro peut-on vous rappeler ? Tapez-le sur votre clavier, puis la touche dièse."
+    ),
+    "turns_confirm": (
+        "Je note le {number}. C'est bien ça ? Dites oui ou tapez 1, ou tapez 2 pour un autre "
+        "numéro."
+    ),
+    "turns_message": "Je vous écoute, quel est votre message ?",
+    "turns_noted": "C'est noté, votre message est transmis.",
+    "turns_nobody": (
+        "Personne ne peut prendre votre appel pour le moment. Dites-moi votre message, je le "
+        "transmets."
+    ),
+    "turns_nobody_there": "Je ne peux pas vous passer quelqu'un pour le moment.",
+    "turns_urgent": (
+        "Si quelqu'un est en danger, raccrochez et appelez le 112. Sinon, dites-moi ce qui se "
+        "passe, je le transmets en urgence."
+    ),
+    "turns_urgent_transfer": (
+        "Si quelqu'un est en danger, raccrochez et appelez le 112. Sinon, restez en ligne, je vous "
+        "mets en relation."
+    ),
+    "turns_urgent_subject": "Urgence signalée par téléphone",
+    "turns_again": "Pardon, je n'ai pas bien compris.",
+    "turns_nothing": "Je ne vous ai pas entendu.",
+    "turns_note": (
+        "Cet appel va par tours : tes réponses sont lues par une voix de synthèse, et l'appelant "
+        "ne peut parler qu'ensuite, ou taper des touches. Une à trois phrases courtes, sans liste "
+        "ni mise en forme, avec une seule question à la fin."
+    ),
+    # The voicemail
+    "voicemail_first": "{company}, bonjour. Vous êtes sur un répondeur automatique.",
+    "voicemail_prompt": (
+        "Laissez votre message après le bip. Quand vous avez terminé, tapez dièse ou raccrochez."
+    ),
+    "voicemail_thanks": "Merci, votre message est enregistré. Au revoir !",
+    "voicemail_nothing": (
+        "Je n'ai pas eu de message. Votre appel est noté et nous vous rappelons dès que possible. "
+        "Au revoir !"
+    ),
+    "voicemail_nothing_no_number": (
+        "Je n'ai pas eu de message. Merci de nous rappeler dans quelques minutes. Au revoir !"
+    ),
+    "voicemail_subject": "Message vocal ({seconds} s)",
+    "voicemail_where": "À écouter dans l'enregistrement {url}",
+    "voicemail_text": "Transcription automatique : {words}",
+    "voicemail_no_words": "Transcription automatique : aucune parole reconnue.",
+    "call_back_missed": "À rappeler : appel sans message",
     "or": "{first} ou {last}",
 }

@@ -4,6 +4,7 @@ Every table with a `tenant_id` belongs to a tenant and is reached through `stora
 Migrations repeat these definitions; a test holds both together.
 """
 
+from storage.schema.assistants import assistant_claims, deployment
 from storage.schema.base import metadata
 from storage.schema.core import (
     APPOINTMENT_STATUSES,
@@ -54,6 +55,7 @@ __all__ = [
     "TICKET_PRIORITIES",
     "TICKET_STATUSES",
     "TRANSFER_STATES",
+    "assistant_claims",
     "business_hours",
     "call_events",
     "call_logs",
@@ -61,6 +63,7 @@ __all__ = [
     "channel_configurations",
     "channel_messages_log",
     "dead_jobs",
+    "deployment",
     "function_calls",
     "job_rates",
     "job_workers",

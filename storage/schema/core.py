@@ -214,6 +214,7 @@ call_logs = sa.Table(
     text("detail", ""),
     instant("answered_at"),
     text("node_id"),  # whose bridge carries it: a row of nodes, as long as that lives
+    text("vapi_call_id"),  # the call at Vapi that serves it, the latest if there were several
     sa.UniqueConstraint("call_sid"),
     # What function_calls refers to: a function runs for the call's own tenant or not at all.
     sa.UniqueConstraint("tenant_id", "id"),
@@ -226,6 +227,7 @@ call_logs = sa.Table(
     sa.Index(None, "from_number", "started_at"),
     sa.Index(None, "started_at"),
     sa.Index(None, "forwarded_from"),
+    sa.Index(None, "vapi_call_id", unique=True),
     partial("call_logs_unfinished", "started_at", where="outcome IS NULL"),
     partial("call_logs_carried", "node_id", where="outcome IS NULL AND node_id IS NOT NULL"),
     partial("call_logs_dialling", "transfer_at", where="transfer_state = 'dialling'"),

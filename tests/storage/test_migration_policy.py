@@ -65,7 +65,7 @@ def contractions(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[st
         found += [
             f"{table} has the new unique index {name}"
             for name, index in new["indexes"].items()
-            if index["unique"] and name not in old["indexes"]
+            if index["unique"] and name not in old["indexes"] and _concerns(index, old["columns"])
         ]
     return found
 

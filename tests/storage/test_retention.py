@@ -52,6 +52,7 @@ FACTS = frozenset(
     """
     id tenant_id call_sid assistant_id from_number to_number forwarded_from direction call_status
     actions_performed stage outcome found_by agent transfer_number transfer_state usage node_id
+    vapi_call_id
     """.split()
 )
 

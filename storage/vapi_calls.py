@@ -1,0 +1,138 @@
+"""Which call at Vapi is which of ours, and what Vapi tells about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.clock import Clock
+from storage.calls import CALL_COLUMNS, CallRow
+from storage.columns import Instant
+from storage.database import Database
+from storage.live_events import NewEvent, store
+from storage.schema import call_events
+from storage.schema import call_logs as table
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """`who`: "caller" or "agent"."""
+
+    at: datetime
+    who: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class VapiReport:
+    """What Vapi says of a call that it served. `cost_cents` of a US dollar; None and () where it
+    says nothing."""
+
+    summary: str | None = None
+    cost_cents: int | None = None
+    turns: Sequence[Turn] = ()
+    transcript: str | None = None
+
+
+class VapiCalls:
+    """By Vapi's ids, whosever call it is: for its verified messages alone."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def link(self, call_id: str, vapi_call_id: str) -> bool:
+        """From now on this call at Vapi is the one that serves ours; an earlier one of the same
+        call is nobody's. False when ours has ended or is unknown, or the other serves another."""
+        statement = (
+            sa.update(table)
+            .where(table.c.id == call_id, table.c.outcome.is_(None))
+            .values(vapi_call_id=vapi_call_id)
+        )
+        try:
+            async with self._database.write() as connection:
+                return (await connection.execute(statement)).rowcount > 0
+        except IntegrityError:
+            return False
+
+    async def find(self, vapi_call_id: str) -> CallRow | None:
+        """Our call, if one is served by it."""
+        statement = sa.select(*CALL_COLUMNS).where(table.c.vapi_call_id == vapi_call_id)
+        async with self._database.read() as connection:
+            row = (await connection.execute(statement)).mappings().first()
+        return None if row is None else CallRow(**row)
+
+    async def of(self, call_id: str) -> str | None:
+        """The call at Vapi that serves this one."""
+        statement = sa.select(table.c.vapi_call_id).where(table.c.id == call_id)
+        async with self._database.read() as connection:
+            found: str | None = (await connection.execute(statement)).scalar()
+        return found
+
+    async def answered(self, call_id: str, stage: str, *, only_from: str) -> bool:
+        """Vapi has the caller on the line, on a stream of its own. False when the call isn't in
+        that stage (any more)."""
+        now = self._clock.now()
+        statement = (
+            sa.update(table)
+            .where(table.c.id == call_id, table.c.stage == only_from, table.c.outcome.is_(None))
+            .values(
+                stage=stage,
+                call_status="in-progress",
+                answered_at=sa.func.coalesce(table.c.answered_at, sa.literal(now, Instant)),
+                seen_at=now,
+            )
+            .returning(table.c.tenant_id)
+        )
+        async with self._database.write() as connection:
+            row = (await connection.execute(statement)).first()
+            if row is None:
+                return False
+            if row.tenant_id is not None:
+                event = NewEvent(row.tenant_id, now, "call.answered", call_id, {"again": False})
+                await store(connection, [event])
+            return True
+
+    async def report(self, call_id: str, report: VapiReport) -> bool:
+        """Fill in what is missing: the summary and the cost if they are told, and the words only if
+        we heard none ourselves. The same report twice changes nothing. False when there is no such
+        call."""
+        async with self._database.write() as connection:
+            statement = sa.select(table.c.transcript).where(table.c.id == call_id)
+            call = (await connection.execute(statement.with_for_update())).first()
+            if call is None:
+                return False
+            values: dict[str, object] = {}
+            if report.summary:
+                values["summary"] = report.summary
+            if report.cost_cents is not None:
+                values["cost_cents"] = report.cost_cents
+            heard = await self._heard(connection, call_id)
+            if not heard and report.turns:
+                await connection.execute(
+                    sa.insert(call_events),
+                    [
+                        {
+                            "call_id": call_id,
+                            "at": turn.at,
+                            "kind": "turn",
+                            "data": {"who": turn.who, "text": turn.text},
+                        }
+                        for turn in report.turns
+                    ],
+                )
+            if not heard and not call.transcript and report.transcript:
+                values["transcript"] = report.transcript
+            if values:
+                await connection.execute(
+                    sa.update(table).where(table.c.id == call_id).values(values)
+                )
+            return True
+
+    async def _heard(self, connection: AsyncConnection, call_id: str) -> bool:
+        turn = call_events.c.kind == "turn"
+        statement = sa.select(call_events.c.seq).where(call_events.c.call_id == call_id, turn)
+        return (await connection.execute(statement.limit(1))).first() is not None
