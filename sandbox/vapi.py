@@ -82,6 +82,7 @@ class VapiEmulator:
         self.concurrency = concurrency
         self.join_seconds = JOIN_SECONDS
         self.shapes: tuple[str, ...] = ()
+        self.transport_url = ""  # named instead of our own
         self.oldest_first = False  # how assistants are listed isn't documented
         self._api_key = api_key
         self._brains = brains
@@ -310,7 +311,7 @@ class VapiEmulator:
         secret = secrets.token_urlsafe(24)
         self._controls[secret] = call.record.id
         port = self._server.sockets[0].getsockname()[1]
-        stream = f"ws://127.0.0.1:{port}/{call.record.id}/transport"
+        stream = self.transport_url or f"ws://127.0.0.1:{port}/{call.record.id}/transport"
         monitor = {
             "controlUrl": f"{self.url}/control/{secret}",
             "listenUrl": f"ws://127.0.0.1:{port}/{call.record.id}/listen",

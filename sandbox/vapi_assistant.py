@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sandbox.audio import BYTES_PER_MS, FRAME_BYTES, FRAME_MS, hush, stamp
+from sandbox.audio import BYTES_PER_MS, FRAME_BYTES, FRAME_MS, stamp
 from sandbox.brain import Brain, Call, Heard, Note, Result, Speak, Stimulus, Tool
 from sandbox.hearing import Hearing, Turn, VoiceDetector
 from sandbox.render import render
@@ -19,6 +19,8 @@ from sandbox.vapi_record import CallRecord, HeardTurn, Said, ToolCall
 
 #: Transcripts come on their own time, after the words.
 _TRANSCRIPTION_S = 0.06
+#: What is longer than this is read, and nothing to react to: an agent's instructions, a history.
+_BACKGROUND = 1_000
 _NO_RESULT = "No result returned for tool call"
 _ROLES = frozenset({"user", "assistant", "system", "tool", "function"})
 
@@ -75,7 +77,6 @@ class Assistant:
     _due: list[tuple[float, Later]] = field(default_factory=list)
     _brain_for: int | None = None
     _sequence: int = 0
-    _silence: int = 0
     _thinking: int = 0
     _asked: set[str] = field(default_factory=set)
     _now: float = 0.0
@@ -180,17 +181,13 @@ class Assistant:
             self.end("exceeded-max-duration")
         return self._frame()
 
-    def quiet_frame(self) -> bytes:
-        """20 ms of a line on which nobody speaks."""
-        self._silence += 1
-        return hush(1, self._silence)
-
     def _frame(self) -> bytes | None:
         if not self._queue or self._over:
             return None
         utterance = self._queue[0]
         if not utterance.begun:
             utterance.begun = True
+            self.stage.tell("voice-input", {"input": utterance.said.text})
             self.stage.tell("speech-update", {"status": "started", "role": "assistant"})
         if not utterance.frames:
             self._finish(utterance)
@@ -229,7 +226,9 @@ class Assistant:
     def _add_message(self, role: str, text: str, *, respond: bool) -> None:
         if role not in _ROLES:
             raise ValueError(f"message.role must be one of {', '.join(sorted(_ROLES))}")
-        self._stimuli.append(Note(text))
+        self.record.read.append((role, text))
+        if role != "assistant" and len(text) <= _BACKGROUND:
+            self._stimuli.append(Note(text, order=role == "system"))
         if respond:
             self._think_soon()
 

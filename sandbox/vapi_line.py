@@ -9,6 +9,7 @@ import base64
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
+from itertools import cycle
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
@@ -21,6 +22,8 @@ from sandbox.vapi_faults import VapiFaults
 from sandbox.vapi_messages import DEFAULT_CLIENT_MESSAGES, subscribed
 
 _FRAME_S = 0.020
+#: Digital zero in µ-law: a synthesised voice has no noise behind it.
+_SILENCE = b"\xff" * FRAME_BYTES
 _GARBAGE = ("{", "[1, 2]", '{"type": 7}', '{"type": "moon-phase", "phase": "full"}', "null", '"hm"')
 
 
@@ -44,6 +47,7 @@ class Line:
         self._began = self._clock()
         self._events = 0
         self._held: str | None = None
+        self._nonsense = cycle(_GARBAGE)
         self._outbox: list[str | bytes] = []
         self._rest = b""
         self._stream_sid = ""
@@ -96,7 +100,7 @@ class Line:
         for _ in range(2 if self._faults.duplicates and not self._bypass else 1):
             self._write(text)
         if self._faults.garbage and not self._bypass:
-            self._write(_GARBAGE[self._events % len(_GARBAGE)])
+            self._write(next(self._nonsense))
 
     def _write(self, message: str | bytes) -> None:
         self._outbox.append(message)
@@ -134,7 +138,7 @@ class Line:
         if frame is None:
             if self._faults.no_silence:
                 return
-            frame = self._assistant.quiet_frame()
+            frame = _SILENCE
         if self._silenced():
             return
         if self._bypass:

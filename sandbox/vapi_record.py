@@ -58,8 +58,8 @@ class Posted:
 class CallRecord:
     """`tag` stamps what the assistant says; `call_tag` is that of the call it hears. `request`: the
     body of POST /call; `assistant`: the stored one with the overrides laid over it. `orders`: what
-    control or the socket ordered. `faults_seen`: what no client of Vapi's should do. `ended`: the
-    reason, "" while the call lasts."""
+    control or the socket ordered; `read`: (role, text) of the messages among them. `faults_seen`:
+    what no client of Vapi's should do. `ended`: the reason, "" while the call lasts."""
 
     id: str
     tag: int
@@ -70,6 +70,7 @@ class CallRecord:
     joined_at: float | None = None
     ended_at: float | None = None
     ended: str = ""
+    read: list[tuple[str, str]] = field(default_factory=list)
     heard: list[HeardTurn] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
     tool_calls: list[ToolCall] = field(default_factory=list)

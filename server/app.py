@@ -13,7 +13,6 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from dashboard.api.router import routes as api_routes
 from domain.clock import Clock
 from domain.errors import OperatorError
-from domain.knowledge import PassageIndex
 from providers.twilio.rest import TwilioCallControl
 from providers.twilio.signature import TwilioWebhookGuard
 from server import wiring
@@ -77,10 +76,14 @@ async def _running(
     """Everything that must be there while requests are served; ends in reverse order."""
     database = await Database.open(settings.database_url.get_secret_value())
     try:
-        async with wiring.twilio_account(settings) as account, passage_index(settings) as index:
-            control = TwilioCallControl(account)
+        async with (
+            wiring.twilio_account(settings) as account,
+            passage_index(settings) as index,
+            wiring.vapi_account(settings) as vapi,
+        ):
+            vendors = wiring.Vendors(TwilioCallControl(account), index, vapi)
             with metrics_server(metrics, settings.metrics_port):
-                async with _parts(settings, database, clock, metrics, control, index) as parts:
+                async with _parts(settings, database, clock, metrics, vendors) as parts:
                     app.state.drain = parts.drain
                     yield _routes(settings, parts, database, clock, metrics)
     finally:
@@ -93,12 +96,11 @@ async def _parts(
     database: Database,
     clock: Clock,
     metrics: Metrics,
-    control: TwilioCallControl,
-    index: PassageIndex | None,
+    vendors: wiring.Vendors,
 ) -> AsyncIterator[wiring.Parts]:
     try:
         async with asyncio.TaskGroup() as tasks:
-            parts = wiring.build(settings, database, clock, metrics, control, tasks, index)
+            parts = wiring.build(settings, database, clock, metrics, vendors, tasks)
             metrics.read_gauge("live_calls", "Streams on this node", lambda: len(parts.live_calls))
             loop = asyncio.get_running_loop()
             metrics.read_gauge("asyncio_tasks", "Tasks", lambda: len(asyncio.all_tasks(loop)))

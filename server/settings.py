@@ -569,15 +569,21 @@ class Settings(BaseSettings):
 
     # -- Vapi
     vapi_api_key: SecretStr | None = _about(
-        None, _VAPI, "The private key of the Vapi account.", "a key", "vapi-…", later=True
+        None,
+        _VAPI,
+        "The private key of the Vapi account. With it, Vapi answers the calls of tenants whose "
+        "assistant is provisioned, if it can.",
+        "a key",
+        "vapi-…",
+        meanwhile="Vapi answers no call.",
     )
     vapi_base_url: HttpUrl = _about(
         "https://api.vapi.ai",
         _VAPI,
-        "Where Vapi answers.",
+        "Where Vapi answers: `https://api.eu.vapi.ai` for an account in the EU. Its host is "
+        "trusted; other addresses that Vapi names must lead to `*.vapi.ai`.",
         _HTTP,
-        "https://api.vapi.ai",
-        later=True,
+        "https://api.eu.vapi.ai",
     )
     vapi_webhook_secret: SecretStr | None = _about(
         None,

@@ -2,6 +2,8 @@
 
 import asyncio
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -11,9 +13,13 @@ from domain.breaker import Breakers
 from domain.clock import Clock
 from domain.knowledge import Knowledge, PassageIndex
 from messaging.statuses import record_message_status
+from providers.guarded import GuardedDoor
 from providers.openai.realtime import OpenAIRealtime
 from providers.twilio.rest import TwilioAccount, TwilioCallControl
 from providers.twilio.signature import TwilioSignature
+from providers.vapi.addresses import VENDOR_HOSTS
+from providers.vapi.leg import VapiConnector
+from providers.vapi.rest import VapiAccount
 from server.drain import Drain
 from server.key_ring import key_ring
 from server.knowledge import knowledge_search
@@ -37,7 +43,7 @@ from voice.live_calls import LiveCalls
 from voice.media_stream.endpoint import MediaStreamEndpoint
 from voice.openings import Openings
 from voice.places import Places
-from voice.ports import AgentSpec, TurnDetection
+from voice.ports import AgentSpec, CallFacts, TurnDetection
 from voice.rescue import Rescue
 from voice.streams import Streams
 from voice.twiml import Addresses
@@ -64,6 +70,16 @@ class Parts:
     drain: Drain
 
 
+@dataclass(frozen=True, slots=True)
+class Vendors:
+    """Connections to others; who makes them closes them. `index`: passages at a vendor's; `vapi`:
+    None without a key."""
+
+    control: TwilioCallControl
+    index: PassageIndex | None = None
+    vapi: VapiAccount | None = None
+
+
 def addresses(settings: Settings) -> Addresses:
     """Our own absolute addresses."""
     return Addresses(settings.public_url, settings.stream_url)
@@ -81,6 +97,18 @@ def twilio_account(settings: Settings) -> TwilioAccount:
         settings.twilio_account_sid or "",
         settings.auth_tokens[0] if settings.auth_tokens else "",
     )
+
+
+@asynccontextmanager
+async def vapi_account(settings: Settings) -> AsyncIterator[VapiAccount | None]:
+    """The deployment's account at Vapi, if it has one."""
+    key = settings.vapi_api_key
+    if key is None:
+        yield None
+        return
+    guard = GuardedDoor(settings.guard_allowed_networks, (VENDOR_HOSTS,))
+    async with VapiAccount(str(settings.vapi_base_url), key.get_secret_value(), guard=guard) as it:
+        yield it
 
 
 def api_settings(settings: Settings) -> ApiSettings:
@@ -105,12 +133,11 @@ def build(
     database: Database,
     clock: Clock,
     metrics: Metrics,
-    control: TwilioCallControl,
+    vendors: Vendors,
     tasks: asyncio.TaskGroup,
-    index: PassageIndex | None = None,
 ) -> Parts:
-    """Introduce everybody. `tasks` outlives all calls; `control` and `index` (passages at a
-    vendor's) are closed by who made them."""
+    """Introduce everybody. `tasks` outlives all calls."""
+    control, index = vendors.control, vendors.index
     storage = Storage(database, clock, key_ring(settings))
     knowledge = knowledge_search(settings, storage, clock, metrics, index)
     journal = Journal(storage.journal)
@@ -129,7 +156,11 @@ def build(
         live_calls=live_calls,
         endings=endings,
         surroundings=Surroundings(clock, journal, metrics, SpokenLines(bundled())),
-        agents=Agents(_speakers(settings), Breakers(clock), metrics),
+        agents=Agents(
+            {**_vapi(vendors.vapi, storage, clock, tasks), **_speakers(settings)},
+            Breakers(clock),
+            metrics,
+        ),
         control=control,
         functions=FunctionRunner(),
         knowledge=knowledge,
@@ -216,6 +247,20 @@ def _speakers(settings: Settings) -> dict[Rung, Speaker]:
 
     realtime = OpenAIRealtime(settings.openai_base_url)
     return {Rung.REALTIME: Speaker(realtime, lambda spec: bool(spec.api_key), account)}
+
+
+def _vapi(
+    account: VapiAccount | None, storage: Storage, clock: Clock, tasks: asyncio.TaskGroup
+) -> dict[Rung, Speaker]:
+    """Vapi, for tenants whose assistant is stored. All share the account: its lines and its key."""
+    if account is None:
+        return {}
+
+    async def remember(facts: CallFacts, vapi_call_id: str) -> bool:
+        return await storage.vapi_calls.link(facts.call_id, vapi_call_id)
+
+    connector = VapiConnector(account, clock, Background(tasks).start, remember)
+    return {Rung.VAPI: Speaker(connector, lambda spec: bool(spec.assistant_id), lambda _: "")}
 
 
 def _rules(settings: Settings) -> Rules:

@@ -426,6 +426,7 @@ def test_what_is_given_is_not_missing() -> None:
         twilio_auth_token="t",
         twilio_phone_number="+33939000001",
         openai_api_key="sk",
+        vapi_api_key="vapi-k",
         encryption_key=KEY.hex(),
         **CASCADE,
     )

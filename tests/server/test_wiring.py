@@ -24,7 +24,9 @@ async def test_no_part_shows_a_secret_when_it_is_printed(tmp_path: Path) -> None
     try:
         async with asyncio.TaskGroup() as tasks, wiring.twilio_account(config) as account:
             control = wiring.TwilioCallControl(account)
-            parts = wiring.build(config, database, SystemClock(), Metrics(), control, tasks)
+            parts = wiring.build(
+                config, database, SystemClock(), Metrics(), wiring.Vendors(control), tasks
+            )
             ring = key_ring(config)
             shown = f"{parts!r}{ring!r}{parts.storage.tenant('t')!r}"
             shown += f"{wiring.api_settings(config)!r}{config!r}{account!r}{control!r}"
