@@ -5,10 +5,12 @@ Commands are JSON lines on standard input, events JSON lines on standard output:
     {"call": {"scenario": "appointment", "line": "+33199001234"}}   see `World.call`; "faults": {…}
     {"callee": {"number": "+33…", "behaviour": "presses_1"}}        whom a transfer reaches
     {"target": "http://127.0.0.1:8000"}                             where the server listens
+    {"models_faults": [{"kind": "stall", "endpoint": "speech"}]}    see `sandbox.http_faults`
     {"quit": true}
 
-The first line out is {"ready": true, "twilio_url": …, "openai_url": …}. It ends at the end of its
-input, when told to, by SIGTERM, and when its parent dies; calls in progress end with it.
+The first line out is {"ready": true, "twilio_url": …, "openai_url": …, "models_url": …}. It ends at
+the end of its input, when told to, by SIGTERM, and when its parent dies; calls in progress end with
+it.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from typing import Any
 
 from sandbox.callee import Callee
 from sandbox.faults import Faults
+from sandbox.http_faults import HttpFault
 from sandbox.scenario import names
 from sandbox.world import World
 
@@ -34,7 +37,7 @@ _CALL_OPTIONS = frozenset(
 )
 
 
-_KINDS: Mapping[str, type] = {"call": dict, "callee": dict, "target": str}
+_KINDS: Mapping[str, type] = {"call": dict, "callee": dict, "target": str, "models_faults": list}
 
 
 class _Done(Exception):
@@ -80,7 +83,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        _tell({"ready": True, "twilio_url": world.twilio_url, "openai_url": world.openai_url})
+        urls = {"twilio_url": world.twilio_url, "openai_url": world.openai_url}
+        _tell({"ready": True, **urls, "models_url": world.models_url})
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_until(stop))
@@ -119,6 +123,8 @@ def _obey(line: bytes, world: World, tasks: asyncio.TaskGroup, stop: asyncio.Eve
             world.twilio.callees[number] = Callee(**options)
         elif name == "target":
             world.target(given)
+        elif name == "models_faults":
+            world.models.faults[:] = [HttpFault.of(each) for each in given]
         elif name == "quit":
             stop.set()
         else:

@@ -1,10 +1,11 @@
 """Somebody who telephones: speaks recorded French in 20 ms frames, listens, follows a script."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from sandbox.bank import bank
 from sandbox.leg import Leg
+from sandbox.recogniser import Recording, recognise_ulaw
 from sandbox.report import CallLog, Utterance
 from sandbox.scenario import Step
 from sandbox.speech import (
@@ -33,6 +34,11 @@ class Voices(Protocol):
 
     def follow(self, tag: int, listener: Listener) -> None:
         """Tell the listener (text, audio) of what it has said and will say."""
+        ...
+
+    def sentences(self) -> Collection[Recording]:
+        """What the cascade's voice has said lately: its audio bears no stamp, and arrives
+        resampled."""
         ...
 
 
@@ -242,6 +248,7 @@ class _Hearing:
         self._frame_at = 0.0
         self._voice_ms = 0  # without an ear: how long the voice has been heard
         self._silent_ms = 0
+        self._strange: bytearray | None = None  # a voice that the ear doesn't know, so far
 
     def feed(self, frame: bytes | None, *, speech: bool) -> None:
         """20 ms."""
@@ -249,6 +256,9 @@ class _Hearing:
             self._log.agent_sounded()
         if self._voices is None:
             self._by_sound(speech=speech)
+            return
+        if self._is_strange(frame, speech=speech, voices=self._voices):
+            self._by_likeness(frame or _SILENCE_FRAME, self._voices, speech=speech)
             return
         if frame is None and self._ear.hearing is None:
             return
@@ -265,7 +275,7 @@ class _Hearing:
 
     def position(self) -> tuple[str, float] | None:
         """What is being heard, and how many ms of it have really been played by now."""
-        if self._voices is None:
+        if self._voices is None or self._strange is not None:
             return ("", float(self._voice_ms)) if self._current else None
         hearing = self._ear.hearing
         if hearing is None:
@@ -288,6 +298,8 @@ class _Hearing:
 
     def end(self) -> None:
         """Nothing more will come."""
+        if self._voices is not None and self._strange is not None:
+            self._recognise(self._voices)
         if self._voices is None:
             self._close(self._voice_ms, cut=False)
             return
@@ -324,6 +336,37 @@ class _Hearing:
             if self._silent_ms >= DONE_MS:
                 self._close(self._voice_ms, cut=False)
                 self._silent_ms = 0
+
+    def _is_strange(self, frame: bytes | None, *, speech: bool, voices: Voices) -> bool:
+        """Whether this is the cascade's voice, or the pause after it."""
+        known = frame is not None and (read_stamp(frame) is not None or self._ear.knows(frame))
+        if self._strange is not None:
+            if known and speech:
+                self._recognise(voices)
+            return self._strange is not None
+        return bool(speech and not known and self._ear.hearing is None and voices.sentences())
+
+    def _by_likeness(self, frame: bytes, voices: Voices, *, speech: bool) -> None:
+        """A voice whose sentences are known but not to the bit: by sound, then compared."""
+        if self._strange is None:
+            self._strange = bytearray()
+        self._strange += frame
+        self._by_sound(speech=speech)
+        if self._current is None:
+            self._strange = None
+        elif self._silent_ms >= DONE_MS - FRAME_MS:
+            self._recognise(voices)
+
+    def _recognise(self, voices: Voices) -> None:
+        """The utterance is over: what was it?"""
+        audio, self._strange = bytes(self._strange or b""), None
+        current = self._current
+        if current is None:
+            return
+        found = recognise_ulaw(audio, voices.sentences())
+        current.text = current.label = " ".join(each.words() for each in found)
+        self._close(self._voice_ms, cut=bool(found) and not found[-1].complete)
+        self._silent_ms = 0
 
     def _close(self, heard_ms: float, *, cut: bool) -> None:
         if self._current is not None:

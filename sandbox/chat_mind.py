@@ -30,6 +30,7 @@ class Answer:
 
     actions: list[Action]
     brain: Brain
+    conversation: Conversation
 
 
 def answer(
@@ -47,12 +48,13 @@ def answer(
         if isinstance(stimulus, Heard)
         for clip in stimulus.clips
     )
-    brain = brains(Conversation(instructions, said))
+    conversation = Conversation(instructions, said)
+    brain = brains(conversation)
     declared = [_tool(each["function"]) for each in tools]
     actions: list[Action] = []
     for turn in turns:
         actions = brain.think(turn, declared) if turn or turn is turns[-1] else []
-    return Answer(actions, brain)
+    return Answer(actions, brain, conversation)
 
 
 def _turns(messages: Sequence[Message]) -> list[list[Stimulus]]:

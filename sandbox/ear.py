@@ -127,6 +127,10 @@ class Ear:
         self._labels.add((label, audio))
         _file(self._expected, _Utterance(label, _frames(audio)))
 
+    def knows(self, frame: bytes) -> bool:
+        """Whether this is a frame of something that may be heard."""
+        return bool(self._found(masked(frame)))
+
     @property
     def hearing(self) -> tuple[str, int, int] | None:
         """What is being said just now: label, its frames heard, frames until here."""

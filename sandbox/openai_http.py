@@ -23,7 +23,7 @@ from sandbox.chat_mind import Conversation, answer, arguments_text
 from sandbox.chat_schema import Refused, check
 from sandbox.http_faults import HttpFault, before, json_reply, refusal, spoiled
 from sandbox.http_wire import HttpRequest, HttpServer, Reply
-from sandbox.recogniser import recognise, words
+from sandbox.recogniser import callers, recognise, words
 from sandbox.render import render
 
 with warnings.catch_warnings():
@@ -46,7 +46,7 @@ _LANGUAGE = re.compile(r"[a-z]{2}")
 _EPOCH = 1_700_000_000
 
 Published = Callable[[str, bytes], None]
-OnEvent = Callable[[str, dict[str, Any]], None]
+OnEvent = Callable[[str, dict[str, Any], Conversation | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,8 @@ class OpenAIHttpEmulator:
     """`brains` makes the mind for a conversation. `faults` may be changed at any time, `counts`
     says how many requests each endpoint has had. `unknown_fields`: of chat requests, that this
     server refuses as some compatible ones do. `published(text, µ-law)` is told of speech before it
-    is sent, `on_event(name, fields)` of what is heard, said and called."""
+    is sent, `on_event(name, fields, conversation)` of what is heard, said and called; whose speech
+    it is, only a chat knows."""
 
     def __init__(
         self,
@@ -104,6 +105,7 @@ class OpenAIHttpEmulator:
         }
 
     async def __aenter__(self) -> Self:
+        await asyncio.to_thread(callers)  # learnt once, not during the first call
         await self._server.__aenter__()
         return self
 
@@ -141,9 +143,9 @@ class OpenAIHttpEmulator:
         self.asked.refusals.append((status, message))
         return refusal(status, code, message, param)
 
-    def _tell(self, event: str, /, **fields: Any) -> None:
+    def _tell(self, event: str, conversation: Conversation | None = None, /, **fields: Any) -> None:
         if self.on_event is not None:
-            self.on_event(event, fields)
+            self.on_event(event, fields, conversation)
 
     async def _models(self, _request: HttpRequest) -> Reply:
         ids = (CHAT_MODEL, TRANSCRIPTION_MODEL, SPEECH_MODEL)
@@ -166,9 +168,10 @@ class OpenAIHttpEmulator:
         self.asked.chats.append({"body": body, "said": text, "calls": calls})
         self.asked.defects = [*self.asked.defects, *thought.brain.defects]
         for call in calls:
-            self._tell("model_calls", name=call.name, arguments=arguments_text(call.arguments))
+            written = arguments_text(call.arguments)
+            self._tell("model_calls", thought.conversation, name=call.name, arguments=written)
         if text:
-            self._tell("model_says", text=text)
+            self._tell("model_says", thought.conversation, text=text)
         wire = [
             {
                 "id": f"call_{number:06d}{at:02d}",

@@ -46,6 +46,18 @@ class Found:
     whole: int
     heard: int
 
+    @property
+    def complete(self) -> bool:
+        """Whether it was heard to its end."""
+        return self.last >= 0.9 * self.whole
+
+    def words(self, text: str | None = None) -> str:
+        """As many of the words as were heard; the label is the text unless one is given."""
+        spoken = (self.label if text is None else text).split()
+        last = self.whole if self.complete else self.last
+        first, end = (round(len(spoken) * at / self.whole) for at in (self.first, last))
+        return " ".join(spoken[first:end])
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:
@@ -76,14 +88,14 @@ def recognise(pcm: bytes, rate: int, known: Iterable[Recording] | None = None) -
     return sorted(_search(pcm, recordings, 0), key=lambda found: found.at)
 
 
+def recognise_ulaw(audio: bytes, known: Iterable[Recording]) -> list[Found]:
+    """The same from telephone audio."""
+    return recognise(audioop.ulaw2lin(audio, 2), RATE, known)
+
+
 def words(found: Iterable[Found]) -> str:
     """The callers' words, as far as they were heard."""
-    said: list[str] = []
-    for each in found:
-        spoken = bank()[each.label].text.split()
-        first, last = (round(len(spoken) * at / each.whole) for at in (each.first, each.last))
-        said.extend(spoken[first:last])
-    return " ".join(said)
+    return " ".join(each.words(bank()[each.label].text) for each in found)
 
 
 # ------------------------------------------------------------------------------------- search

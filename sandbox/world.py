@@ -1,7 +1,8 @@
 """The outside world of one server: Twilio, OpenAI Realtime and as many callers as wanted."""
 
 import asyncio
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any, Self
 
 from sandbox.brain import Brain
 from sandbox.caller import DONE_MS, PATIENCE_MS, Listener, ScriptedCaller
+from sandbox.chat_mind import Conversation
 from sandbox.faults import Faults
+from sandbox.openai_http import OpenAIHttpEmulator
 from sandbox.openai_realtime import AGENT_TAG_BIT, RealtimeEmulator
 from sandbox.realtime_record import SessionRecord
+from sandbox.recogniser import Recording, recording
 from sandbox.recording import LineRecording
 from sandbox.report import CallLog, CallReport, OnEvent
 from sandbox.scenario import Scenario, load
@@ -23,11 +27,14 @@ REAL_DONE_MS = 1500
 REAL_PATIENCE_MS = 40_000
 #: How far apart the ear's position and the truncation may have been noted.
 _JOIN_SECONDS = 2.0
+#: Sentences of the cascade's voice that a caller may still be hearing.
+_REMEMBERED = 200
 
 
 class World:
     """An async context manager. Start the server between entering and `target`, with
-    TWILIO_API_BASE_URL = `twilio_url` and OPENAI_BASE_URL = `openai_url`.
+    TWILIO_API_BASE_URL = `twilio_url` and OPENAI_BASE_URL = `openai_url`; for the cascade,
+    STT_BASE_URL, LLM_BASE_URL and TTS_BASE_URL = `models_url`, whose faults are `models.faults`.
 
     `real_model`: no model is emulated; callers go by the sound of the agent's voice, and the
     report says what was observed. `on_event` gets every moment of every call as a dict.
@@ -51,6 +58,7 @@ class World:
             numbers=[number],
         )
         self.openai = None if real_model else RealtimeEmulator(openai_key, self._brain)
+        self.models = OpenAIHttpEmulator(openai_key, self._mind)
         self._voices = _Voices()
         self._wav_dir = wav_dir
         self._on_event = on_event
@@ -58,6 +66,8 @@ class World:
         self._logs: dict[int, CallLog] = {}
         self._last_tag = 0
         self._stack = AsyncExitStack()
+        self.models.published = self._voices.spoken
+        self.models.on_event = self._models_event
         if self.openai is not None:
             self.openai.published = self._voices.published
             self.openai.on_event = self._model_event
@@ -65,6 +75,7 @@ class World:
     async def __aenter__(self) -> Self:
         if self.openai is not None:
             await self._stack.enter_async_context(self.openai)
+        await self._stack.enter_async_context(self.models)
         await self._stack.enter_async_context(self.twilio)
         return self
 
@@ -85,6 +96,11 @@ class World:
     def openai_url(self) -> str:
         """OPENAI_BASE_URL; "" when the model is real."""
         return self.openai.url if self.openai is not None else ""
+
+    @property
+    def models_url(self) -> str:
+        """STT_BASE_URL, LLM_BASE_URL and TTS_BASE_URL."""
+        return self.models.url
 
     def target(self, public_url: str) -> None:
         """The server is there: the number's webhooks go to it."""
@@ -173,6 +189,35 @@ class World:
         if log is not None:
             log.emit(name, **{key: value for key, value in fields.items() if key != "call_tag"})
 
+    # ------------------------------------------------------------------ the cascade's side
+
+    def _mind(self, conversation: Conversation) -> Brain:
+        """The mind for a conversation in writing."""
+        tag = self._whose(conversation)
+        return self._brain(tag)
+
+    def _whose(self, conversation: Conversation) -> int | None:
+        """The call that this is: whose number the instructions name; else one in which the caller
+        could have said that; of several, the latest."""
+        digits = re.sub(r"\D", "", conversation.instructions)
+        numbers = {tag: re.sub(r"\D", "", number) for tag, (_, number) in self._scenarios.items()}
+        named = [tag for tag, number in numbers.items() if number and number[-9:] in digits]
+        said = frozenset(conversation.clips)
+        fitting = [
+            tag for tag in named or self._scenarios if said & _clips(self._scenarios[tag][0])
+        ]
+        return max(fitting or named or self._scenarios, default=None)
+
+    def _models_event(
+        self, name: str, fields: Mapping[str, Any], conversation: Conversation | None
+    ) -> None:
+        if conversation is not None:
+            log = self._logs.get(self._whose(conversation) or 0)
+        else:  # sound alone; it is somebody's when only one calls
+            log = next(iter(self._logs.values())) if len(self._logs) == 1 else None
+        if log is not None:
+            log.emit(name, **fields)
+
     def _join(self, log: CallLog, openai: RealtimeEmulator) -> None:
         """What the model recorded of this call, beside what the ear did."""
         sessions = [each for each in openai.sessions if each.call_tag == log.report.tag]
@@ -193,12 +238,23 @@ class _Voices:
     def __init__(self) -> None:
         self._said: dict[int, list[tuple[str, bytes]]] = {}
         self._listeners: dict[int, list[Listener]] = {}
+        self._sentences: dict[str, Recording] = {}
 
     def published(self, tag: int, text: str, audio: bytes) -> None:
         """A session is about to say this."""
         self._said.setdefault(tag, []).append((text, audio))
         for listener in self._listeners.get(tag, ()):
             listener(text, audio)
+
+    def spoken(self, text: str, audio: bytes) -> None:
+        """The cascade's voice is about to say this: in which call, nobody knows."""
+        self._sentences[text] = recording(text, audio)
+        while len(self._sentences) > _REMEMBERED:
+            self._sentences.pop(next(iter(self._sentences)))
+
+    def sentences(self) -> Collection[Recording]:
+        """What the cascade's voice has said lately."""
+        return self._sentences.values()
 
     def follow(self, tag: int, listener: Listener) -> None:
         """Tell what was said and will be."""
@@ -210,6 +266,11 @@ class _Voices:
         """That session is over."""
         self._said.pop(tag, None)
         self._listeners.pop(tag, None)
+
+
+def _clips(script: Scenario) -> frozenset[str]:
+    """What its caller may say."""
+    return frozenset(step.say for step in script.caller.steps if step.say)
 
 
 def _truncation(session: SessionRecord, text: str, at: float) -> float | None:

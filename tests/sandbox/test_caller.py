@@ -7,6 +7,7 @@ import pytest
 
 from sandbox.caller import ScriptedCaller
 from sandbox.leg import Leg, Record
+from sandbox.recogniser import Recording, audioop, recording
 from sandbox.report import CallLog, CallReport
 from sandbox.scenario import Step
 from sandbox.speech import clip, is_speech, quiet, read_stamp, render, stamp
@@ -231,3 +232,72 @@ def test_another_calls_voice_is_noticed() -> None:
     line.run(3000)
     line.leg.end("server")
     assert line.report.ear_defects["crossed"] == len(render(sentence)) // FRAME
+
+
+# ------------------------------------------------------------------ the cascade's voice
+
+
+class Cascade:
+    """Voices of which the sentences are known, and arrive resampled and without stamps."""
+
+    def __init__(self, *sentences: str) -> None:
+        self._sentences = [recording(each, render(each)) for each in sentences]
+
+    def follow(self, tag: int, listener: Any) -> None:
+        raise AssertionError("nothing is stamped")
+
+    def sentences(self) -> list[Recording]:
+        return self._sentences
+
+
+OFFER = "Je peux vous proposer mardi à neuf heures."
+NAME = "Très bien. C'est à quel nom ?"
+
+
+def resampled(*sentences: str) -> bytes:
+    """Down the way of the cascade: 24,000 samples a second, a breath, then 8,000 again."""
+    sound = b"\xff" * 37 + b"".join(render(each) + b"\xff" * 1000 for each in sentences)
+    pcm, _ = audioop.ratecv(audioop.ulaw2lin(sound, 2), 2, 1, 8_000, 24_000, None)
+    pcm, _ = audioop.ratecv(audioop.mul(pcm[2 * 5 :], 2, 0.8), 2, 1, 24_000, 8_000, None)
+    sound = audioop.lin2ulaw(pcm, 2)
+    return bytes(sound + b"\xff" * (-len(sound) % FRAME))
+
+
+def test_sentences_of_a_resampled_voice_are_recognised() -> None:
+    line = Line(voices=Cascade(NAME, "Bonjour.", OFFER))
+    line.agent(resampled(OFFER, NAME))
+    line.run(15_000)
+    [heard] = [each for each in line.report.utterances if each.who == "agent"]
+    assert (heard.text, heard.cut) == (f"{OFFER} {NAME}", False)
+    assert heard.heard_ms is not None
+    assert line.report.ear_defects.get("unknown", 0) == 0
+
+
+def test_a_sentence_that_was_cut_is_half_a_sentence() -> None:
+    line = Line(voices=Cascade(NAME, "Bonjour.", OFFER))
+    whole = resampled(OFFER)
+    line.agent(whole[: len(whole) // 2 // FRAME * FRAME])
+    line.run(10_000)
+    [heard] = [each for each in line.report.utterances if each.who == "agent"]
+    assert heard.cut
+    assert OFFER.startswith(heard.text)
+    assert 10 < len(heard.text) < len(OFFER)
+
+
+def test_a_line_that_goes_dead_in_the_middle() -> None:
+    line = Line(voices=Cascade(OFFER))
+    line.agent(resampled(OFFER))
+    line.run(1500)
+    line.leg.end("server")
+    [heard] = [each for each in line.report.utterances if each.who == "agent"]
+    assert heard.cut
+    assert heard.ended_ms is not None
+
+
+def test_a_voice_that_says_something_else_has_no_words() -> None:
+    line = Line(voices=Cascade(OFFER))
+    line.agent(resampled("Rappelez plus tard, nous sommes fermés."))
+    line.run(10_000)
+    heard = [each for each in line.report.utterances if each.who == "agent"]
+    assert heard
+    assert OFFER not in " ".join(each.text for each in heard)

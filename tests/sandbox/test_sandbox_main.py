@@ -56,6 +56,8 @@ async def test_a_call_by_command(server: TwimlServer) -> None:
         assert ready["ready"] is True
         assert ready["twilio_url"].startswith("http://127.0.0.1:")
         assert ready["openai_url"].endswith("/v1")
+        assert ready["models_url"].endswith("/v1")
+        assert ready["models_url"] != ready["openai_url"]
         await say(process, {"call": {"scenario": "robot", "line": "+33199001234"}})
         ringing = await hear(process, "ringing")
         report = (await hear(process, "report"))["report"]
@@ -78,6 +80,9 @@ async def test_what_cannot_be_done_is_refused_and_the_rest_goes_on() -> None:
             ({"callee": {"number": "+33199000199", "behaviour": "sings"}}, "'sings' is none of"),
             ({"call": "robot"}, "wrong kind"),
             ({"target": 3}, "wrong kind"),
+            ({"models_faults": {"kind": "hang"}}, "wrong kind"),
+            ({"models_faults": [{"kind": "explode"}]}, "no such fault"),
+            ({"models_faults": [{"kind": "hang", "colour": "red"}]}, "colour"),
             ({"sing": True}, "unknown command 'sing'"),
             ("hello", "a command is an object"),
         ):

@@ -7,10 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from sandbox.brain import Brain
 from sandbox.faults import Faults
+from sandbox.openai_http import CHAT_MODEL
 from sandbox.openai_realtime import RealtimeEmulator
 from sandbox.scenario import Scenario, parse
 from sandbox.world import World
@@ -173,3 +175,48 @@ async def test_with_a_real_model_the_caller_goes_by_the_sound_of_a_voice(short: 
     assert report.barge_ins[0].cleared_ms is not None
     assert len(report.turns) == 2
     assert report.clean
+
+
+async def test_the_cascades_model_knows_which_call_it_is_in(short: Scenario) -> None:
+    """By the caller's number in its instructions, else by what can have been said."""
+    events: list[dict[str, Any]] = []
+    async with world_with_a_server(on_event=events.append) as (world, server):
+        server.replies["/webhooks/twilio/voice"] = "<Response><Pause length='1'/></Response>"
+        async with asyncio.TaskGroup() as tasks, httpx.AsyncClient() as http:
+            calls = [
+                tasks.create_task(world.call(short, caller=number))
+                for number in ("+33639981234", "+33639985678")
+            ]
+            await wait_for_event(events, "answered", times=2)
+            said = "Je voudrais un rendez-vous demain à quatorze heures."
+            answers = []
+            for instructions in ("Il appelle du 06 39 98 12 34.", "On ne sait pas qui appelle."):
+                messages = [
+                    {"role": "system", "content": instructions},
+                    {"role": "user", "content": said},
+                ]
+                function = {"name": "check_availability", "parameters": {"type": "object"}}
+                body = {
+                    "model": CHAT_MODEL,
+                    "messages": messages,
+                    "tools": [{"type": "function", "function": function}],
+                }
+                answers.append(
+                    await http.post(
+                        f"{world.models_url}/chat/completions",
+                        json=body,
+                        headers={"Authorization": f"Bearer {KEY}"},
+                    )
+                )
+        sids = [call.result().call_sid for call in calls]
+    for answer in answers:
+        (call,) = answer.json()["choices"][0]["message"]["tool_calls"]
+        assert call["function"]["name"] == "check_availability"
+    called = [each["call"] for each in events if each["event"] == "model_calls"]
+    assert called == sids  # the first by its number, then the latest
+
+
+async def wait_for_event(events: list[dict[str, Any]], name: str, times: int) -> None:
+    async with asyncio.timeout(5):
+        while sum(each["event"] == name for each in events) < times:
+            await asyncio.sleep(0.01)
