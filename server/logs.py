@@ -25,10 +25,12 @@ SHOWN = frozenset(
         *("event", "level", "logger", "timestamp", "exception", "stack"),
         # whose line it is
         *("call", "call_id", "call_sid", "parent_call_sid", "stream_sid", "tenant", "tenant_id"),
-        *("function_call_id", "item_id", "response_id", "message_id", "node", "request_id"),
+        *("function_call_id", "item_id", "response_id", "message_id", "node"),
+        *("node_id", "request_id"),
         # what happened
         *(
             "agent",
+            "alone",
             "at",
             "attempt",
             "by",
@@ -41,7 +43,7 @@ SHOWN = frozenset(
         ),
         *("direction", "effect", "error", "error_type", "event_type", "fatal", "found_by"),
         *("frozen", "function", "kind", "meanwhile", "method", "model", "outcome", "path"),
-        *("reason", "resumed", "retryable", "route", "signal", "stage", "state", "status"),
+        *("reason", "resumed", "retryable", "route", "rung", "signal", "stage", "state", "status"),
         *("stream", "task", "timer", "variable", "vendor", "work"),
         # how much
         *("buffered", "bytes", "calls", "count", "days", "dropped", "frames", "limit", "lines"),

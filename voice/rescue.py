@@ -106,7 +106,7 @@ class Rescue:
         seconds = self.clock.monotonic() - began
         self.metrics.count("calls_rescued", became)
         self.metrics.observe("redirect", seconds)
-        log.info("call.rescued", call_id=row.id, result=became, ms=round(seconds * 1000))
+        log.info("call.rescued", call_id=row.id, outcome=became, ms=round(seconds * 1000))
 
     async def _bring_back(self, row: CallRow) -> str:
         """What became of it. What may pass is tried again, each time only if it is still lost."""
