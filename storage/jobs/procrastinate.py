@@ -70,6 +70,8 @@ workers = sa.table(
     sa.column("id", sa.BigInteger),
     sa.column("last_heartbeat", sa.DateTime(timezone=True)),
 )
+#: Written by Procrastinate's triggers; deleted with their job.
+events = sa.table("procrastinate_events", sa.column("job_id", sa.BigInteger))
 
 
 class _Connector(BaseAsyncConnector):
@@ -293,6 +295,8 @@ class ProcrastinateQueue:
             if isinstance(at, timedelta):
                 # By the clock that will say when it is due.
                 at = (await connection.execute(sa.select(sa.func.now()))).scalar_one() + at
+            # Nobody reads what its earlier runs were, and a periodic job has them for ever.
+            await connection.execute(sa.delete(events).where(events.c.job_id == row["id"]))
             await _let_wait(connection, row, at, attempts)
             return True
 
