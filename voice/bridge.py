@@ -166,6 +166,7 @@ class Bridge:
         self._turns: deque[tuple[str, str]] = deque(maxlen=KEPT_TURNS)
         self._frames: deque[str] = deque(maxlen=KEPT_FRAMES)
         self._loud_from = 0  # of the frames received
+        self._unheard = False  # the caller has been loud, and no agent has answered to it yet
         self._leg: AgentLeg | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._loop = asyncio.get_running_loop()
@@ -339,7 +340,7 @@ class Bridge:
             return
         if type(message) is Media:
             payload = message.media.payload
-            self._frames.append(payload)
+            self._keep(payload)
             if self._leg is None:
                 self.unheard_frames += 1
             else:
@@ -349,7 +350,15 @@ class Bridge:
         elif message is not None:
             self._on_message(message)
 
+    def _keep(self, payload: str) -> None:
+        """Of a caller who says something the words so far, otherwise the last moment."""
+        frames = self._frames
+        frames.append(payload)
+        if not self._unheard and len(frames) > EARLIER_FRAMES:
+            frames.popleft()
+
     def _loudness(self, loud: bool) -> None:
+        self._unheard |= loud
         if loud and not self._call.words_lost:
             self._loud_from = self._received
         self._feed(ev.CallerAudible(loud))
@@ -442,11 +451,21 @@ class Bridge:
         mark = self._playout.sent(item_id, base64_size(payload), now)
         if mark is not None:
             self._send_mark(mark)
-        self._drained = False
+        if self._drained:
+            self._drained = False
+            self._feed(ev.AgentDry(False))
         if not self._audible or self._announcing is not announcement:
+            if not announcement:
+                self._answers()
             self._audible = True
             self._announcing = announcement
             self._feed(ev.AgentAudioStarted(item_id))
+
+    def _answers(self) -> None:
+        """The agent has begun to answer: what the caller said until now needs no other agent."""
+        self._unheard = self._ears.loud
+        while not self._unheard and len(self._frames) > EARLIER_FRAMES:
+            self._frames.popleft()
 
     def _send_mark(self, name: str) -> None:
         self._marks_out += 1
@@ -489,7 +508,9 @@ class Bridge:
 
     def _all_played(self) -> None:
         if self._responding and not self._announcing:
-            self._drained = True  # the model is slower than speech; there is more to come
+            if not self._drained:  # the model is slower than speech; there is more to come
+                self._drained = True
+                self._feed(ev.AgentDry(True))
         elif self._audible:
             self._audible = self._announcing = False
             self._drained = False

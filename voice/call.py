@@ -78,6 +78,7 @@ class Call:
             ev.CallerJoined: self._caller_joined,
             ev.AgentReady: self._agent_ready,
             ev.AgentAudioStarted: self._agent_audio_started,
+            ev.AgentDry: self._agent_dry,
             ev.AgentHeard: self._agent_heard,
             ev.AgentCut: self._agent_cut,
             ev.CallerSpeechStarted: self._caller_speech_started,
@@ -208,7 +209,9 @@ class Call:
         if state.phase is not Phase.TALKING or not self._agent_owes():
             return
         left = state.progress + self._rules.agent_within - self._now
-        if left > 0.05:
+        if self._sounds():  # that is a sign
+            self._watch_agent()
+        elif left > 0.05:
             self._do(ev.StartTimer(AGENT, left))
         elif state.caller_speaking:  # the leg holds its answer back
             self._watch_agent()
@@ -245,6 +248,7 @@ class Call:
     def _agent_audio_started(self, event: ev.AgentAudioStarted) -> None:
         state = self._state
         state.audible = True
+        state.dry = False
         self._rescue.was_cut = False
         self._do(ev.StopTimer(PROMPT))
         if event.item_id.startswith(ev.ANNOUNCEMENT):
@@ -302,8 +306,17 @@ class Call:
             retry = state.sounded or state.caller_speaking
             self._ask(ev.Respond() if retry else self._first_words())
 
+    def _agent_dry(self, event: ev.AgentDry) -> None:
+        self._state.dry = event.dry
+        if event.dry and self._agent_owes():
+            self._watch_agent()
+
+    def _sounds(self) -> bool:
+        """There is something to be heard, as far as we know."""
+        return self._state.audible and not self._state.dry
+
     def _agent_heard(self, event: ev.AgentHeard) -> None:
-        self._state.audible = False
+        self._state.audible = self._state.dry = False
         for item_id, heard_ms in event.items:
             self._agent_turn(item_id, heard_ms, cut=False)
         if _only_announced(event.items):
@@ -316,7 +329,7 @@ class Call:
         self._settle()
 
     def _agent_cut(self, event: ev.AgentCut) -> None:
-        self._state.audible = False
+        self._state.audible = self._state.dry = False
         for item_id, heard_ms, sent_ms in event.items:
             whole = heard_ms >= sent_ms
             self._state.heard_anything |= heard_ms > 0
@@ -720,7 +733,7 @@ class Call:
         alone = (
             state.joined is not None
             and state.phase in (Phase.OPENING, Phase.TALKING)
-            and not (state.audible or state.caller_speaking)
+            and not (self._sounds() or state.caller_speaking)
             and (not state.ready or self._agent_owes() or bool(state.functions))
         )
         if alone and not rescue.holding:

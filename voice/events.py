@@ -43,6 +43,14 @@ class AgentAudioStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentDry:
+    """The agent is in the middle of a response, and all audio of it that came has been played
+    (`dry`), or more has come. A model that is a little slower than speech, or one that is dead."""
+
+    dry: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AgentHeard:
     """All that was sent to the caller has been played: the line is silent on our side.
 
@@ -187,6 +195,7 @@ Event = (
     CallerJoined
     | AgentReady
     | AgentAudioStarted
+    | AgentDry
     | AgentHeard
     | AgentCut
     | CallerSpeechStarted

@@ -114,3 +114,29 @@ async def test_a_caller_who_leaves_meanwhile_leaves_no_agent_behind() -> None:
         await asyncio.sleep(0.1)
         assert second.closed
         assert world.leg.closed
+
+
+async def test_a_response_that_dries_up_is_told_and_so_is_its_going_on() -> None:
+    async with talking() as world:
+        told: list[ev.Event] = []
+        feed = world.bridge._feed
+        world.bridge._feed = lambda event: (told.append(event), feed(event))  # type: ignore[method-assign]
+        world.speak()
+        heard(world)
+        world.bridge.on_agent_audio("i1", QUIET)
+        dry = [event for event in told if isinstance(event, ev.AgentDry)]
+        assert dry == [ev.AgentDry(True), ev.AgentDry(False)]
+
+
+async def test_a_quiet_line_is_not_kept() -> None:
+    async with talking() as world:
+        for _ in range(500):
+            world.frame(QUIET)
+        assert len(world.bridge._frames) <= 30
+        for _ in range(200):
+            world.frame(SPEECH)
+        assert len(world.bridge._frames) >= 200
+        for _ in range(50):
+            world.frame(QUIET)
+        world.speak("i2")
+        assert len(world.bridge._frames) <= 30

@@ -256,3 +256,40 @@ def test_an_agent_that_greets_by_itself_is_not_asked_to() -> None:
 def test_one_that_takes_over_does_not_greet() -> None:
     line = Line(resumed=True)
     assert line.said(line.on(ev.AgentReady(greets=True))) == [SCRIPT.resume]
+
+
+# --------------------------------------------------------------- in the middle of a response
+
+
+def test_a_model_that_stops_sending_in_the_middle_of_a_sentence_is_silence_too() -> None:
+    line = talking()
+    asks(line)
+    line.on(ev.ResponseStarted("r"))
+    line.on(ev.AgentAudioStarted("i2"))
+    line.on(ev.AgentDry(True), after=3.0)  # all that came was heard; `response.done` never comes
+    assert announced(line.fire("hold")) == [HOLD_1]
+    plays(line, HOLD_1)
+    line.fire("agent")  # asked once more
+    assert ev.ChangeAgent("agent_stuck") in line.fire("agent")
+
+
+def test_a_model_that_is_a_little_slower_than_speech_is_left_alone() -> None:
+    line = talking()
+    asks(line)
+    line.on(ev.ResponseStarted("r"))
+    line.on(ev.AgentAudioStarted("i2"))
+    for _ in range(30):
+        line.on(ev.AgentDry(True), after=0.4)
+        line.on(ev.AgentDry(False), after=0.2)
+    assert "hold" not in line.timers
+    assert not announced(line.done)
+
+
+def test_a_long_answer_is_no_stuck_one() -> None:
+    """Audio goes on for a minute; its words came with the first second."""
+    line = talking()
+    asks(line)
+    line.on(ev.ResponseStarted("r"))
+    line.on(ev.AgentAudioStarted("i2"))
+    for _ in range(15):
+        assert not any(isinstance(c, ev.Interrupt | ev.ChangeAgent) for c in line.fire("agent"))
