@@ -9,7 +9,7 @@ import functools
 import logging
 import re
 import ssl
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self, TypeVar, cast
@@ -47,8 +47,15 @@ _LASTING: Final = frozenset(
 #: A vendor's code is a word; anything else might be a quotation of what people said.
 _CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
-#: A refusal's body that is read at most, when the limit for answers is higher.
+#: Of a refusal's body no more is read: what matters is its status and its code.
 _REFUSAL_BYTES: Final = 64 * 1024
+
+#: Until an unused connection is closed, seconds: callers think and speak between two turns, and a
+#: new connection costs two more round trips (TCP, TLS).
+_IDLE_SECONDS: Final = 30.0
+
+#: How a connection ends that was closed before there was an answer.
+_CLOSED: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,13 +237,23 @@ class _Bounded(httpx.AsyncBaseTransport):
         self._inner = httpx.AsyncHTTPTransport(
             verify=_trust_store(),
             trust_env=False,
-            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
+            limits=httpx.Limits(
+                max_connections=100, max_keepalive_connections=20, keepalive_expiry=_IDLE_SECONDS
+            ),
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await self._inner.handle_async_request(request)
-        most = self._most if response.status_code < 400 else min(self._most, _REFUSAL_BYTES)
-        stream = _Counted(cast("httpx.AsyncByteStream", response.stream), most)
+        try:
+            response = await self._inner.handle_async_request(request)
+        except _CLOSED:
+            # Most likely a connection that the server gave up while nobody used it. Asking twice
+            # does nothing twice: all three endpoints only answer.
+            response = await self._inner.handle_async_request(request)
+        stream = _Counted(
+            cast("httpx.AsyncByteStream", response.stream),
+            self._most if response.is_success else _REFUSAL_BYTES,
+            raises=response.is_success,
+        )
         if response.headers.get("content-encoding", "identity") != "identity":
             await stream.aclose()
             raise httpx.DecodingError("a packed answer, though asked for none", request=request)
@@ -252,15 +269,20 @@ class _Bounded(httpx.AsyncBaseTransport):
 
 
 class _Counted(httpx.AsyncByteStream):
-    def __init__(self, inner: httpx.AsyncByteStream, most: int) -> None:
+    """`raises`: what is beyond is an error; otherwise it is cut off."""
+
+    def __init__(self, inner: httpx.AsyncByteStream, most: int, *, raises: bool) -> None:
         self._inner = inner
         self._left = most
+        self._raises = raises
 
-    async def __aiter__(self):  # type: ignore[no-untyped-def] # httpx says AsyncIterator
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         async for chunk in self._inner:
             self._left -= len(chunk)
             if self._left < 0:
-                raise _TooLarge("an answer beyond the size limit")
+                if self._raises:
+                    raise _TooLarge("an answer beyond the size limit")
+                return
             yield chunk
 
     async def aclose(self) -> None:

@@ -442,6 +442,20 @@ async def test_a_server_that_fails(steps: list[Step], code: str) -> None:
     assert loop.time() - began < QUICK.total + 0.5
 
 
+async def test_a_connection_that_was_closed_while_nobody_used_it_is_no_failure() -> None:
+    good = [head(), said("a"), finished(), DONE]
+    async with dripping(good, [CUT], good) as server, chat(server) as model:
+        for _ in range(2):
+            assert [each async for each in model.answer(HELLO)]
+        assert len(server.got) == 3
+        assert server.got[1].body == server.got[2].body
+
+
+async def test_a_long_page_that_says_no() -> None:
+    got = await failure(whole(401, b"<p>" * 100_000, {"Content-Type": "text/html"}))
+    assert (got.status, got.retryable) == (401, False)
+
+
 async def test_nobody_there() -> None:
     model = OpenAIChat("http://127.0.0.1:1/v1", "", "m", patience=QUICK)
     async with model:
