@@ -52,13 +52,7 @@ class CallJournal:
         """
         if not entries:
             return
-        rows = [
-            {"call_id": each.call_id, "at": each.at, "kind": each.kind, "data": dict(each.data)}
-            for each in entries
-        ]
-        for row in rows:
-            if row["kind"] not in EVENT_KINDS:
-                raise Invalid(f"must be one of {', '.join(EVENT_KINDS)}", field="kind")
+        rows = _rows(entries)
         try:
             async with self._database.write() as connection:
                 await connection.execute(sa.insert(call_events), rows)
@@ -145,6 +139,25 @@ class CallJournal:
         async with self._database.write() as connection:
             changed = await connection.execute(sa.update(table).where(*conditions).values(**values))
             return changed.rowcount > 0
+
+
+async def add_lines(connection: AsyncConnection, entries: Sequence[JournalEntry]) -> None:
+    """Store lines of calls that exist, in a transaction of somebody else's, as its last statement.
+    Invalid for an unknown kind."""
+    if entries:
+        rows = _rows(entries)
+        await connection.execute(sa.insert(call_events), rows)
+        await _publish(connection, rows)
+
+
+def _rows(entries: Sequence[JournalEntry]) -> list[dict[str, Any]]:
+    for each in entries:
+        if each.kind not in EVENT_KINDS:
+            raise Invalid(f"must be one of {', '.join(EVENT_KINDS)}", field="kind")
+    return [
+        {"call_id": each.call_id, "at": each.at, "kind": each.kind, "data": dict(each.data)}
+        for each in entries
+    ]
 
 
 async def _publish(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
