@@ -63,6 +63,15 @@ _NOTICE_THE_DEAD = {
 _OPERATORS_SQLSTATES = frozenset({"08", "40", "53", "55", "57", "58"})
 #: After a failover the address may lead to a standby, where nothing can be written.
 _READ_ONLY = "25006"
+#: A statement that was prepared is gone, or there already: the connection is another one's, and so
+#: are its settings and what it LISTENs to.
+_SHARED_SESSION = frozenset({"26000", "42P05"})
+#: Why a server refuses the connection itself: it is older than `client_connection_check_interval`
+#: (PostgreSQL 14), or it is a pooler that knows none of our settings.
+_REFUSED_SETTING = {
+    "42704": "PostgreSQL 14 or newer is needed",
+    "08P01": "if it is PgBouncer, see docs/deploy.md: ignore_startup_parameters",
+}
 
 _URL_CURE = (
     "Set DATABASE_URL to sqlite:///var/coccinelle.sqlite3 (a path relative to the working "
@@ -198,6 +207,11 @@ def _operator_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in _SHARED_SESSION:
+            raise OperatorError(
+                f"the database's connections are shared by a pooler ({doing}: {error.orig}). "
+                "Use its session mode, or let DATABASE_URL name PostgreSQL itself."
+            ) from error
         if not _is_the_operators(error):
             raise
         raise OperatorError(
@@ -409,7 +423,8 @@ async def _connect(dsn: str, settings: Mapping[str, str]) -> Any:
     except TimeoutError as error:
         raise _Unreachable(f"no answer within {CONNECT_TIMEOUT_SECONDS:g} s") from error
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise _Unreachable(str(error)) from error
+        cure = _REFUSED_SETTING.get(getattr(error, "sqlstate", None) or "")
+        raise _Unreachable(f"{error} ({cure})" if cure else str(error)) from error
 
 
 def _discard_closed(_connection: object, record: Any, _proxy: object) -> None:

@@ -284,6 +284,53 @@ async def test_libpqs_sslmode_is_understood(postgres_url: str) -> None:
     await database.close()
 
 
+async def test_a_session_that_others_share_is_named(postgres_url: str) -> None:
+    """What a pooler in transaction mode does to us: our prepared statements are another's."""
+    database = await Database.open(postgres_url)
+    try:
+        await database.ping()
+        async with database.write() as connection:
+            await connection.execute(sa.select(2))
+            await connection.exec_driver_sql("DEALLOCATE ALL")
+        with pytest.raises(OperatorError, match=r"shared by a pooler.*session mode"):
+            async with database.write() as connection:
+                await connection.execute(sa.select(2))
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "message", "cure"),
+    [
+        ("08P01", "unsupported startup parameter: statement_timeout", "ignore_startup_parameters"),
+        (
+            "42704",
+            'unrecognized configuration parameter "client_connection_check_interval"',
+            "PostgreSQL 14 or newer",
+        ),
+    ],
+)
+async def test_a_server_that_refuses_our_settings_is_named(
+    sqlstate: str, message: str, cure: str
+) -> None:
+    """As PgBouncer 1.18 and PostgreSQL 13 answer.
+    https://www.postgresql.org/docs/18/protocol-message-formats.html (ErrorResponse)"""
+    fields = f"SFATAL\0VFATAL\0C{sqlstate}\0M{message}\0\0".encode()
+    error = b"E" + (len(fields) + 4).to_bytes(4) + fields
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)  # SSLRequest
+        writer.write(b"N")
+        await reader.readexactly(8)  # StartupMessage, its length and version
+        writer.write(error)
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(OperatorError, match=cure):
+            await Database.open(f"postgresql://u:p@127.0.0.1:{port}/d")
+
+
 async def test_a_connection_that_the_server_closed_is_replaced(
     postgres_url: str, postgres_server: PostgresServer
 ) -> None:
