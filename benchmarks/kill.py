@@ -5,8 +5,9 @@ Twilio and model, callers who book an appointment. Four ways to go: *killed* (SI
 *frozen* (SIGSTOP: the sockets stay open and nobody answers), *restarted* (one node, SIGKILL, a
 supervisor that starts it again at once) and *stopped* (SIGTERM whose time is over at once).
 
-Measured at the ear, in the recording of the line: from the signal to the first spoken sound of the
-next stream. And whether anything was lost or done twice, in the database.
+Measured at the ear, in the recording of the line: from the signal (or from the end of the caller's
+words, if they were speaking then) to the first spoken sound of the next stream. And whether
+anything was lost or done twice, in the database.
 """
 
 import argparse
@@ -65,30 +66,35 @@ class Line:
     ended: float | None = None
     report: CallReport | None = None
 
-    def first_sound_after(self, ms: float) -> float | None:
-        """When the agent's side of the line was loud for the first time since then."""
+    def silence(self, at: float, stream: float) -> float | None:
+        """For how long nobody was heard after a signal at `at`, until the agent's side of the line
+        was loud for the first time since `stream` began; None if it never was. The caller's own
+        words, as long as they go on, are no silence."""
         assert self.report is not None
         assert self.report.wav is not None
         with wave.open(self.report.wav) as recording:
-            samples = array("h", recording.readframes(recording.getnframes()))[1::2]
+            samples = array("h", recording.readframes(recording.getnframes()))
         began = self.report.answered_ms or 0.0
-        first = max(0, round((ms - began) / 20))
-        for at in range(first * FRAME, len(samples), FRAME):
-            frame = samples[at : at + FRAME]
-            if max(frame) > LOUD:
-                return began + at / 8
+        since = at
+        for frame in range(max(0, int((at - began) / 20)), len(samples) // (2 * FRAME)):
+            both = samples[frame * 2 * FRAME : (frame + 1) * 2 * FRAME]
+            now = began + frame * 20
+            if now >= stream and max(both[1::2]) > LOUD:
+                return now - since
+            if max(both[0::2]) > LOUD:
+                since = now + 20
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """One call that a signal hit. Seconds from the signal: to the next stream, to its first spoken
-    sound (None: there was none)."""
+    """One call that a signal hit. Seconds: from the signal to the next stream, and of silence until
+    its first spoken sound (None: there was none)."""
 
     call: str
     at: float  # s since it rang
     stream: float
-    sound: float | None
+    silence: float | None
 
 
 class Theatre:
@@ -151,8 +157,8 @@ class Theatre:
                 over = line.ended is not None and line.ended <= at
                 later = [s for s in self.signals if when < s < line.rang + (after or [0])[0] / 1000]
                 if before and after and not over and not later:
-                    sound = line.first_sound_after(after[0])
-                    heard = None if sound is None else (sound - at) / 1000
+                    silence = line.silence(at, after[0])
+                    heard = None if silence is None else silence / 1000
                     found.append(Break(sid, at / 1000, (after[0] - at) / 1000, heard))
         return found
 
@@ -228,7 +234,7 @@ async def theatre(
     token, admin, key = (secrets.token_hex(16) for _ in range(3))
     ports = [free_port() for _ in range(nodes)]
     async with AsyncExitStack() as stack:
-        balancer = Balancer(ports, look_seconds=1.0, try_seconds=try_seconds)
+        balancer = Balancer(ports, look_seconds=1.0, try_seconds=try_seconds, by_count=True)
         play = Theatre([], balancer, database)
         world = await stack.enter_async_context(
             World(
@@ -334,8 +340,8 @@ async def measure(mode: str, rounds: int, calls: int, database: str, seed: int) 
                 "lost_or_double": complaints,
                 "outcomes": play.outcomes(),
                 "signal_to_stream_s": figures([each.stream for each in breaks]),
-                "signal_to_speech_s": figures([each.sound for each in breaks if each.sound]),
-                "never_heard_again": sum(each.sound is None for each in breaks),
+                "silence_s": figures([each.silence for each in breaks if each.silence is not None]),
+                "never_heard_again": sum(each.silence is None for each in breaks),
             }
 
 

@@ -17,7 +17,8 @@ from sandbox.stream_messages import CONNECTED, Clear, Mark, Media, Sender, Strea
 from sandbox.twilio_signature import sign_url
 
 OPEN_SECONDS = 5.0
-CLOSE_SECONDS = 2.0
+#: For a goodbye to a server that may be frozen; the call goes on meanwhile, or is over.
+CLOSE_SECONDS = 0.5
 #: A server that reads more slowly than the caller speaks loses audio (31930) after one second.
 MAX_WAITING = 50
 #: Marks and keys on top; a server that provokes more without reading is told so.

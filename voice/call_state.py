@@ -25,7 +25,7 @@ class Rules:
     hold_after: float = 1.8  # it is the agent's turn and nothing sounds: a line of our own
     # After a stream that broke the line has been silent for as long as it took to notice: a second
     # with two nodes, three where one of them froze. What the agent says at once is soon enough.
-    hold_after_cut: float = 0.2
+    hold_after_cut: float = 0.1
     agents: int = 4  # changes of agent on one stream, then the stream is left
     deaf_after: float = 0.8  # loud for so long and the agent heard nothing: is it deaf?
     longest_turn: float = 60.0  # without a pause: that is no speech but noise

@@ -113,7 +113,9 @@ class Rescue:
         tries = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_delay(GIVE_UP_SECONDS),
             wait=tenacity.wait_exponential_jitter(
-                FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, jitter=FIRST_PAUSE_SECONDS
+                multiplier=FIRST_PAUSE_SECONDS,
+                max=LONGEST_PAUSE_SECONDS,
+                jitter=FIRST_PAUSE_SECONDS,
             ),
             retry=tenacity.retry_if_exception(_may_pass),
             sleep=self.sleep,

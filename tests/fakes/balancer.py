@@ -1,6 +1,7 @@
 """A plain load balancer on loopback: it knows addresses and nothing of calls.
 
-Each request goes to the next node, also of one client's: after the head of its request a
+Each request goes to the next node, or with `by_count` to who has the fewest connections, also of
+one client's: after the head of its request a
 connection carries one answer and is closed. A node that can't be reached, or that closes without
 an answer, is passed over. With `look_seconds` it asks each node's /readyz so often, and leaves out
 who doesn't answer 200 within that time, unless nobody does. With `try_seconds` it keeps a request
@@ -10,6 +11,7 @@ by chance in a deployment happens in a test each time.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -41,6 +43,8 @@ class Balancer:
     port: int = 0
     look_seconds: float = 0.0
     try_seconds: float = 0.0
+    by_count: bool = False
+    _count: Counter[int] = field(default_factory=Counter)
     _ready: set[int] = field(default_factory=set)
     _looks: int = 0
     _looking: "asyncio.Task[None] | None" = None
@@ -120,13 +124,17 @@ class Balancer:
                 writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
                 await writer.drain()
                 return
-            first, from_node, node = answered
+            first, from_node, node, index = answered
             self._open.add(node)
-            writer.write(first)
-            async with asyncio.TaskGroup() as both:
-                up = both.create_task(_copy(reader, node))
-                await _copy(from_node, writer)
-                up.cancel()
+            self._count[index] += 1
+            try:
+                writer.write(first)
+                async with asyncio.TaskGroup() as both:
+                    up = both.create_task(_copy(reader, node))
+                    await _copy(from_node, writer)
+                    up.cancel()
+            finally:
+                self._count[index] -= 1
         except* (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass  # somebody has left: so does the other one
         finally:
@@ -135,8 +143,8 @@ class Balancer:
 
     async def _ask(
         self, request: bytes
-    ) -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter] | None:
-        """The first bytes of the answer, and the connection that they came by."""
+    ) -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter, int] | None:
+        """The first bytes of the answer, the connection that they came by, and whose it is."""
         method, path, _ = request.split(b"\r\n", 1)[0].decode().split(" ", 2)
         for index in self._order(path):
             try:
@@ -148,7 +156,7 @@ class Balancer:
             try:
                 writer.write(request)
                 if first := await reader.read(CHUNK):
-                    return first, reader, writer
+                    return first, reader, writer, index
             except OSError:
                 pass
             writer.close()
@@ -163,6 +171,8 @@ class Balancer:
         else:
             first, self._next = self._next, (self._next + 1) % len(self.nodes)
         order = [(first + offset) % len(self.nodes) for offset in range(len(self.nodes))]
+        if self.by_count and not pinned:
+            order.sort(key=lambda index: self._count[index])
         # The others last: they may have come back since, or there may be nobody else.
         return sorted(order, key=lambda index: bool(self._ready) and index not in self._ready)
 
