@@ -122,7 +122,14 @@ class VapiEmulator:
         self._tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
         self._stack.push_async_callback(self._end_all)
         self._server = await self._stack.enter_async_context(
-            serve(self._serve, "127.0.0.1", 0, process_request=self._admit, compression=None)
+            serve(
+                self._serve,
+                "127.0.0.1",
+                0,
+                process_request=self._admit,
+                compression=None,
+                close_timeout=0.5,  # a half-dead one answers no farewell
+            )
         )
         self._port = await self._stack.enter_async_context(serving(self._app()))
         return self

@@ -148,6 +148,7 @@ class VapiProtocol:
         self._last_item: str | None = None
         self._saying: deque[str] = deque(maxlen=MAX_SAYING)
         self._caller_speaks = False
+        self._caller_waits = False
         self._hears_updates = False
         self._said = 0
         self._last_said = ("", 0.0)
@@ -291,7 +292,8 @@ class VapiProtocol:
         self._sounding = False
         self._quiet_ms = 0.0
         self._words, self._voice_input = "", False
-        return [*outputs, ev.ResponseDone(item, status)]
+        outputs.append(ev.ResponseDone(item, status))
+        return outputs + self._caller_starts() if self._caller_waits else outputs
 
     def _spoken_so_far(self) -> list[Output]:
         self._told_ms = self._sent_ms
@@ -332,7 +334,7 @@ class VapiProtocol:
             case "transcript":
                 return self._transcribed(message, now)
             case "user-interrupted":
-                return self._caller_starts()
+                return self._caller_starts(interrupts=True)
             case "model-output" | "voice-input":
                 return self._worded(message)
             case "status-update":
@@ -349,6 +351,7 @@ class VapiProtocol:
             self._hears_updates = True
             if started:
                 return self._caller_starts()
+            self._caller_waits = False
             return [self._caller_stops()] if self._caller_speaks else []
         self._speaks = started
         if started:
@@ -357,9 +360,16 @@ class VapiProtocol:
         self._stopped_at = now
         return []
 
-    def _caller_starts(self) -> list[Output]:
+    def _caller_starts(self, *, interrupts: bool = False) -> list[Output]:
+        """While it speaks, Vapi decides by the assistant's own plan what interrupts it: a "oui" in
+        passing doesn't, nor does anything in the first message. Who speaks into the rest, and goes
+        on, has begun to speak when it is over."""
         if self._caller_speaks:
             return []
+        if self._sounding and not interrupts:
+            self._caller_waits = True
+            return []
+        self._caller_waits = False
         self._caller_speaks = True
         return [ev.CallerSpeechStarted()]
 
@@ -384,7 +394,9 @@ class VapiProtocol:
             return []
         if not self._hears_updates:
             outputs += self._caller_starts()
-            outputs.append(self._caller_stops())
+            self._caller_waits = False
+            if self._caller_speaks:
+                outputs.append(self._caller_stops())
         self._said += 1
         return [*outputs, ev.CallerSaid(f"vapi-caller-{self._said}", text)]
 

@@ -10,7 +10,7 @@ from typing import Any
 from providers.vapi.leg import VapiConnector, VapiLeg
 from providers.vapi.rest import VapiAccount
 from sandbox.brain import Brain
-from sandbox.speech import FRAME_BYTES, Ear, clip, quiet, stamp
+from sandbox.speech import FRAME_BYTES, Ear, clip, quiet, render, stamp
 from sandbox.vapi import VapiEmulator
 from sandbox.vapi_faults import VapiFaults
 from sandbox.vapi_record import CallRecord
@@ -19,7 +19,7 @@ from voice import events as ev
 from voice.ports import AgentSpec, CallFacts
 
 KEY = "vapi-private-key"
-GREETING = "Bonjour, je vous écoute."
+GREETING = "Je vous écoute."
 FACTS = CallFacts("call-1", "CA1", "t_42", "+33639981234")
 TAG = 5
 
@@ -29,12 +29,10 @@ class Line:
     """A leg, what it reported, and the caller at its other end."""
 
     vapi: VapiEmulator
-    connector: VapiConnector
     leg: VapiLeg
     heard: list[ev.Event | tuple[str, str]] = field(default_factory=list)
     #: (monotonic second, event), audio left out.
     times: list[tuple[float, ev.Event]] = field(default_factory=list)
-    remembered: list[tuple[CallFacts, str]] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _frames: list[bytes] = field(default_factory=list)
     _sequence: int = 0
@@ -127,19 +125,38 @@ def spec(assistant_id: str | None, **changes: Any) -> AgentSpec:
     return AgentSpec(**{**values, **changes})
 
 
+@dataclass
+class Vendor:
+    """A running emulator, and our connector to it. For one test after the other: see `fresh`."""
+
+    vapi: VapiEmulator
+    account: VapiAccount
+    connector: VapiConnector
+    remembered: list[tuple[CallFacts, str]] = field(default_factory=list)
+    rules: Sequence[Mapping[str, Any]] = ()
+
+    def fresh(self, faults: VapiFaults | None = None) -> "Vendor":
+        """As if it had just begun."""
+        self.vapi.faults = faults or VapiFaults()
+        self.vapi.transport_url = ""
+        self.vapi.requests.clear()
+        self.vapi.calls.clear()
+        self.remembered.clear()
+        self.rules = ()
+        return self
+
+
 @contextlib.asynccontextmanager
-async def emulated(
-    rules: Sequence[Mapping[str, Any]] = (), **options: Any
-) -> AsyncIterator[tuple[VapiEmulator, VapiConnector, list[tuple[CallFacts, str]]]]:
-    """A running emulator and a connector to it."""
-    remembered: list[tuple[CallFacts, str]] = []
+async def vendor() -> AsyncIterator[Vendor]:
+    """Runs while the block does."""
+    it: Vendor
 
     async def remember(facts: CallFacts, call_id: str) -> bool:
-        remembered.append((facts, call_id))
+        it.remembered.append((facts, call_id))
         return True
 
     async with (
-        VapiEmulator(KEY, lambda _tag: Brain(rules), latency_ms=50, **options) as vapi,
+        VapiEmulator(KEY, lambda _tag: Brain(it.rules), latency_ms=50) as vapi,
         VapiAccount(vapi.url, KEY) as account,
         asyncio.TaskGroup() as tasks,
     ):
@@ -147,7 +164,9 @@ async def emulated(
         def spawn(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
             tasks.create_task(work(), name=name)
 
-        yield vapi, VapiConnector(account, SystemClock(), spawn, remember), remembered
+        connector = VapiConnector(account, SystemClock(), spawn, remember)
+        it = Vendor(vapi, account, connector)
+        yield it
 
 
 def assistant(vapi: VapiEmulator, **changes: Any) -> str:
@@ -167,32 +186,29 @@ def assistant(vapi: VapiEmulator, **changes: Any) -> str:
 
 @contextlib.asynccontextmanager
 async def line(
-    rules: Sequence[Mapping[str, Any]] = (),
+    vendor: Vendor,
     *,
-    faults: VapiFaults | None = None,
     stored: Mapping[str, Any] | None = None,
     talks: bool = True,
     **changes: Any,
 ) -> AsyncIterator[Line]:
     """A joined call with its caller on the line."""
-    async with emulated(rules, faults=faults) as (vapi, connector, remembered):
-        leg = await connector.connect(spec(assistant(vapi, **(stored or {})), **changes))
-        it = Line(vapi, connector, leg, remembered=remembered)
-        async with asyncio.TaskGroup() as tasks:
-            talking = tasks.create_task(it.talk()) if talks else None
-            leg.listen(it)
-            try:
-                yield it
-            finally:
-                if talking is not None:
-                    talking.cancel()
-                await leg.close()
+    assistant_id = assistant(vendor.vapi, **(stored or {}))
+    leg = await vendor.connector.connect(spec(assistant_id, **changes))
+    it = Line(vendor.vapi, leg)
+    async with asyncio.TaskGroup() as tasks:
+        talking = tasks.create_task(it.talk()) if talks else None
+        leg.listen(it)
+        try:
+            yield it
+        finally:
+            if talking is not None:
+                talking.cancel()
+            await leg.close()
 
 
 def ear(expected: str, audio: bytes) -> Ear:
     """An ear that has heard all this audio, and knows the sentence to expect."""
-    from sandbox.render import render
-
     listening = Ear()
     listening.expect(expected, render(expected))
     whole = len(audio) - len(audio) % FRAME_BYTES
