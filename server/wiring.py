@@ -12,18 +12,20 @@ from dashboard.api.settings import ApiSettings
 from domain.breaker import Breakers
 from domain.clock import Clock
 from domain.knowledge import Knowledge, PassageIndex
+from domain.language_model import LanguageModel
 from messaging.statuses import record_message_status
 from providers.guarded import GuardedDoor
 from providers.openai.realtime import OpenAIRealtime
 from providers.twilio.rest import TwilioAccount, TwilioCallControl
 from providers.twilio.signature import TwilioSignature
 from providers.vapi.addresses import VENDOR_HOSTS
-from providers.vapi.leg import VapiConnector
+from providers.vapi.connector import VapiConnector
 from providers.vapi.rest import VapiAccount
 from server.drain import Drain
 from server.key_ring import key_ring
 from server.knowledge import knowledge_search
 from server.metrics import Metrics
+from server.models import language_model
 from server.settings import Settings
 from storage import Storage
 from storage.capacity import CallSlots
@@ -40,13 +42,18 @@ from voice.functions.runner import FunctionRunner
 from voice.journal import Journal
 from voice.ladder import Rung
 from voice.live_calls import LiveCalls
+from voice.lower_rungs import LowerRungs
 from voice.media_stream.endpoint import MediaStreamEndpoint
 from voice.openings import Openings
 from voice.places import Places
 from voice.ports import AgentSpec, CallFacts, TurnDetection
 from voice.rescue import Rescue
 from voice.streams import Streams
+from voice.turn_answers import TurnAnswers
+from voice.turn_model import TurnModel
+from voice.turn_webhooks import TurnWebhooks
 from voice.twiml import Addresses
+from voice.voicemail import Voicemail
 from voice.webhooks import VoiceWebhooks
 
 #: The vendor's voices (vapi-openai-pinecone.md §2.2); a tenant may choose one by name.
@@ -73,11 +80,12 @@ class Parts:
 @dataclass(frozen=True, slots=True)
 class Vendors:
     """Connections to others; who makes them closes them. `index`: passages at a vendor's; `vapi`:
-    None without a key."""
+    None without a key; `text_model`: of conversations by turns."""
 
     control: TwilioCallControl
     index: PassageIndex | None = None
     vapi: VapiAccount | None = None
+    text_model: LanguageModel | None = None
 
 
 def addresses(settings: Settings) -> Addresses:
@@ -109,6 +117,17 @@ async def vapi_account(settings: Settings) -> AsyncIterator[VapiAccount | None]:
     guard = GuardedDoor(settings.guard_allowed_networks, (VENDOR_HOSTS,))
     async with VapiAccount(str(settings.vapi_base_url), key.get_secret_value(), guard=guard) as it:
         yield it
+
+
+@asynccontextmanager
+async def text_model(settings: Settings) -> AsyncIterator[LanguageModel | None]:
+    """The language model, if one is set."""
+    model = language_model(settings)
+    if model is None:
+        yield None
+        return
+    async with model:
+        yield model
 
 
 def api_settings(settings: Settings) -> ApiSettings:
@@ -150,7 +169,17 @@ def build(
         places=_places(settings, database, clock, metrics, node),
         relieved=node.relieved,
     )
-    endings = Endings(storage, journal, control, clock, metrics, live_calls.call_ids)
+    voicemail = Voicemail(
+        storage=storage,
+        clock=clock,
+        base_url=settings.twilio_api_base_url,
+        account_sid=settings.twilio_account_sid or "",
+        transcribes=settings.model_server("stt") is not None,
+    )
+    endings = Endings(
+        storage, journal, control, clock, metrics, live_calls.call_ids, voicemail.missed
+    )
+    breakers = Breakers(clock)
     streams = Streams(
         storage=storage,
         live_calls=live_calls,
@@ -158,7 +187,7 @@ def build(
         surroundings=Surroundings(clock, journal, metrics, SpokenLines(bundled())),
         agents=Agents(
             {**_vapi(vendors.vapi, storage, clock, tasks), **_speakers(settings)},
-            Breakers(clock),
+            breakers,
             metrics,
         ),
         control=control,
@@ -171,9 +200,11 @@ def build(
         region=settings.default_region,
         node_id=node.id,
     )
+    lower = LowerRungs(streams, TurnModel(vendors.text_model, breakers), addresses(settings))
     openings = Openings(
         storage=storage,
         streams=streams,
+        lower=lower,
         live_calls=live_calls,
         endings=endings,
         clock=clock,
@@ -182,12 +213,23 @@ def build(
         own_numbers=settings.own_numbers,
         region=settings.default_region,
     )
+    background = Background(tasks)
+    turns = TurnWebhooks(
+        storage=storage,
+        openings=openings,
+        answers=TurnAnswers(lower),
+        voicemail=voicemail,
+        addresses=addresses(settings),
+        background=background,
+        endings=endings,
+    )
     webhooks = VoiceWebhooks(
         storage=storage,
         openings=openings,
         endings=endings,
+        turns=turns,
         addresses=addresses(settings),
-        background=Background(tasks),
+        background=background,
         message_status=lambda form: record_message_status(form, storage, clock),
         clock=clock,
         metrics=metrics,

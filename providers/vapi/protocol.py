@@ -13,10 +13,9 @@ without another connection.
 from binascii import b2a_base64
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
+from providers.vapi.messages import Message, add_message, read, say
 from voice import events as ev
 from voice.audio import BYTES_PER_MS, FRAME_BYTES, loudness
 from voice.ports import AgentSpec
@@ -57,44 +56,11 @@ MAX_SAYING: Final = 16
 #: What a text message may say that becomes text of ours.
 MAX_TEXT: Final = 10_000
 
-#: What we want to be told over the socket.
-CLIENT_MESSAGES: Final = (
-    "assistant.started",
-    "hang",
-    "model-output",
-    "speech-update",
-    "status-update",
-    "transcript",
-    "user-interrupted",
-    "voice-input",
-)
-
 #: `endedReason`s (§1.8) of a call that the assistant has ended on purpose.
 _BY_THE_ASSISTANT: Final = ("assistant-ended-call", "assistant-said-end-call-phrase")
 
 #: The model isn't asked in the caller's language: it is told to keep to it.
 _ANSWER: Final = "Answer the caller now, in the language of the conversation."
-
-
-class _Message(msgspec.Struct, rename="camel"):
-    """A client message, as far as we read it. All else is ignored."""
-
-    type: str
-    status: str = ""
-    role: str = ""
-    transcript: str = ""
-    transcript_type: str = ""
-    ended_reason: str = ""
-    output: Any = None
-    input: Any = None
-
-
-class _Wrapped(msgspec.Struct):
-    message: _Message
-
-
-_decoder = msgspec.json.Decoder(_Message)
-_wrapped = msgspec.json.Decoder(_Wrapped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,23 +72,6 @@ class Audio:
 
 
 Output = Audio | ev.Event
-
-
-def overrides(spec: AgentSpec) -> dict[str, Any]:
-    """What is laid over the stored assistant for this call. Only whole fields: a nested object
-    would be replaced, with all that provisioning put there (§1.2)."""
-    values: dict[str, Any] = {"clientMessages": list(CLIENT_MESSAGES)}
-    if spec.call is not None:
-        values["variableValues"] = {
-            "call_id": spec.call.call_id,
-            "call_sid": spec.call.call_sid,
-            "tenant_id": spec.call.tenant_id,
-            # The stored assistant's instructions have a place for it (`assistant.ABOUT_CALL`).
-            "about_call": spec.about_call,
-        }
-    if spec.resumed:
-        values["firstMessageMode"] = "assistant-waits-for-user"
-    return values
 
 
 class VapiProtocol:
@@ -176,20 +125,19 @@ class VapiProtocol:
         if not self._spec.resumed:
             return []
         lines = [f"{role}: {text}" for role, text in self._spec.history]
-        return [_add_message("system", "\n".join([self._spec.instructions, "", *lines]))]
+        return [add_message("system", "\n".join([self._spec.instructions, "", *lines]))]
 
     def say(self, text: str) -> list[bytes]:
         """Speak this very sentence."""
         self._saying.append(text)
-        order = {"type": "say", "content": text, "endCallAfterSpoken": False}
-        return [*self.settle(), msgspec.json.encode(order)]
+        return [*self.settle(), say(text)]
 
     def respond(self) -> list[bytes]:
         """Answer now: there is no order for that but to a message, which is the note that came
         with it, if any."""
         note, self._note = self._note, None
         role, text = note or ("system", _ANSWER)
-        return [_add_message(role, text, respond=True)]
+        return [add_message(role, text, respond=True)]
 
     def tell(self, text: str, role: str) -> list[bytes]:
         """Add a message. It is held back for a moment: `respond` may follow."""
@@ -200,7 +148,7 @@ class VapiProtocol:
     def settle(self) -> list[bytes]:
         """What was held back."""
         note, self._note = self._note, None
-        return [] if note is None else [_add_message(*note)]
+        return [] if note is None else [add_message(*note)]
 
     def interrupt(self) -> list[Output]:
         """The caller hears no more of this. Vapi stops by itself when the caller speaks, and there
@@ -323,7 +271,7 @@ class VapiProtocol:
     def message(self, text: bytes, now: float) -> list[Output]:
         """A text frame. What isn't known is counted and passed over."""
         self._anything = True
-        message = _read(text)
+        message = read(text)
         if message is None:
             self.malformed += 1
             return []
@@ -345,7 +293,7 @@ class VapiProtocol:
                 self.unknown += 1
                 return []
 
-    def _speech_update(self, message: _Message, now: float) -> list[Output]:
+    def _speech_update(self, message: Message, now: float) -> list[Output]:
         started = message.status == "started"
         if message.role == "user":
             self._hears_updates = True
@@ -377,7 +325,7 @@ class VapiProtocol:
         self._caller_speaks = False
         return ev.CallerSpeechStopped()
 
-    def _transcribed(self, message: _Message, now: float) -> list[Output]:
+    def _transcribed(self, message: Message, now: float) -> list[Output]:
         text, final = message.transcript.strip()[:MAX_TEXT], message.transcript_type != "partial"
         if not text:
             return []
@@ -407,7 +355,7 @@ class VapiProtocol:
         self._transcript = self._told = f"{self._transcript} {text}".strip()
         return [ev.AgentText(self._last_item, self._transcript, final=True)]
 
-    def _worded(self, message: _Message) -> list[Output]:
+    def _worded(self, message: Message) -> list[Output]:
         """Words for the voice: a sign of life, and what will be heard."""
         given = message.input if message.type == "voice-input" else message.output
         if not isinstance(given, str) or not given.strip():
@@ -422,7 +370,7 @@ class VapiProtocol:
             self._saying.popleft()
         return [] if self._cut or self._caller_speaks else self._open()
 
-    def _status(self, message: _Message, now: float) -> list[Output]:
+    def _status(self, message: Message, now: float) -> list[Output]:
         if message.status != "ended":
             return []
         reason = message.ended_reason or "ended"
@@ -474,21 +422,3 @@ class VapiProtocol:
         if self._silence >= SENDS_SILENCE:
             return gap >= STALL_SECONDS
         return gap >= GAP_SECONDS and self._sounding and self._speaks is True
-
-
-def _read(text: bytes) -> _Message | None:
-    """A message, bare or in an envelope as the webhooks' (§1.8)."""
-    for decoder in (_decoder, _wrapped):
-        try:
-            found = decoder.decode(text)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            continue
-        return found.message if isinstance(found, _Wrapped) else found
-    return None
-
-
-def _add_message(role: str, text: str, *, respond: bool = False) -> bytes:
-    message = {"role": role, "content": text}
-    return msgspec.json.encode(
-        {"type": "add-message", "message": message, "triggerResponseEnabled": respond}
-    )

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Any
 
-from providers.vapi.leg import VapiConnector, VapiLeg
+from providers.vapi.connector import VapiConnector
+from providers.vapi.leg import VapiLeg
 from providers.vapi.rest import VapiAccount
 from sandbox.brain import Brain
 from sandbox.speech import FRAME_BYTES, Ear, clip, quiet, render, stamp

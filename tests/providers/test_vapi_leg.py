@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from domain.errors import OperatorError, ProviderError
 from providers.vapi import leg as leg_module
-from providers.vapi.leg import VapiConnector
+from providers.vapi.connector import VapiConnector
 from providers.vapi.rest import FULL
 from sandbox.vapi_faults import Outage, VapiFaults
 from server.clock import SystemClock

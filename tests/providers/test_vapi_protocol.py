@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from providers.vapi.protocol import Audio, VapiProtocol, overrides
+from providers.vapi.messages import overrides
+from providers.vapi.protocol import Audio, VapiProtocol
 from sandbox.speech import FRAME_BYTES, hush, render
 from tests.fakes.vapi_calls import spec
 from voice import events as ev
