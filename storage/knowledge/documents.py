@@ -237,7 +237,9 @@ class Documents:
         return await self._change(document_id, values)
 
     async def stored_bytes(self) -> int:
-        """What all of the tenant's documents take, the deleted ones too."""
+        """What all of the tenant's documents take, the deleted ones too. Whoever else asks waits
+        until this transaction ends, and sees what it has added."""
+        await self._count_alone()
         sqlite = self._scope.connection.dialect.name == "sqlite"
         length = sa.func.length if sqlite else sa.func.octet_length
         total = 0
@@ -288,6 +290,7 @@ class Documents:
         ids of those that are gone. None, and nothing changed, when the document is deleted or
         asked to be indexed anew since: compare-and-set by `revision`. Invalid beyond
         MAX_TENANT_CHUNKS."""
+        await self._count_alone()
         values = {
             "status": "ready",
             "chunk_count": len(passages),
@@ -391,7 +394,18 @@ class Documents:
 
     # ---------------------------------------------------------------------------- private
 
+    async def _count_alone(self) -> None:
+        """Before anything is counted against a limit: two nodes would both find room for the last
+        one. A lock, and the first of the transaction: of the rows, none exists yet."""
+        if self._scope.connection.dialect.name == "postgresql":
+            digest = hashlib.sha256(
+                f"coccinelle.knowledge:{self._scope.tenant_id}".encode()
+            ).digest()
+            number = int.from_bytes(digest[:8], signed=True)
+            await self._scope.connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
+
     async def _refuse_more(self) -> None:
+        await self._count_alone()
         if (await self.list(limit=1)).total >= MAX_DOCUMENTS:
             raise Conflict(
                 f"there are {MAX_DOCUMENTS} documents already; delete one first",
