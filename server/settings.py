@@ -80,7 +80,8 @@ class About:
     """What docs/settings.md and .env.example say of a variable.
 
     `expects` completes "set it to …"; `shown` is the default in words; `meanwhile` says what
-    doesn't work while it isn't set ("" when nothing is amiss); `later`: nothing reads it yet.
+    doesn't work while it isn't set ("" when nothing is amiss); `later`: nothing reads it yet;
+    `optional`: many do without it, and nobody need be told.
     """
 
     group: str
@@ -90,6 +91,7 @@ class About:
     meanwhile: str = ""
     shown: str = ""
     later: bool = False
+    optional: bool = False
 
 
 def _about(
@@ -502,6 +504,7 @@ class Settings(BaseSettings):
         _HTTP,
         "http://127.0.0.1:9001/v1",
         meanwhile="there is no cascade: it needs STT, LLM and TTS.",
+        optional=True,
     )
     stt_api_key: SecretStr | None = _about(
         None,
@@ -521,6 +524,7 @@ class Settings(BaseSettings):
         _HTTP,
         "http://127.0.0.1:9002/v1",
         meanwhile="there is no cascade, and calls by turns follow plain rules.",
+        optional=True,
     )
     llm_api_key: SecretStr | None = _about(
         None,
@@ -540,6 +544,7 @@ class Settings(BaseSettings):
         _HTTP,
         "http://127.0.0.1:9003/v1",
         meanwhile="there is no cascade: it needs STT, LLM and TTS.",
+        optional=True,
     )
     tts_api_key: SecretStr | None = _about(
         None,
@@ -576,6 +581,7 @@ class Settings(BaseSettings):
         "a key",
         "vapi-…",
         meanwhile="Vapi answers no call.",
+        optional=True,
     )
     vapi_base_url: HttpUrl = _about(
         "https://api.vapi.ai",
@@ -595,10 +601,45 @@ class Settings(BaseSettings):
     vapi_phone_number_id: str | None = _about(
         None,
         _VAPI,
-        "The number imported into Vapi.",
+        "The number imported into Vapi. Only the bypass needs it; see docs/vapi.md.",
         "Vapi's identifier of the number",
         "0b2f6a0e-6d4e-4c6b-9f0a-5b1d2c3e4f50",
-        later=True,
+    )
+    vapi_bridge: Literal["stream", "bypass"] = _about(
+        "stream",
+        _VAPI,
+        "How callers reach Vapi: through our media stream, so that we can take over, or `bypass`, "
+        "directly. A tenant may choose for itself; see docs/vapi.md.",
+        "`stream` or `bypass`",
+        "stream",
+    )
+    vapi_model: str = _about(
+        "openai:gpt-5.4-mini",
+        _VAPI,
+        "The language model of assistants.",
+        "provider:model, as Vapi names them",
+        "openai:gpt-5.4-mini",
+    )
+    vapi_transcriber: str = _about(
+        "deepgram:nova-3",
+        _VAPI,
+        "What understands callers; it is told the tenant's language.",
+        "provider:model, as Vapi names them",
+        "gladia:solaria-1",
+    )
+    vapi_voice_female: str = _about(
+        "azure:fr-FR-DeniseNeural",
+        _VAPI,
+        "The voice of an assistant set to `female`.",
+        "provider:voice or provider:voice:model, as Vapi names them",
+        "azure:fr-FR-DeniseNeural",
+    )
+    vapi_voice_male: str = _about(
+        "azure:fr-FR-HenriNeural",
+        _VAPI,
+        "The voice of an assistant set to `male`.",
+        "provider:voice or provider:voice:model, as Vapi names them",
+        "azure:fr-FR-HenriNeural",
     )
 
     # -- Knowledge
@@ -805,7 +846,10 @@ class Settings(BaseSettings):
         return tuple(
             Missing(name.upper(), meanwhile, f"set it to {about.expects}.")
             for name, about in described()
-            if (meanwhile := about.meanwhile or self._half_a_server(name))
+            if (
+                meanwhile := self._half_a_server(name)
+                or ("" if about.optional else about.meanwhile)
+            )
             and not self.is_set(name)
             and not self._has_another(name)
         )
