@@ -846,13 +846,19 @@ class Settings(BaseSettings):
         return tuple(
             Missing(name.upper(), meanwhile, f"set it to {about.expects}.")
             for name, about in described()
-            if (
-                meanwhile := self._half_a_server(name)
-                or ("" if about.optional else about.meanwhile)
-            )
+            if (meanwhile := self._half_a_server(name) or about.meanwhile)
+            and not (about.optional and not self._half_a_cascade(name))
             and not self.is_set(name)
             and not self._has_another(name)
         )
+
+    def _half_a_cascade(self, name: str) -> bool:
+        """It is missing in a cascade of which there are other parts. (A language model alone is a
+        whole: calls by turns use it.)"""
+        if not name.endswith("_base_url"):
+            return False
+        others = any(self.is_set(f"{kind}_base_url") for kind in ("stt", "tts"))
+        return others or self.is_set(f"{name[:3]}_model")
 
     def _half_a_server(self, name: str) -> str:
         """What doesn't work because an address of the cascade stands alone."""
