@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from domain.clock import Clock
 from domain.jobs import JobKind, VendorLimits
 from domain.knowledge import PassageIndex
+from providers.vapi.rest import VapiAccount
 from server.knowledge import PINECONE_LIMITS, document_jobs
 from server.retention import purge_job
 from server.secret_rotation import reencryption
 from server.settings import Settings
+from server.vapi_assistants import LIMITS as VAPI_LIMITS
+from server.vapi_assistants import assistant_jobs
 from storage import Storage
 from storage.database import Database
 
@@ -23,16 +26,18 @@ def job_kinds(
     storage: Storage,
     clock: Clock,
     index: PassageIndex | None = None,
+    vapi: VapiAccount | None = None,
 ) -> list[JobKind]:
     """What a worker of this deployment can do. `index`: where passages are published besides our
-    own tables."""
+    own tables; `vapi`: where assistants are kept."""
     return [
         purge_job(settings, database, clock),
         reencryption(storage),
         *document_jobs(settings, database, storage, clock, index),
+        *assistant_jobs(settings, storage, clock, vapi),
     ]
 
 
 def vendor_limits(settings: Settings) -> Mapping[str, VendorLimits]:
     """By the `vendor` of a kind; across all processes."""
-    return {"pinecone": PINECONE_LIMITS}
+    return {"pinecone": PINECONE_LIMITS, "vapi": VAPI_LIMITS}

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from domain.clock import Clock
 from domain.jobs import Jobs
+from storage.columns import Instant
 from storage.conflicts import insert_unless_taken
 from storage.database import Database
 from storage.schema import assistant_claims as table
@@ -52,10 +53,11 @@ class AssistantState:
     error: str | None
 
 
-async def wake(jobs: Jobs, tenant_id: str) -> None:
+async def wake(jobs: Jobs, tenant_id: str, *, check: bool = False) -> None:
     """What the tenant's assistant is made of has changed: bring it up to date once the transaction
-    of `jobs` commits. The job compares; to wake it for nothing costs no request."""
-    await jobs.put(PROVISION, {}, key=f"{PROVISION}:{tenant_id}")
+    of `jobs` commits. The job compares; to wake it for nothing costs no request. `check`: it may be
+    gone."""
+    await jobs.put(PROVISION, {"check": True} if check else {}, key=f"{PROVISION}:{tenant_id}")
 
 
 class Assistants:
@@ -113,8 +115,10 @@ class Assistants:
         return Claim(by, await self.usable(), row["config_hash"], row["asked_at"])
 
     async def asking(self, by: str) -> bool:
-        """Note, before the request, that one is asked for. False: the claim was lost."""
-        return await self._change(by, asked_at=self._scope.now())
+        """Note, before the request, that one is asked for; since when, if that isn't the first
+        time. False: the claim was lost."""
+        now = sa.literal(self._scope.now(), Instant)
+        return await self._change(by, asked_at=sa.func.coalesce(table.c.asked_at, now))
 
     async def store(self, by: str, assistant_id: str, config_hash: str) -> bool:
         """It exists, made of this: calls use it from the commit on, and the claim is given back.
@@ -153,12 +157,20 @@ class Assistants:
         await self._set(None)
         return True
 
-    async def release(self, by: str, *, error: str | None = None, undone: bool = False) -> bool:
-        """Give the claim back. `undone`: what was asked for was refused, none can have come of it.
-        False when it was lost meanwhile."""
+    async def failed(
+        self, by: str, error: str, *, undone: bool = False, refused: str | None = None
+    ) -> bool:
+        """It came to nothing, and the claim is given back; calls use what they used before.
+        `undone`: none can have come of it. `refused`: the hash of what Vapi doesn't take, which
+        needn't be sent again. False when the claim was lost meanwhile."""
         values: dict[str, Any] = {"asked_at": None} if undone else {}
-        told = None if error is None else error[:_LONGEST_ERROR]
-        return await self._change(by, error=told, **values, **_FREE)
+        if refused is not None:
+            values["config_hash"] = refused
+        return await self._change(by, error=error[:_LONGEST_ERROR], **values, **_FREE)
+
+    async def give_back(self, by: str) -> bool:
+        """The claim, with nothing changed. False when it was lost meanwhile."""
+        return await self._change(by, **_FREE)
 
     async def _row(self) -> sa.RowMapping | None:
         return await self._scope.first(

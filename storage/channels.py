@@ -15,7 +15,9 @@ import sqlalchemy as sa
 
 from domain import secret_fields
 from domain.errors import Conflict, Invalid
+from storage.assistants import wake
 from storage.conflicts import insert_unless_taken
+from storage.jobs import jobs_on
 from storage.schema import CHANNEL_TYPES, tenant_lines
 from storage.schema import channel_configurations as table
 from storage.scope import Scope, new_id
@@ -146,6 +148,10 @@ class Channels:
             await self.save_secrets(channel_type, {**left_in_plain, **secrets})
         if channel_type == "phone":
             await self._take_line(line)
+            await wake(
+                jobs_on(self._scope.connection, self._scope.clock, self._scope.tenant_id),
+                self._scope.tenant_id,
+            )
         changes: dict[str, Any] = {
             "enabled": enabled,
             "config_public": public,

@@ -15,8 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.clock import Clock
 from domain.errors import Conflict, Invalid, NotFound, OperatorError
 from domain.tenant import DEFAULT_LOCALE, DEFAULT_TIMEZONE, Tenant
+from storage.assistants import wake
 from storage.conflicts import insert_unless_taken
 from storage.database import Database
+from storage.jobs import jobs_on
 from storage.schema import (
     call_logs,
     channel_configurations,
@@ -126,6 +128,7 @@ class TenantDirectory:
             )
             if not changed.rowcount:
                 raise NotFound("no such tenant")
+            await wake(jobs_on(connection, self._clock, tenant_id), tenant_id)
 
     # ------------------------------------------------------------------------------ keys
 

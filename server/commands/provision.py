@@ -1,11 +1,13 @@
-"""`coccinelle provision`: tell Twilio's numbers where we are."""
+"""`coccinelle provision`: tell Twilio's numbers where we are, and Vapi's assistants what to be."""
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from domain.errors import OperatorError
+from domain.errors import OperatorError, ProviderError
 from providers.twilio.rest import TwilioAccount, TwilioNumbers
+from server.clock import SystemClock
 from server.commands.session import open_storage, run, settings_of
 from server.settings import Settings
 from server.twilio_numbers import (
@@ -17,6 +19,8 @@ from server.twilio_numbers import (
     our_numbers,
     wanted,
 )
+from server.vapi_assistants import Provisioning, plan
+from server.wiring import vapi_account
 
 
 def provision(
@@ -28,13 +32,23 @@ def provision(
             help="TwiML for when we don't answer, not on our own host. Without: a default."
         ),
     ] = "",
+    vapi: Annotated[bool, typer.Option("--vapi", help="The tenants' assistants at Vapi.")] = False,
+    tenant: Annotated[str, typer.Option(help="With --vapi: this tenant's alone, by its id.")] = "",
 ) -> None:
-    """Set the addresses that our numbers call, read them back and compare."""
-    if not twilio:
-        raise typer.BadParameter("say what to provision: --twilio")
+    """Set the addresses that our numbers call, read them back and compare; bring assistants up to
+    date."""
+    if not (twilio or vapi):
+        raise typer.BadParameter("say what to provision: --twilio, --vapi or both")
     settings = settings_of(context)
     if not settings.is_set("public_url"):
-        raise OperatorError("PUBLIC_URL is not set: Twilio must be told where the world reaches us")
+        raise OperatorError("PUBLIC_URL is not set: others must be told where they reach us")
+    if twilio:
+        _provision_numbers(settings, fallback_url)
+    if vapi and not run(_provision_assistants(settings, tenant)):
+        raise typer.Exit(1)
+
+
+def _provision_numbers(settings: Settings, fallback_url: str) -> None:
     fallback = fallback_url or settings.twilio_fallback_url or ""
     if fallback:
         check_fallback(fallback, settings)
@@ -51,6 +65,28 @@ async def _provision(settings: Settings, fallback: str) -> list[str]:
         return [
             line for number in numbers for line in await _point(twilio, number, settings, fallback)
         ]
+
+
+async def _provision_assistants(settings: Settings, tenant_id: str) -> bool:
+    """Whether all went well."""
+    for name in ("vapi_api_key", "vapi_webhook_secret"):
+        if not settings.is_set(name):
+            raise OperatorError(f"{name.upper()} is not set: Vapi and we wouldn't know each other")
+    well = True
+    async with open_storage(settings) as storage, vapi_account(settings) as vapi:
+        assert vapi is not None, "its key is set"
+        provisioning = Provisioning(storage, SystemClock(), vapi, plan(settings))
+        if tenant_id and await storage.operator.get_tenant(tenant_id) is None:
+            raise OperatorError(f"there is no tenant {tenant_id}; `coccinelle tenants list`")
+        for each in [tenant_id] if tenant_id else await storage.assistants.active_tenants():
+            try:
+                done = await provisioning.provision(each, check=True)
+            except ProviderError as error:
+                done, well = f"failed: {error}", False
+            if isinstance(done, datetime):
+                done = "being made by another process"
+            typer.echo(f"{each}\t{done}")
+    return well
 
 
 async def _point(

@@ -20,6 +20,7 @@ from server.key_ring import key_ring
 from server.knowledge import passage_index
 from server.logs import logging_to
 from server.settings import Settings
+from server.wiring import vapi_account
 from storage import Storage
 from storage.database import Database
 from storage.jobs.worker import JobWorker, Pace
@@ -63,9 +64,9 @@ async def _work(settings: Settings, *, child: bool) -> None:
     clock = SystemClock()
     database = await Database.open(settings.database_url.get_secret_value())
     try:
-        async with passage_index(settings) as index:
+        async with passage_index(settings) as index, vapi_account(settings) as vapi:
             storage = Storage(database, clock, key_ring(settings))
-            kinds = job_kinds(settings, database, storage, clock, index)
+            kinds = job_kinds(settings, database, storage, clock, index, vapi)
             await _run(settings, database, kinds, child=child)
     finally:
         await database.close()

@@ -5,7 +5,7 @@ from typing import Final
 
 from domain.errors import Conflict
 from domain.jobs import Jobs
-from storage import TenantRows
+from storage import TenantRows, assistants
 from storage.knowledge.documents import DocumentFile, NewDocument
 
 #: The job that reads a document, and the one that an index elsewhere forgets its passages by.
@@ -18,6 +18,11 @@ MAX_TENANT_BYTES: Final = 100 * 1024 * 1024
 async def wake(jobs: Jobs, document_id: str) -> None:
     """Let the document be indexed, once the transaction of `jobs` commits."""
     await jobs.put(INDEX, {"document_id": document_id}, key=f"{INDEX}:{document_id}")
+
+
+async def wake_assistant(rows: TenantRows) -> None:
+    """The tenant's assistant searches documents if there are any."""
+    await assistants.wake(rows.jobs, (await rows.tenant()).id)
 
 
 async def forget(jobs: Jobs, passages: Sequence[str]) -> None:
@@ -51,6 +56,7 @@ async def delete_document(rows: TenantRows, document_id: str) -> bool:
     if not await rows.knowledge.delete(document_id):
         return False
     await rows.jobs.cancel(f"{INDEX}:{document_id}")
+    await wake_assistant(rows)
     await forget(rows.jobs, gone)
     return True
 

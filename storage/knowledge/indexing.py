@@ -21,7 +21,7 @@ from domain.fetching import AddressRefused, Fetcher
 from domain.jobs import BUG_ATTEMPTS, Backoff, Job, JobKind
 from domain.knowledge import PassageIndex
 from storage import Database, Storage
-from storage.knowledge.changes import FORGET, INDEX, forget, wake
+from storage.knowledge.changes import FORGET, INDEX, forget, wake, wake_assistant
 from storage.knowledge.documents import Document, chunk_id
 from storage.knowledge.extract import Extracted, ExtractionFailed, Extractor
 from storage.knowledge.formats import source_type_of
@@ -196,6 +196,7 @@ class Indexing:
                 )
                 if gone is None:
                     return
+                await wake_assistant(rows)
                 rows.events.publish(
                     "document.ready", document.id, {"chunkCount": len(extracted.chunks)}
                 )

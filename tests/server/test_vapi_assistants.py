@@ -1,0 +1,323 @@
+"""One assistant per tenant, whoever dies in the middle: an emulated Vapi, both databases."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from domain.errors import ProviderError
+from domain.jobs import Again, Job
+from domain.tenant import Tenant
+from providers.http import Limits
+from providers.vapi.assistant import DEPLOYMENT, TENANT, Choices
+from providers.vapi.rest import Assistant, VapiAccount
+from sandbox.brain import Brain
+from sandbox.vapi import VapiEmulator
+from sandbox.vapi_faults import Outage
+from server.vapi_assistants import ORPHAN_AGE, Plan, Provisioning
+from storage import Database, Storage
+from storage.assistants import CLAIM, PROVISION
+from storage.schema import tenants
+from tests.fakes.clock import FakeClock
+from voice.functions.runner import FunctionRunner
+
+KEY = "vapi-private-key"
+SECRET = "a-secret-of-some-length"
+PLAN = Plan(
+    Choices(
+        "openai:gpt-5.4-mini",
+        "deepgram:nova-3",
+        {"female": "azure:fr-FR-DeniseNeural", "male": "azure:fr-FR-HenriNeural"},
+    ),
+    "https://voice.example.fr",
+    SECRET,
+    900.0,
+    FunctionRunner().specs,
+)
+LIMITS = Limits(connect=1.0, read=1.0, total=2.0, attempts=1)
+
+
+class Killed(BaseException):
+    """What no handler of ours survives."""
+
+
+class DyingAccount(VapiAccount):
+    """The process dies before, or right after, the request that makes an assistant."""
+
+    dies = ""
+
+    async def create_assistant(self, body: Mapping[str, Any]) -> Assistant:
+        if self.dies == "before":
+            raise Killed
+        made = await super().create_assistant(body)
+        if self.dies == "after":
+            raise Killed
+        return made
+
+
+@dataclass
+class World:
+    storage: Storage
+    clock: FakeClock
+    vapi: VapiEmulator
+    account: DyingAccount
+    tenant: Tenant
+
+    def provisioning(self, plan: Plan = PLAN) -> Provisioning:
+        return Provisioning(self.storage, self.clock, self.account, plan)
+
+    async def provision(self, **options: Any) -> str | datetime:
+        return await self.provisioning().provision(self.tenant.id, **options)
+
+    async def usable(self) -> str | None:
+        async with self.storage.tenant(self.tenant.id).read() as rows:
+            return await rows.assistants.usable()
+
+    async def save_phone(self, **config: Any) -> None:
+        async with self.storage.tenant(self.tenant.id).write() as rows:
+            before = await rows.channels.get("phone")
+            await rows.channels.save("phone", enabled=True, config={**before.config, **config})
+
+    async def woken(self) -> list[str]:
+        return [each.key or "" for each in await self.storage.jobs.waiting()]
+
+    def posts(self) -> int:
+        return sum(method == "POST" for method, _, _ in self.vapi.requests)
+
+    def plant(self, **metadata: str) -> str:
+        """An assistant that somebody made at Vapi, now."""
+        moment = self.clock.now().isoformat().replace("+00:00", "Z")
+        planted = f"planted-{len(self.vapi.assistants)}"
+        self.vapi.assistants[planted] = {
+            "id": planted,
+            "createdAt": moment,
+            "updatedAt": moment,
+            "metadata": metadata,
+        }
+        return planted
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    url = f"sqlite:///{tmp_path}/test.sqlite3"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    clock = FakeClock()
+    database = await Database.open(url)
+    storage = Storage(database, clock)
+    emulator = VapiEmulator(KEY, lambda _: Brain([]), now=lambda: clock.now().timestamp())
+    try:
+        async with emulator as vapi:
+            account = DyingAccount(vapi.url, KEY, limits=LIMITS, call_limits=LIMITS)
+            async with account:
+                tenant = await storage.operator.create_tenant("Garage du Port", sector="automobile")
+                yield World(storage, clock, vapi, account, tenant)
+    finally:
+        await database.close()
+
+
+async def test_made_once_and_changed_only_when_something_changed(world: World) -> None:
+    assert await world.usable() is None
+    assert await world.provision() == "created"
+    made = await world.usable()
+    assert [*world.vapi.assistants] == [made]
+    assert await world.provision() == "unchanged"
+    assert await world.provision(check=True) == "unchanged"
+    assert len(world.vapi.requests) == 1
+    await world.save_phone(sara={"assistantName": "Léa"})
+    assert await world.provision() == "updated"
+    assert await world.usable() == made
+    assert "Léa" in world.vapi.assistants[str(made)]["firstMessage"]
+    another = replace(PLAN, secret="another-secret-of-some-length")
+    assert await world.provisioning(another).provision(world.tenant.id) == "updated"
+    assert world.vapi.refusals == []
+
+
+async def test_what_the_assistant_is(world: World) -> None:
+    await world.provision()
+    (made,) = world.vapi.assistants.values()
+    deployment = await world.storage.assistants.deployment_id()
+    assert made["metadata"] == {DEPLOYMENT: deployment, TENANT: world.tenant.id}
+    assert made["backgroundSound"] == "off"
+    assert made["artifactPlan"]["recordingEnabled"] is False
+    assert made["transcriber"]["language"] == "fr"
+    assert made["server"]["headers"] == {"X-Vapi-Secret": SECRET}
+    assert "{{ about_call }}" in made["model"]["messages"][0]["content"]
+    assert "attendez" in made["stopSpeakingPlan"]["interruptionPhrases"]
+    tools = {each.get("function", {}).get("name", each["type"]) for each in made["model"]["tools"]}
+    assert {"check_availability", "take_message", "endCall"} <= tools
+    assert "end_call" not in tools
+    for yes in (True, "true", 1):
+        await world.save_phone(vapi={"recording": yes})
+        await world.provision()
+        assert made["artifactPlan"]["recordingEnabled"] is (yes is True)
+
+
+async def test_tenants_without_vapi_in_their_ladder_have_none(world: World) -> None:
+    await world.save_phone(ladder=["realtime"])
+    assert await world.provision() == "unwanted"
+    await world.storage.operator.set_tenant_status(world.tenant.id, "suspended")
+    await world.save_phone(ladder=["vapi"])
+    assert await world.provision() == "unwanted"
+    assert await world.provisioning().provision("nobody") == "gone"
+    assert world.vapi.assistants == {}
+
+
+@pytest.mark.parametrize(("dies", "then"), [("before", "created"), ("after", "adopted")])
+async def test_killed_around_the_request(world: World, dies: str, then: str) -> None:
+    world.account.dies = dies
+    with pytest.raises(Killed):
+        await world.provision()
+    world.account.dies = ""
+    assert await world.usable() is None
+    # The claim of the dead holds others off for a while, then it is anybody's.
+    assert await world.provision() == world.clock.now() + CLAIM
+    world.clock.advance(CLAIM)
+    assert await world.provision() == then
+    assert [*world.vapi.assistants] == [await world.usable()]
+
+
+async def test_killed_while_storing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def die(*_: Any) -> None:
+        raise Killed
+
+    monkeypatch.setattr(Provisioning, "_store", die)
+    with pytest.raises(Killed):
+        await world.provision()
+    monkeypatch.undo()
+    world.clock.advance(CLAIM)
+    # Nothing of another deployment, or of another tenant, is taken for it.
+    world.plant(**{DEPLOYMENT: "another", TENANT: world.tenant.id})
+    ours = await world.storage.assistants.deployment_id()
+    world.plant(**{DEPLOYMENT: ours, TENANT: "another"})
+    assert await world.provision() == "adopted"
+    assert world.posts() == 1
+
+
+async def test_an_answer_that_is_lost(world: World) -> None:
+    world.vapi.faults.outages.append(Outage(status=0, method="POST", done=True))
+    with pytest.raises(ProviderError):
+        await world.provision()
+    assert len(world.vapi.assistants) == 1
+    assert await world.usable() is None
+    assert await world.provision() == "adopted"  # the claim was given back
+    assert [*world.vapi.assistants] == [await world.usable()]
+
+
+async def test_many_at_once_make_one(world: World) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(world.provision()) for _ in range(6)]
+    done = [task.result() for task in tasks]
+    assert done.count("created") == 1
+    assert all(each in ("created", "unchanged") or isinstance(each, datetime) for each in done)
+    assert world.posts() == 1
+
+
+async def test_who_was_overtaken_stores_nothing(world: World) -> None:
+    handle = world.storage.tenant(world.tenant.id)
+    async with handle.write() as rows:
+        await rows.assistants.claim("slow")
+    world.clock.advance(CLAIM)
+    assert await world.provision() == "created"
+    made = await world.usable()
+    async with handle.write() as rows:
+        assert not await rows.assistants.store("slow", "another", "hash")
+        assert not await rows.assistants.lost("slow")
+    assert await world.usable() == made
+
+
+async def test_one_that_vapi_refuses_is_said_and_not_sent_again(world: World) -> None:
+    world.vapi.faults.outages.append(Outage(status=400, method="POST"))
+    with pytest.raises(ProviderError):
+        await world.provision()
+    async with world.storage.tenant(world.tenant.id).write() as rows:
+        assert (await rows.assistants.state()).error == "vapi 400"
+        await rows.jobs.cancel(f"{PROVISION}:{world.tenant.id}")
+    await world.provisioning().reconcile()
+    assert await world.woken() == []
+    await world.save_phone(sara={"assistantName": "Léa"})
+    assert await world.woken() == [f"{PROVISION}:{world.tenant.id}"]
+    assert await world.provision() == "created"
+    async with world.storage.tenant(world.tenant.id).read() as rows:
+        assert (await rows.assistants.state()).error is None
+
+
+async def test_one_deleted_at_vapi_is_made_again(world: World) -> None:
+    await world.provision()
+    gone = await world.usable()
+    world.vapi.assistants.clear()
+    async with world.storage.tenant(world.tenant.id).write() as rows:
+        await rows.jobs.cancel(f"{PROVISION}:{world.tenant.id}")
+    await world.provisioning().reconcile()
+    (job,) = await world.storage.jobs.waiting()
+    assert job.kind == PROVISION
+    woken = Job("1", PROVISION, {"check": True}, 1, world.tenant.id)
+    assert await world.provisioning().run(woken) is None
+    assert await world.usable() not in (None, gone)
+
+
+async def test_only_our_own_old_orphans_are_removed(world: World) -> None:
+    ours = await world.storage.assistants.deployment_id()
+    await world.provision()
+    kept = {
+        str(await world.usable()),
+        world.plant(),
+        world.plant(tenant_id=world.tenant.id),
+        world.plant(**{DEPLOYMENT: "another", TENANT: world.tenant.id}),
+    }
+    orphans = {
+        world.plant(**{DEPLOYMENT: ours, TENANT: world.tenant.id}),
+        world.plant(**{DEPLOYMENT: ours, TENANT: "a tenant that was deleted"}),
+    }
+    world.clock.advance(ORPHAN_AGE.total_seconds() - 60)
+    kept.add(world.plant(**{DEPLOYMENT: ours, TENANT: "nobody"}))
+    await world.provisioning().reconcile()
+    assert world.vapi.assistants.keys() == kept | orphans  # none is an hour old
+    world.clock.advance(60)
+    await world.provisioning().reconcile()
+    assert world.vapi.assistants.keys() == kept
+
+
+async def test_an_orphan_that_is_about_to_be_adopted_stays(world: World) -> None:
+    world.account.dies = "after"
+    with pytest.raises(Killed):
+        await world.provision()
+    world.account.dies = ""
+    world.clock.advance(ORPHAN_AGE)
+    await world.provisioning().reconcile()
+    assert len(world.vapi.assistants) == 1
+    assert await world.provision() == "adopted"
+
+
+async def test_a_deleted_tenants_assistant_goes(world: World) -> None:
+    await world.provision()
+    async with world.storage.operator._database.write() as connection:
+        await connection.execute(sa.delete(tenants).where(tenants.c.id == world.tenant.id))
+    world.clock.advance(ORPHAN_AGE)
+    await world.provisioning().reconcile()
+    assert world.vapi.assistants == {}
+
+
+async def test_an_imported_assistant_is_no_call_s(world: World) -> None:
+    """Somebody else's tools and addresses are in it."""
+    await world.save_phone()
+    foreign = world.plant()
+    async with world.storage.operator._database.write() as connection:
+        await connection.execute(
+            sa.text("UPDATE channel_configurations SET assistant_id = :id"), {"id": foreign}
+        )
+    assert await world.usable() is None
+    assert await world.provision() == "created"
+    assert await world.usable() not in (None, foreign)
+    assert foreign in world.vapi.assistants
+
+
+async def test_an_account_that_refuses_us_is_no_dead_letter(world: World) -> None:
+    world.vapi.faults.outages.append(Outage(status=401))
+    again = await world.provisioning().run(Job("1", PROVISION, {}, 1, world.tenant.id))
+    assert isinstance(again, Again)
