@@ -146,6 +146,12 @@ class Theatre:
         self.signals.append(asyncio.get_running_loop().time())
         node.process.send_signal(number)
 
+    async def kill(self, node: Node) -> None:
+        """And bury it."""
+        self.signal(node, signal.SIGKILL)
+        assert node.process is not None
+        await asyncio.to_thread(node.process.wait, 10)
+
     def breaks(self) -> list[Break]:
         """What each signal did to the calls that were under way."""
         found = []
