@@ -2,11 +2,9 @@
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 from sqlalchemy.engine import make_url
@@ -15,6 +13,8 @@ from domain.clock import Clock
 from domain.errors import CoccinelleError, ProviderError
 from providers.http import Answer, HttpDoor, Limits
 from providers.twilio.rest import TwilioAccount, TwilioNumbers, differences
+from server.doctor_findings import Finding, ok
+from server.doctor_state import check_state
 from server.key_ring import key_ring
 from server.knowledge import passage_index
 from server.setting_values import STREAM_PATH
@@ -38,15 +38,6 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _VITAL = {"PUBLIC_URL", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "OPENAI_API_KEY"}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. `cure` is "" when nothing is wrong."""
-
-    level: Literal["ok", "warn", "fail"]
-    what: str
-    cure: str = ""
-
-
 class _Health(msgspec.Struct):
     status: str = ""
 
@@ -57,11 +48,6 @@ class _Model(msgspec.Struct):
 
 class _Models(msgspec.Struct):
     data: list[_Model]
-
-
-def ok(what: str) -> Finding:
-    """Nothing to do."""
-    return Finding("ok", what)
 
 
 async def examine(settings: Settings, clock: Clock) -> AsyncIterator[Finding]:
@@ -132,7 +118,9 @@ async def _database(settings: Settings, clock: Clock, numbers: list[str]) -> Asy
             seconds = clock.monotonic() - began
             storage = Storage(database, clock, key_ring(settings))
             numbers += await our_numbers(settings, storage)
-            secrets = await check_secrets(storage)
+            stored = await check_secrets(storage)
+            async for finding in check_state(settings, database, storage, clock):
+                stored.append(finding)
         finally:
             await database.close()
     except CoccinelleError as error:
@@ -143,7 +131,7 @@ async def _database(settings: Settings, clock: Clock, numbers: list[str]) -> Asy
         yield Finding("warn", what, "put it nearer: callers wait for it before they are answered")
     else:
         yield ok(what)
-    for finding in secrets:
+    for finding in stored:
         yield finding
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from domain.clock import Clock
 from domain.errors import ProviderError
 from domain.language_model import ModelMessage, TextPiece
-from server.doctor import Finding, ok
+from server.doctor_findings import Finding, ok
 from server.models import language_model, speech_to_text, text_to_speech
 from server.settings import Settings
 

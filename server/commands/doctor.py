@@ -4,7 +4,8 @@ import typer
 
 from server.clock import SystemClock
 from server.commands.session import env_file_of, run, settings_of
-from server.doctor import Finding, examine
+from server.doctor import examine
+from server.doctor_findings import Finding
 from server.doctor_models import examine_models
 from server.settings import Settings, unknown
 

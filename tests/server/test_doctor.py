@@ -15,7 +15,8 @@ from starlette.websockets import WebSocket
 
 from providers.http import Answer
 from sandbox.twilio import TwilioEmulator
-from server.doctor import Finding, check_clock, check_public_url, check_settings, examine
+from server.doctor import check_clock, check_public_url, check_settings, examine
+from server.doctor_findings import Finding
 from server.health import health_routes
 from server.metrics import Metrics
 from server.setting_values import STREAM_PATH

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from server.doctor import Finding
+from server.doctor_findings import Finding
 from server.doctor_models import SLOW_SECONDS, examine_models
 from server.settings import Settings
 from tests.fakes.clock import FakeClock

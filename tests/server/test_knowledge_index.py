@@ -7,7 +7,8 @@ import pytest
 from domain.errors import OperatorError
 from domain.jobs import Job
 from sandbox.pinecone import Fault, PineconeEmulator
-from server.doctor import Finding, check_pinecone
+from server.doctor import check_pinecone
+from server.doctor_findings import Finding
 from server.job_kinds import job_kinds, vendor_limits
 from server.knowledge import passage_index
 from storage import Storage
