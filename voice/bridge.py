@@ -84,12 +84,19 @@ class Announcements(Protocol):
         """Pieces of base64 µ-law, 100 ms each; none when this sentence was never spoken."""
         ...
 
+    def of(self, gender: str) -> "Announcements":
+        """In the voice of an agent of this gender ("female", "male"), where there is one."""
+        ...
+
 
 class Speechless:
     """No announcements."""
 
     def audio(self, text: str) -> Sequence[str]:
         return ()
+
+    def of(self, gender: str) -> "Speechless":
+        return self
 
 
 class CallActions(Protocol):
@@ -105,6 +112,10 @@ class CallActions(Protocol):
 
     async def transfer(self, reason: str) -> None:
         """Redirect the telephone call to the tenant's own phone. Raises ProviderError."""
+        ...
+
+    async def leave(self, reason: str) -> None:
+        """The stream is about to be closed, for no agent is left. Never raises."""
         ...
 
     async def next_agent(
@@ -206,7 +217,7 @@ class Bridge:
             ev.TransferCall: lambda c: self._later(self._transfer(c.reason)),
             ev.Announce: lambda c: self._announce(c.text),
             ev.ChangeAgent: self._change_agent,
-            ev.LeaveStream: lambda _: self._socket.close(),
+            ev.LeaveStream: lambda command: self._later(self._leave(command.reason)),
         }
 
     # ------------------------------------------------------------------------ the shell's life
@@ -285,6 +296,10 @@ class Bridge:
         self._log.warning("agent.lost", reason=command.reason)
         self._metrics.count("agents_lost", command.reason)
         self._later(self._next_agent(leg, command.reason))
+
+    async def _leave(self, reason: str) -> None:
+        await self._actions.leave(reason)
+        self._socket.close()
 
     async def _next_agent(self, lost: AgentLeg | None, reason: str) -> None:
         began = self._clock.monotonic()

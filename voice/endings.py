@@ -10,7 +10,7 @@ import structlog
 from domain.clock import Clock
 from domain.errors import OperatorError, ProviderError
 from domain.messages import text
-from domain.outcome import Outcome
+from domain.outcome import Outcome, strongest
 from storage import Storage
 from storage.calls import CallRow
 from storage.tickets import NewTicket
@@ -45,6 +45,9 @@ SWEEP_BATCHES = 10
 ASKING, OPENING, LIVE = "asking", "opening", "live"
 CLOSING, TRANSFERRING = "closing", "transferring"
 OVERFLOW, REJECTED, BROKEN = "overflow", "rejected", "broken"
+#: Without a stream: the one that there was had no agent left; by turns; the caller's message is
+#: being recorded.
+NO_AGENT, TURNS, VOICEMAIL = "no_agent", "turns", "voicemail"
 #: Why a call was ended without an agent (`voice.call.conclude`).
 _REASONS = {BROKEN: "fault", OVERFLOW: "overflow"}
 # States of its transfer.
@@ -62,6 +65,8 @@ class Endings:
     metrics: CallMetrics
     live_ids: Callable[[], Sequence[str]]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    #: A caller has left the voicemail without a message: True when they will be called back.
+    missed: Callable[[CallRow], Awaitable[bool]] | None = None
 
     async def finish(
         self, call_id: str, outcome: Outcome, *, agent: str | None = None, detail: str = ""
@@ -84,6 +89,8 @@ class Endings:
                 await self.journal.flush()
                 history = await read_history(self.storage.tenant(row.tenant_id), row.id)
             outcome = _conclude(row, history)
+            if row.stage == VOICEMAIL and self.missed and await self.missed(row):
+                outcome = strongest([outcome, Outcome.TICKET]) or outcome
             await self.finish(row.id, outcome, agent=history.agent, detail=detail)
 
     async def close_from_status(self, call_sid: str, status: str, duration: int | None) -> None:
@@ -97,9 +104,10 @@ class Endings:
         await self.close(await self._after_its_stream(row), "status_callback")
 
     async def _after_its_stream(self, row: CallRow) -> CallRow:
-        """The call once its stream has concluded it, or once that would take too long."""
+        """The call once its stream has concluded it, or its recording has come, or once that
+        would take too long."""
         left = STREAM_FIRST_SECONDS
-        while row.outcome is None and row.stage in (LIVE, CLOSING) and left > 0:
+        while row.outcome is None and row.stage in (LIVE, CLOSING, VOICEMAIL) and left > 0:
             await self.sleep(min(LOOK_SECONDS, left))
             left -= LOOK_SECONDS
             row = await self.storage.operator.call_by_sid(row.call_sid) or row

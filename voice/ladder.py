@@ -1,6 +1,6 @@
 """Who answers, in which order: the rungs of a tenant's ladder. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -39,3 +39,11 @@ def speaking(rungs: Sequence[Rung], lost: Sequence[str] = ()) -> list[Rung]:
     for a fresh connection to the same vendor is better than none."""
     able = [rung for rung in rungs if rung in SPEAKING]
     return sorted(able, key=lambda rung: lost.count(rung.value))
+
+
+def first_of(
+    rungs: Sequence[Rung], able: Collection[Rung], passed: Collection[Rung] = ()
+) -> Rung | None:
+    """The first rung that can take the call now and hasn't had its turn; None when there is none
+    left, not even the voicemail."""
+    return next((rung for rung in rungs if rung in able and rung not in passed), None)

@@ -1,6 +1,6 @@
 """How a call is answered: whose it is, journalled first, one answer per CallSid."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -14,9 +14,12 @@ from domain.tenant import DEFAULT_LOCALE, Tenant
 from storage import Storage
 from storage.call_register import StreamToken
 from storage.calls import CallRow, NewCall
+from storage.journal import JournalEntry
 from voice import twiml
-from voice.endings import ASKING, OPENING, OVERFLOW, REJECTED, Endings
+from voice.endings import ASKING, BROKEN, OPENING, OVERFLOW, REJECTED, Endings
+from voice.ladder import Rung
 from voice.live_calls import LiveCalls
+from voice.lower_rungs import KINDS, OWNER, LowerRungs, listed
 from voice.routing import Ask, Confirm, Decision, Found, is_yes, match_company, whose
 from voice.stream_token import LIFETIME, derive, digest, new_nonce
 from voice.streams import Streams
@@ -44,6 +47,7 @@ class Openings:
 
     storage: Storage
     streams: Streams
+    lower: LowerRungs
     live_calls: LiveCalls
     endings: Endings
     clock: Clock
@@ -129,6 +133,10 @@ class Openings:
     # ---------------------------------------------------------------------------- the answer
 
     async def _answer(self, call: NewCall, found: Found) -> Opened:
+        choice = await self.lower.choose(found.tenant.id, call.call_sid, call.from_number)
+        if not choice.speaks:
+            opening, stage = await self.lower.opening(choice)
+            return await self._journal(call, stage, opening, found)
         if not await self.live_calls.admit(call.call_sid, found.tenant.id):
             return await self._journal(call, OVERFLOW, {"kind": "overflow"}, found)
         return await self._journal(call, OPENING, {"kind": "stream", "nonce": new_nonce()}, found)
@@ -175,9 +183,14 @@ class Openings:
                 self.streams.prepare(row)
         elif kind == "overflow":
             await self.endings.call_back(row, "overflow")
+        elif kind in KINDS:
+            self.live_calls.release(row.call_sid)  # without a stream no place is taken
+            await self.lower.begin(row)
 
     async def _render(self, row: CallRow) -> str:
         opening = row.opening
+        if opening.get("kind") in KINDS:
+            return await self.lower.render(row)
         match opening.get("kind"):
             case "stream":
                 token = derive(self.token_secret, row.call_sid, opening["nonce"])
@@ -248,6 +261,9 @@ class Openings:
             # Bound by a repeated webhook, or over, since `row` was read.
             return await self._again(await operator.get_call(row.id) or row)
         log.info("call.bound", call_id=row.id, tenant_id=found.tenant.id, found_by=found.by)
+        choice = await self.lower.choose(found.tenant.id, row.call_sid, row.from_number)
+        if not choice.speaks:
+            return await self.reopen(row, *await self.lower.opening(choice))
         admitted = await self.live_calls.admit(row.call_sid, found.tenant.id)
         opening = {"kind": "stream", "nonce": new_nonce()} if admitted else {"kind": "overflow"}
         return await self.reopen(row, opening, OPENING if admitted else OVERFLOW)
@@ -266,13 +282,45 @@ class Openings:
         await self._set_in_motion(current)
         return await self._render(current)
 
-    async def resume(self, row: CallRow, *, nobody_answered: bool = False) -> str:
-        """A fresh stream for a running call, with a fresh token. `nobody_answered`: its agent
-        begins with that, since a transfer has just failed."""
+    async def go_on(
+        self, row: CallRow, passed: frozenset[Rung], *, nobody_answered: bool = False
+    ) -> str:
+        """A running call goes on with the first rung that is well and that it hasn't `passed`; an
+        apology, and a call-back, when there is none. `nobody_answered`: a transfer has just
+        failed, and whoever is next begins with that."""
+        assert row.tenant_id is not None, "only bound calls are on a ladder"
+        choice = await self.lower.choose(row.tenant_id, row.call_sid, row.from_number, passed)
+        if choice.rung is None:
+            await self.endings.call_back(row, "failed")
+            return await self.reopen(row, {"kind": "broken"}, BROKEN)
+        if choice.speaks:
+            return await self._resume(row, passed, nobody_answered=nobody_answered)
+        below = await self.lower.opening(choice, row, nobody_answered=nobody_answered)
+        return await self.reopen(row, *below)
+
+    async def _resume(self, row: CallRow, passed: frozenset[Rung], *, nobody_answered: bool) -> str:
+        """A fresh stream for a running call, with a fresh token."""
         if not await self.live_calls.admit(row.call_sid, row.tenant_id or "", under_way=True):
             return await self.reopen(row, {"kind": "overflow"}, OVERFLOW)
         opening = {"kind": "stream", "nonce": new_nonce(), "nobody_answered": nobody_answered}
-        return await self.reopen(row, opening, OPENING)
+        return await self.reopen(row, {**opening, "passed": listed(passed)}, OPENING)
+
+    async def answer_turn(
+        self,
+        row: CallRow,
+        turn: int,
+        opening: dict[str, Any],
+        stage: str,
+        lines: Sequence[JournalEntry],
+    ) -> None:
+        """Store what a turn is answered with, if nobody has answered it yet."""
+        current = await self.storage.turns.answer(row.id, turn, opening, stage, lines)
+        if current is not None and opening["kind"] == OWNER:
+            await self.lower.dialling(current)
+
+    async def again(self, row: CallRow) -> str:
+        """What a running call is answered with as it stands."""
+        return await self._again(row)
 
 
 def _question(decision: Decision, attempt: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A media stream's life on this node: its token, its agent, its bridge, its end."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from voice.agent import OWN_KEY, Earlier, Moment, RealtimeDefaults, brief, earli
 from voice.agents import Agents, rung_of
 from voice.bridge import Bridge, Identity, Surroundings
 from voice.call import Call, Phase, Rules
-from voice.endings import CLOSING, DIALLING, LIVE, TRANSFERRING, Endings
+from voice.endings import CLOSING, DIALLING, LIVE, NO_AGENT, TRANSFERRING, Endings
 from voice.functions.context import CallContext
 from voice.functions.runner import FunctionRunner
 from voice.history import History, read_achieved, read_history
@@ -59,6 +59,17 @@ class Setup:
     @property
     def rungs(self) -> tuple[Rung, ...]:
         return ladder(self.config)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What decides who takes a call. `spec` says whose keys and assistant would be used, and holds
+    no instructions; `transfer_number` is E.164, None when there is none."""
+
+    tenant: Tenant
+    config: dict[str, Any]
+    spec: AgentSpec
+    transfer_number: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +125,41 @@ class Streams:
         defaults = self.defaults.paid_with(own_key)
         setup = Setup(tenant, config, defaults, channel.assistant_id, has_knowledge, before, NOBODY)
         return replace(setup, spec=self.brief(row, setup, before))
+
+    async def known(self, tenant_id: str, call_sid: str, caller_number: str | None) -> Known:
+        """So much of the tenant's configuration as decides who takes a call. OperatorError."""
+        async with self.storage.tenant(tenant_id).read() as rows:
+            tenant = await rows.tenant()
+            channel = await rows.channels.get("phone")
+            own_key = self._own_key(rows, channel)
+        spec = replace(
+            NOBODY,
+            api_key=own_key or self.defaults.api_key,
+            assistant_id=channel.assistant_id,
+            call=CallFacts("", call_sid, tenant_id, caller_number),
+        )
+        config = dict(channel.config)
+        return Known(tenant, config, spec, self._transfer_number(config))
+
+    def _transfer_number(self, config: Mapping[str, Any]) -> str | None:
+        """As the owner wrote it, with spaces or in the national form, in E.164."""
+        return normalise(str(config.get("transferNumber") or ""), self.region)
+
+    def context(self, row: CallRow, setup: Setup) -> CallContext:
+        """What functions may touch that run for this call."""
+        assert row.tenant_id is not None
+        return CallContext(
+            storage=self.storage.tenant(row.tenant_id),
+            call_id=row.id,
+            tenant=setup.tenant,
+            caller_number=row.from_number or None,
+            clock=self.surroundings.clock,
+            locale=profile(setup.tenant, setup.config).language,
+            # <Number> takes E.164 only.
+            transfer_number=self._transfer_number(setup.config),
+            region=self.region,
+            knowledge=self.knowledge,
+        )
 
     def brief(self, row: CallRow, setup: Setup, before: Earlier) -> AgentSpec:
         """What the agent is told that is connected now."""
@@ -218,18 +264,7 @@ class Streams:
     ) -> Bridge:
         assert row.tenant_id is not None
         history = setup.earlier.history
-        context = CallContext(
-            storage=self.storage.tenant(row.tenant_id),
-            call_id=row.id,
-            tenant=setup.tenant,
-            caller_number=row.from_number or None,
-            clock=self.surroundings.clock,
-            locale=profile(setup.tenant, setup.config).language,
-            # As the owner wrote it, with spaces or in the national form: <Number> takes E.164 only.
-            transfer_number=normalise(str(setup.config.get("transferNumber") or ""), self.region),
-            region=self.region,
-            knowledge=self.knowledge,
-        )
+        context = self.context(row, setup)
         return Bridge(
             call=Call(
                 script(setup.tenant, setup.config, setup.earlier),
@@ -242,7 +277,10 @@ class Streams:
             socket=socket,
             encoder=Encoder(details.stream_sid),
             actions=_Actions(self, row, context, setup),
-            surroundings=self.surroundings,
+            surroundings=replace(
+                self.surroundings,
+                announcements=self.surroundings.announcements.of(setup.spec.gender),
+            ),
         )
 
     async def _over(self, bridge: Bridge, row: CallRow) -> None:
@@ -309,6 +347,16 @@ class _Actions:
             self.lost.append(rung.value)
             self.streams.agents.lost(lost, spec)
         return await self.streams.agents.connect(spec, setup.rungs, self.lost)
+
+    async def leave(self, reason: str) -> None:
+        """No agent is left: `continue` must find the call so, and not open another stream for the
+        same vendors. A database that is away keeps nobody on a silent line."""
+        operator, node_id = self.streams.storage.operator, self.streams.node_id
+        try:
+            async with asyncio.timeout(STAGE_SECONDS):
+                await operator.set_stage(self.row.id, NO_AGENT, carried_by=node_id)
+        except (OperatorError, TimeoutError) as error:
+            log.warning("call.stage_not_stored", error=type(error).__name__)
 
     async def hang_up(self, reason: str) -> None:
         # Stored first: if the carrier can't be reached, `continue` finds that the call is over.

@@ -4,6 +4,7 @@ Rules: shared/reference/twilio.md §1.3, §3.1, §4.4, §4.6.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from twilio.twiml.voice_response import Connect, Dial, Gather, Number, VoiceResponse
 
@@ -52,6 +53,81 @@ def ask(addresses: Addresses, locale: str, words: str, *steps: str, digits: int)
     )
     gather.say(words, voice=voice, language=language)
     response.append(gather)
+    return str(response)
+
+
+#: How an answer of a turn is taken. A single key ends it at once; what is told at length may have
+#: pauses in it; a number ends with # (twilio.md §4.6).
+_TAKEN: dict[str, dict[str, str | int]] = {
+    "key": {"input": "dtmf speech", "num_digits": 1, "speech_timeout": "auto"},
+    "words": {"input": "dtmf speech", "speech_timeout": 2, "max_speech_time": 60},
+    "number": {"input": "dtmf speech", "finish_on_key": "#", "speech_timeout": 2},
+    "open": {"input": "dtmf speech", "finish_on_key": "#", "speech_timeout": "auto"},
+}
+#: How long somebody may think before they answer, seconds.
+TURN_TIMEOUT = 6
+
+
+def turn(
+    addresses: Addresses,
+    locale: str,
+    words: str,
+    listen: Literal["key", "words", "number", "open"],
+    *steps: str,
+) -> str:
+    """Ask; the answer, even an empty one, goes to the address of `steps`."""
+    response = VoiceResponse()
+    voice, language = _voice(locale)
+    gather = Gather(
+        action=addresses.voice(*steps),
+        method="POST",
+        language=language,
+        timeout=TURN_TIMEOUT,
+        action_on_empty_result=True,
+        profanity_filter=False,
+        **_TAKEN[listen],
+    )
+    gather.say(words, voice=voice, language=language)
+    response.append(gather)
+    return str(response)
+
+
+def say_and_ask(addresses: Addresses, locale: str, words: str, *steps: str) -> str:
+    """Say this, if anything, and ask at the address of `steps` how it goes on."""
+    response = VoiceResponse()
+    voice, language = _voice(locale)
+    if words:
+        response.say(words, voice=voice, language=language)
+    response.redirect(addresses.voice(*steps), method="POST")
+    return str(response)
+
+
+#: A voicemail's length and the pause that ends it, seconds.
+VOICEMAIL_SECONDS = 120
+VOICEMAIL_PAUSE = 5
+
+
+def voicemail(addresses: Addresses, locale: str, words: str, call_id: str) -> str:
+    """Record a message. Its end goes to `done`, and besides to `recorded`, also when the caller
+    has hung up; a recording without a sound has no `done`, and goes to `empty` (Twilio's docs of
+    <Record>: "if Twilio receives an empty recording, it will not make a request to the action
+    URL")."""
+    response = VoiceResponse()
+    voice, language = _voice(locale)
+    response.say(words, voice=voice, language=language)
+    response.record(
+        action=addresses.voice("voicemail", call_id, "done"),
+        method="POST",
+        timeout=VOICEMAIL_PAUSE,
+        finish_on_key="#",
+        max_length=VOICEMAIL_SECONDS,
+        play_beep=True,
+        trim="trim-silence",
+        recording_status_callback=addresses.voice("voicemail", call_id, "recorded"),
+        recording_status_callback_method="POST",
+        recording_status_callback_event="completed absent",
+    )
+    response.redirect(addresses.voice("voicemail", call_id, "empty"), method="POST")
     return str(response)
 
 

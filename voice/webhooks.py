@@ -30,18 +30,24 @@ from voice.endings import (
     CLOSING,
     DIALLING,
     FINAL,
+    NO_AGENT,
     OVERFLOW,
     REJECTED,
     TRANSFERRING,
+    TURNS,
     UNANSWERED,
+    VOICEMAIL,
     Endings,
 )
+from voice.ladder import SPEAKING
+from voice.lower_rungs import passed_of
 from voice.openings import Openings
 from voice.ports import CallMetrics
+from voice.turn_webhooks import TurnWebhooks, turn_doors
 
 log = structlog.get_logger(__name__)
 
-#: Streams that one call may lose before we apologise and promise to call back.
+#: Streams that one call may lose before it goes on without one.
 ATTEMPTS = 4
 #: How long a caller waits before they are asked for again, while the only node is about to stop.
 PARKED_SECONDS = 2
@@ -63,6 +69,7 @@ class VoiceWebhooks:
     storage: Storage
     openings: Openings
     endings: Endings
+    turns: TurnWebhooks
     addresses: twiml.Addresses
     background: Background
     message_status: MessageStatus
@@ -86,6 +93,7 @@ class VoiceWebhooks:
             route("voice/transfer/{call_id}/accept", self.accept),
             route("voice/transfer/{call_id}/done", self.transfer_done),
             route("status", self.status),
+            *(route(path, handler) for path, handler in turn_doors(self.turns).items()),
         ]
 
     # ----------------------------------------------------------------------------- the call
@@ -137,15 +145,19 @@ class VoiceWebhooks:
             return await self._dial(row)
         if row.stage == ASKING or row.tenant_id is None:
             return twiml.hang_up()
+        if row.stage in (TURNS, VOICEMAIL):
+            return await self.openings.again(row)
         return await self._resume(row)
 
     async def _resume(self, row: CallRow) -> str:
+        """Another stream; a rung below when no agent was left on this one, or too many broke."""
         attempt = await self.storage.operator.next_attempt(row.id)
-        if attempt < ATTEMPTS:
-            log.info("call.resumed", call_id=row.id, attempt=attempt)
-            return await self.openings.resume(row)
-        await self.endings.call_back(row, "failed")
-        return await self.openings.reopen(row, {"kind": "broken"}, BROKEN)
+        current = await self.storage.operator.get_call(row.id) or row
+        passed = passed_of(current.opening)
+        if current.stage == NO_AGENT or attempt >= ATTEMPTS:
+            passed |= SPEAKING
+        log.info("call.resumed", call_id=row.id, attempt=attempt)
+        return await self.openings.go_on(current, passed)
 
     async def status(self, request: Request) -> Response:
         """A status callback: of a message if it bears a message's fields, else of a call."""
@@ -223,7 +235,8 @@ class VoiceWebhooks:
             return _twiml(twiml.nothing())
         await self.storage.operator.next_attempt(row.id)
         current = await self.storage.operator.get_call(row.id) or row
-        return _twiml(await self.openings.resume(current, nobody_answered=True))
+        passed = passed_of(current.opening)
+        return _twiml(await self.openings.go_on(current, passed, nobody_answered=True))
 
     async def _transferred(self, request: Request, sid_field: str, *states: str) -> CallRow | None:
         """The call of the path, if the request is about it and its transfer stands there: a key

@@ -98,6 +98,9 @@ class Actions:
     async def transfer(self, reason: str) -> None:
         self.done.append("transfer")
 
+    async def leave(self, reason: str) -> None:
+        self.done.append(f"leave {reason}")
+
     async def next_agent(
         self, lost: str | None, reason: str, turns: Sequence[tuple[str, str]]
     ) -> Leg:
@@ -320,6 +323,8 @@ async def test_an_agent_that_cannot_be_reached_leaves_the_stream() -> None:
     async with asyncio.TaskGroup() as tasks:
         world.bridge.start(tasks, resumed=False)
         await world.bridge.attach(pending())
+        await asyncio.sleep(0.01)
+        assert world.actions.done == ["leave agent_gone"], "so that no other stream follows"
         assert world.socket.closed == 1000
         assert world.bridge.call.ended_by == "fault"
         world.bridge.on_closed()

@@ -15,7 +15,6 @@ from domain.messages import text
 from domain.tenant import Tenant
 from sandbox.openai_realtime import Faults
 from server.media_protocol import MediaProtocol
-from storage.channels import Channels
 from tests.fakes.scripted_http import answer
 from tests.running import Answer, french_call
 from tests.voice.carrier import (
@@ -30,12 +29,11 @@ from tests.voice.carrier import (
     talking,
     until,
 )
-from voice.announcements import SpokenLines, bundled
 from voice.call import Rules
 from voice.events import FunctionFinished
 from voice.functions.runner import FunctionRunner
+from voice.streams import Streams
 
-HOLD = SpokenLines(bundled()).audio(text("fr", "hold_1"))
 GREETING = greeting(profile(Tenant("", "Garage du Port", ""), {}))
 
 both_websockets = pytest.mark.parametrize(
@@ -299,28 +297,24 @@ async def next_stream(served: Served, number: int, said: Answer) -> AsyncIterato
     ],
     ids=["wrong_key", "refuses", "never_configured", "never_answers", "hangs_up", "nobody_there"],
 )
-async def test_a_model_that_cannot_be_had_ends_in_an_apology_and_a_ticket(
+async def test_without_a_model_the_call_goes_on_by_turns(
     tmp_path: Path, faults: Faults, values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("providers.openai.realtime.CONFIGURE_SECONDS", 0.3)
     monkeypatch.setattr("providers.openai.realtime.OPEN_SECONDS", 0.3)
     async with serving(tmp_path, faults=faults, **values) as served:
         said = await served.twilio.ring(ForwardedFrom=LINE)
-        for stream in range(1, 5):
-            assert said.verbs == ["Connect"]
-            async with joined(served, said.token, stream=stream) as line:
-                assert await line.is_closed() == 1000
-                heard = [said["media"]["payload"] for said in line.got if said["event"] == "media"]
-                # After a stream that broke, the line is kept company without any model.
-                assert heard == [] or (stream > 1 and heard == list(HOLD))
-            said = await served.twilio.goes_on()
-        assert said.verbs == ["Say", "Hangup"]
-        assert said.said == text("fr-FR", "technical_apology", company="Garage du Port")
-        (ticket,) = await served.tickets()
-        assert (ticket["category"], ticket["customer_phone"]) == ("rappel", "+33639981234")
+        async with joined(served, said.token) as line:
+            assert await line.is_closed() == 1000
+            assert not [said for said in line.got if said["event"] == "media"]
+        said = await served.twilio.goes_on()
+        assert said.verbs == ["Gather"], "and no other stream for the same vendor"
+        assert "intelligence artificielle" in said.said
+        call = await served.call()
+        assert call["turns"][-1]["text"] == said.said
         await served.twilio.reports_the_end()
-        assert await served.outcome() == "failed"
-        assert await served.outcomes() == {"failed": 1}
+        assert await served.outcome() == "abandoned"
+        assert await served.outcomes() == {"abandoned": 1}
         await served.everything_is_over()
 
 
@@ -377,7 +371,7 @@ async def test_a_model_that_never_says_a_word_is_left(
         token = await ring(served)
         async with joined(served, token) as line:
             assert await line.is_closed() == 1000
-        assert (await served.twilio.goes_on()).verbs == ["Connect"]
+        assert (await served.twilio.goes_on()).verbs == ["Gather"]
         events = (await served.call())["events"]
         assert ("stream_left", "agent_mute") in [
             (each["name"], each.get("reason")) for each in events
@@ -396,7 +390,7 @@ async def test_storage_that_fails_while_an_agent_is_prepared_harms_only_that_cal
             raise OperatorError("the disk is full")
 
         with monkeypatch.context() as broken:
-            broken.setattr(Channels, "get", away)
+            broken.setattr(Streams, "setup", away)
             token = await ring(served, 2)
             await asyncio.sleep(0.2)
         async with joined(served, token, 2, stream=2) as line:
@@ -404,8 +398,7 @@ async def test_storage_that_fails_while_an_agent_is_prepared_harms_only_that_cal
         await other.presses("1#")
         await greeted(served, 1, turns=2)
         assert len(await served.tickets()) == 1
-        async with next_stream(served, 3, await served.twilio.goes_on(2)):
-            pass
+        assert (await served.twilio.goes_on(2)).verbs == ["Gather"]
 
 
 async def test_storage_that_fails_at_the_start_closes_the_stream(
