@@ -177,7 +177,13 @@ def build(
         transcribes=settings.model_server("stt") is not None,
     )
     endings = Endings(
-        storage, journal, control, clock, metrics, live_calls.call_ids, voicemail.missed
+        storage,
+        journal,
+        control,
+        clock,
+        metrics,
+        live_calls.call_ids,
+        missed=voicemail.missed,
     )
     breakers = Breakers(clock)
     streams = Streams(
