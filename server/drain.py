@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 
 #: How often we look whether the last call is over.
 LOOK_SECONDS = 0.1
+#: After a stream's end Twilio asks how the call goes on, or tells that it is over.
+AFTERWARDS_SECONDS = 2.0
 #: How long storing what was said last may take before whoever takes over reads it.
 FLUSH_SECONDS = 2.0
 
@@ -41,6 +43,7 @@ class Drain:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     over: bool = field(default=False, init=False)
     _began: float = field(default=0.0, init=False)
+    _last_stream: float = field(default=-math.inf, init=False)
 
     def begin(self) -> None:
         """Take no new calls. Idempotent; returns at once."""
@@ -62,9 +65,14 @@ class Drain:
         log.info("drain.over", seconds=math.ceil(self.clock.monotonic() - self._began))
 
     def _is_busy(self) -> bool:
-        """Streams are open; or, while nobody else would get them, about to be."""
-        coming = self.live_calls.expected if self.live_calls.is_closed else 0
-        return len(self.live_calls) + coming > 0
+        """Streams are open; or, while nobody else would be asked, about to be, or were just now."""
+        now = self.clock.monotonic()
+        if len(self.live_calls) > 0:
+            self._last_stream = now
+            return True
+        if not self.live_calls.is_closed:
+            return False
+        return self.live_calls.expected > 0 or now - self._last_stream < AFTERWARDS_SECONDS
 
     def _left(self) -> float:
         """By whether another node is there *now*: it may have come, or gone, since we began."""
