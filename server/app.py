@@ -16,6 +16,7 @@ from domain.errors import OperatorError
 from providers.twilio.rest import TwilioCallControl
 from providers.twilio.signature import TwilioWebhookGuard
 from server import wiring
+from server.cascade import cascade_models
 from server.clock import SystemClock
 from server.health import health_routes, metrics_server
 from server.job_metrics import JobMetrics
@@ -80,8 +81,10 @@ async def _running(
             wiring.twilio_account(settings) as account,
             passage_index(settings) as index,
             wiring.vapi_account(settings) as vapi,
+            wiring.text_model(settings) as model,
+            cascade_models(settings, model) as models,
         ):
-            vendors = wiring.Vendors(TwilioCallControl(account), index, vapi)
+            vendors = wiring.Vendors(TwilioCallControl(account), index, vapi, model, models)
             with metrics_server(metrics, settings.metrics_port):
                 async with _parts(settings, database, clock, metrics, vendors) as parts:
                     app.state.drain = parts.drain

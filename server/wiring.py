@@ -21,6 +21,7 @@ from providers.twilio.signature import TwilioSignature
 from providers.vapi.addresses import VENDOR_HOSTS
 from providers.vapi.connector import VapiConnector
 from providers.vapi.rest import VapiAccount
+from server.cascade import announcements, cascade
 from server.drain import Drain
 from server.key_ring import key_ring
 from server.knowledge import knowledge_search
@@ -33,10 +34,11 @@ from storage.database import Database
 from storage.nodes import Node
 from voice.agent import RealtimeDefaults
 from voice.agents import Agents, Speaker
-from voice.announcements import SpokenLines, bundled
+from voice.announcements.voiced import VoicedLines
 from voice.background import Background
 from voice.bridge import Surroundings
 from voice.call import Rules
+from voice.cascade import CascadeModels
 from voice.endings import Endings
 from voice.functions.runner import FunctionRunner
 from voice.journal import Journal
@@ -86,6 +88,7 @@ class Vendors:
     index: PassageIndex | None = None
     vapi: VapiAccount | None = None
     text_model: LanguageModel | None = None
+    cascade: CascadeModels | None = None
 
 
 def addresses(settings: Settings) -> Addresses:
@@ -139,6 +142,7 @@ def api_settings(settings: Settings) -> ApiSettings:
         shared_number=settings.twilio_phone_number,
         own_numbers=settings.own_numbers,
         default_region=settings.default_region,
+        requests_per_minute=settings.api_requests_per_minute,
         sms_sender=bool(
             settings.twilio_account_sid
             and settings.auth_tokens
@@ -186,13 +190,20 @@ def build(
         missed=voicemail.missed,
     )
     breakers = Breakers(clock)
+    lines = announcements(vendors.cascade)
+    if isinstance(lines, VoicedLines):
+        Background(tasks).start("announcements", lines.run)
     streams = Streams(
         storage=storage,
         live_calls=live_calls,
         endings=endings,
-        surroundings=Surroundings(clock, journal, metrics, SpokenLines(bundled())),
+        surroundings=Surroundings(clock, journal, metrics, lines),
         agents=Agents(
-            {**_vapi(vendors.vapi, storage, clock, tasks), **_speakers(settings)},
+            {
+                **_vapi(vendors.vapi, storage, clock, tasks),
+                **_speakers(settings),
+                **cascade(vendors.cascade, tasks),
+            },
             breakers,
             metrics,
         ),

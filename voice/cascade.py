@@ -60,16 +60,22 @@ _CLOSE_SECONDS: Final = 1.5
 
 @dataclass(frozen=True, slots=True)
 class CascadeModels:
-    """The three links. `voices`: "female" and "male" → the synthesiser's name."""
+    """The three links. `voices`: "female" and "male" → the synthesiser's name; `own`: speaks the
+    sentences that are ours and come again (`voice.spoken_before`), else `tts` does."""
 
     stt: SpeechToText
     llm: LanguageModel
     tts: TextToSpeech
     voices: Mapping[str, str]
+    own: TextToSpeech | None = None
 
     def voice(self, gender: str) -> Voice:
         """Who speaks for an agent of this gender."""
         return Voice(self.tts, self.voices.get(gender) or next(iter(self.voices.values())))
+
+    def own_voice(self, gender: str) -> Voice:
+        """The same voice, for our own sentences."""
+        return Voice(self.own or self.tts, self.voice(gender).name)
 
 
 class CascadeConnector:
@@ -150,6 +156,7 @@ class CascadeLeg:
         self._models = models
         self._failed = failed
         self._voice = models.voice(spec.gender)
+        self._own_voice = models.own_voice(spec.gender)
         self._memory = Memory(spec)
         self._loop = asyncio.get_running_loop()
         self._group: asyncio.TaskGroup | None = None
@@ -334,7 +341,7 @@ class CascadeLeg:
             self._begin(self._model_reply(""))
         else:
             words = one_sentence(what)
-            self._begin(Reply(words, self._voice, self, self._loop.time, ours=True))
+            self._begin(Reply(words, self._own_voice, self, self._loop.time, ours=True))
 
     # ------------------------------------------------------------------------- the agent
 

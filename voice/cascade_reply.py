@@ -140,7 +140,7 @@ class Reply:
         self._audience.event(ev.ResponseStarted(self.response_id))
         if self.sent and self._told:
             rest = self.words(self.sent, len(self._sound))
-            self._audience.event(ev.AgentText(self.item_id, rest))
+            self._audience.event(ev.AgentText(self.item_id, rest + " "))
             self._told = len(self._begins)
         self._flush()
 
