@@ -20,7 +20,7 @@ WITHOUT_KEYS := env -u ADMIN_API_KEY -u DATABASE_URL -u ENCRYPTION_KEY -u ENCRYP
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all setup check fix docs test long demo bench recall lock clean
+.PHONY: all setup check fix docs test long demo bench recall kill lock clean
 
 all: check test
 
@@ -73,6 +73,9 @@ test: $(VENV)/.test ## everything but the minutes-long ones
 
 long: $(VENV)/.test ## a thousand calls leak nothing
 	@$(WITHOUT_KEYS) $(BIN)/python -m pytest -m long --timeout 3600
+
+kill: $(VENV)/.test ## nodes that die under calls: nothing lost, and how long callers hear nothing
+	@$(WITHOUT_KEYS) $(BIN)/python -m benchmarks.kill $(ARGS)
 
 bench: $(VENV)/.test ## the figures of benchmarks/
 	@$(WITHOUT_KEYS) $(BIN)/python -m benchmarks.bench $(ARGS)

@@ -102,7 +102,10 @@ def test_stopping_gives_everybody_their_time(
     compose: dict[str, Any], nodes: dict[str, dict[str, Any]]
 ) -> None:
     for node in nodes.values():
-        assert seconds(node["stop_grace_period"]) >= Settings.of().shutdown_seconds + 10
+        settings = Settings.of()
+        needed = settings.drain_seconds + settings.shutdown_seconds + 10
+        assert seconds(node["stop_grace_period"]) >= needed
+        assert settings.drain_seconds >= settings.max_call_seconds
     for service in compose["services"].values():
         assert service["restart"] == "unless-stopped"
         assert "stop_grace_period" in service
