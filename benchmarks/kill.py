@@ -254,6 +254,7 @@ async def theatre(
         )
         await stack.enter_async_context(balancer)
         environment = {
+            "PYTHONPATH": str(HERE.parent),  # this tree, wherever another one is installed
             "PUBLIC_URL": balancer.url,
             "DATABASE_URL": database,
             "ADMIN_API_KEY": admin,
