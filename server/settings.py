@@ -210,6 +210,14 @@ class Settings(BaseSettings):
         "20",
         shown="no limit",
     )
+    api_requests_per_minute: Count = _about(
+        1200,
+        _SERVER,
+        "Requests to the API that one tenant's keys may make in a minute: over all nodes with "
+        "PostgreSQL, where all nodes must be told the same. One more is answered with 429.",
+        "a whole number from 1",
+        "1200",
+    )
     shutdown_seconds: Seconds = _about(
         10.0,
         _SERVER,

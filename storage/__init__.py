@@ -7,6 +7,7 @@ from storage.call_register import CallRegister, OpenedCall, PendingTransfer
 from storage.call_turns import CallTurns
 from storage.calls import CallRow, NewCall, TimelineEntry
 from storage.channels import Channel
+from storage.counters import Rates
 from storage.database import Database
 from storage.functions import FunctionRun, StoredResult
 from storage.jobs.desk import JobDesk
@@ -76,6 +77,7 @@ class Storage:
         self.turns = CallTurns(database, clock)
         self.live_events = LiveEvents(database)
         self.jobs = JobDesk(database, clock)
+        self.rates = Rates(database, clock)
         self.assistants = AssistantRegister(database, clock)
         self.vapi_calls = VapiCalls(database, clock)
 

@@ -1,9 +1,7 @@
 """How often something was done within a window: rate limits that hold across nodes.
 
-    limiter = rate_limits(database)
-    item = limits.parse("100/minute")
-    if not await limiter.hit(item, "api", tenant_id):
-        ...  # too often: refuse, and say when again: (await limiter.get_window_stats(…)).reset_time
+    if wait := await Rates(database, clock).wait("api", tenant_id, per_minute=100):
+        ...  # too often: refuse, and say that it may be done again after so many seconds
 
 The window is fixed: it begins with the first hit and ends when it expires, so that no window passes
 more than is allowed, while two that follow each other may pass twice as much around their border.
@@ -15,11 +13,13 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.storage import Storage as LimitsStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 from sqlalchemy.dialects import postgresql
 
+from domain.clock import Clock
 from domain.errors import OperatorError
 from storage.columns import storable
 from storage.database import Database
@@ -34,6 +34,23 @@ def rate_limits(database: Database) -> FixedWindowRateLimiter:
     if database.dialect == "sqlite":
         return FixedWindowRateLimiter(MemoryStorage())
     return FixedWindowRateLimiter(PostgresCounters(database))
+
+
+class Rates:
+    """What tenants may do how often, over all nodes."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._limiter = rate_limits(database)
+        self._clock = clock
+
+    async def wait(self, what: str, tenant_id: str, *, per_minute: int) -> float:
+        """0.0: it may be done, and is counted. Otherwise after how many seconds, 1 to 60; by the
+        clock of who counts, so that a wrong one of ours makes it no longer than that."""
+        item = RateLimitItemPerMinute(per_minute)
+        if await self._limiter.hit(item, what, tenant_id):
+            return 0.0
+        ends = (await self._limiter.get_window_stats(item, what, tenant_id)).reset_time
+        return min(60.0, max(1.0, ends - self._clock.now().timestamp()))
 
 
 class PostgresCounters(LimitsStorage):

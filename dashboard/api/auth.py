@@ -1,13 +1,15 @@
 """Who may use the API: decided before any handler runs, and refused unless proven.
 
 `ApiGuard` stands before everything under /api/: the operator's paths need the operator's key,
-Vapi's need Vapi's secret, all others a tenant's key. Who it was is put into the request's state;
-a handler asks for it with `operator_access`, `tenant_access` or `vapi_access`, each of which
-refuses anybody else, so that a path which the guard took for another kind still opens nothing.
+Vapi's need Vapi's secret, all others a tenant's key, which opens them so many times a minute. Who
+it was is put into the request's state; a handler asks for it with `operator_access`,
+`tenant_access` or `vapi_access`, each of which refuses anybody else, so that a path which the guard
+took for another kind still opens nothing.
 """
 
 import hashlib
 import hmac
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,7 +22,7 @@ from starlette.websockets import WebSocketClose
 from dashboard.api.problem import problem, unavailable
 from dashboard.api.settings import ApiSettings
 from domain.clock import Clock
-from domain.errors import OperatorError, Unauthorised
+from domain.errors import CallerError, OperatorError, Unauthorised
 from domain.tenant import Tenant
 
 #: How long a key that was good stays good without asking: a revoked key dies this much later.
@@ -31,6 +33,7 @@ KEY_CACHE_SIZE = 1024
 LONGEST_CREDENTIAL = 512
 
 _NO_KEY = "Send a valid key: Authorization: Bearer <key>."
+_TOO_MANY = CallerError("Too many requests in this minute: wait, and ask less often.", status=429)
 _NO_SECRET = "Send the deployment's secret in X-Vapi-Secret."  # noqa: S105 - says what is missing
 
 
@@ -43,6 +46,14 @@ class Keys(Protocol):
 
     async def get_tenant(self, tenant_id: str) -> Tenant | None:
         """That tenant."""
+        ...
+
+
+class Rates(Protocol):
+    """Who counts requests (`storage.counters`)."""
+
+    async def wait(self, what: str, tenant_id: str, *, per_minute: int) -> float:
+        """0.0: one more is all right, and counted; else after how many seconds."""
         ...
 
 
@@ -94,8 +105,11 @@ class KeyCache:
 class ApiGuard:
     """ASGI middleware, mounted at /api: nothing passes without a credential that fits its path."""
 
-    def __init__(self, app: ASGIApp, keys: Keys, settings: ApiSettings, clock: Clock) -> None:
+    def __init__(
+        self, app: ASGIApp, keys: Keys, settings: ApiSettings, clock: Clock, rates: Rates
+    ) -> None:
         self._app = app
+        self._rates = rates
         self._cache = KeyCache(keys, clock)
         self._settings = settings
 
@@ -106,6 +120,7 @@ class ApiGuard:
         request = HTTPConnection(scope)
         try:
             access = await self._identify(_path_below(scope), request.headers)
+            wait = await self._too_soon(access)
         except Unauthorised as error:
             # RFC 9110 §15.5.2: a 401 names the scheme that would do.
             await problem(error, request, {"www-authenticate": "Bearer"})(scope, receive, send)
@@ -114,7 +129,18 @@ class ApiGuard:
             await unavailable(error, request)(scope, receive, send)
             return
         scope["state"] = {**scope.get("state", {}), "access": access}
+        if wait:
+            headers = {"retry-after": str(math.ceil(wait))}
+            await problem(_TOO_MANY, request, headers)(scope, receive, send)
+            return
         await self._app(scope, receive, send)
+
+    async def _too_soon(self, access: Access) -> float:
+        """After how many seconds this tenant may ask again; 0.0: now."""
+        most = self._settings.requests_per_minute
+        if most is None or not isinstance(access, TenantAccess):
+            return 0.0
+        return await self._rates.wait("api", access.tenant.id, per_minute=most)
 
     async def _identify(self, path: str, headers: Headers) -> Access:
         noun = path.lstrip("/").split("/", 1)[0]

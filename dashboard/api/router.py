@@ -49,7 +49,13 @@ def routes(
     api = Starlette(
         routes=[*endpoints(storage, settings, knowledge), *extra],
         middleware=[
-            Middleware(ApiGuard, keys=storage.operator, settings=settings, clock=clock),
+            Middleware(
+                ApiGuard,
+                keys=storage.operator,
+                settings=settings,
+                clock=clock,
+                rates=storage.rates,
+            ),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
     )

@@ -11,7 +11,7 @@ class ApiSettings:
     that nothing opens them. `shared_number` and `own_numbers` are this deployment's Twilio
     numbers in E.164; the dedicated ones of tenants are in the database. `default_region` is the
     ISO 3166 country in which national numbers are read; `sms_sender`: SMS have a sender and an
-    account that sends them."""
+    account that sends them. `requests_per_minute`: of one tenant, over all nodes; None: any."""
 
     admin_key: str | None = field(default=None, repr=False)
     vapi_secret: str | None = field(default=None, repr=False)
@@ -19,6 +19,7 @@ class ApiSettings:
     own_numbers: frozenset[str] = frozenset()
     default_region: str = DEFAULT_REGION
     sms_sender: bool = False
+    requests_per_minute: int | None = None
 
     @property
     def deployment_numbers(self) -> frozenset[str]:
