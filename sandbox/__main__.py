@@ -6,11 +6,12 @@ Commands are JSON lines on standard input, events JSON lines on standard output:
     {"callee": {"number": "+33…", "behaviour": "presses_1"}}        whom a transfer reaches
     {"target": "http://127.0.0.1:8000"}                             where the server listens
     {"models_faults": [{"kind": "stall", "endpoint": "speech"}]}    see `sandbox.http_faults`
+    {"vapi_faults": {"close_after_s": 5}}                           see `sandbox.vapi_faults`
     {"quit": true}
 
-The first line out is {"ready": true, "twilio_url": …, "openai_url": …, "models_url": …}. It ends at
-the end of its input, when told to, by SIGTERM, and when its parent dies; calls in progress end with
-it.
+The first line out is {"ready": true, "twilio_url": …, "openai_url": …, "models_url": …}, with
+"vapi_url" if Vapi is emulated. It ends at the end of its input, when told to, by SIGTERM, and when
+its parent dies; calls in progress end with it.
 """
 
 import argparse
@@ -37,7 +38,13 @@ _CALL_OPTIONS = frozenset(
 )
 
 
-_KINDS: Mapping[str, type] = {"call": dict, "callee": dict, "target": str, "models_faults": list}
+_KINDS: Mapping[str, type] = {
+    "call": dict,
+    "callee": dict,
+    "models_faults": list,
+    "target": str,
+    "vapi_faults": dict,
+}
 
 
 class _Done(Exception):
@@ -55,6 +62,7 @@ def main() -> None:
     serve.add_argument("--number", required=True, help="the account's number, E.164")
     serve.add_argument("--target", default="", help="PUBLIC_URL of the server")
     serve.add_argument("--openai-key", default="", help="the key that the emulated model accepts")
+    serve.add_argument("--vapi-key", default="", help="emulate Vapi too; the key that it accepts")
     serve.add_argument("--wav-dir", type=Path, help="where each call's line is recorded")
     serve.add_argument("--real-model", action="store_true", help="don't emulate the model")
     arguments = parser.parse_args()
@@ -84,7 +92,10 @@ async def _serve(arguments: argparse.Namespace) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         urls = {"twilio_url": world.twilio_url, "openai_url": world.openai_url}
-        _tell({"ready": True, **urls, "models_url": world.models_url})
+        urls["models_url"] = world.models_url
+        if arguments.vapi_key:
+            urls["vapi_url"] = await world.serve_vapi(arguments.vapi_key)
+        _tell({"ready": True, **urls})
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_until(stop))
@@ -125,6 +136,8 @@ def _obey(line: bytes, world: World, tasks: asyncio.TaskGroup, stop: asyncio.Eve
             world.target(given)
         elif name == "models_faults":
             world.models.faults[:] = [HttpFault.of(each) for each in given]
+        elif name == "vapi_faults" and world.vapi is not None:
+            world.vapi.faults.become(given)
         elif name == "quit":
             stop.set()
         else:

@@ -72,6 +72,8 @@ class VapiEmulator:
         now: Callable[[], float] = time.time,
     ) -> None:
         self.faults = faults or VapiFaults()
+        #: Of the calls of one assistant, instead of `faults`.
+        self.faults_of: dict[str, VapiFaults] = {}
         self.assistants: dict[str, dict[str, Any]] = {}
         self.calls: dict[str, CallRecord] = {}
         self.requests: list[tuple[str, str, Any]] = []
@@ -114,6 +116,14 @@ class VapiEmulator:
         return next(
             (each for each in reversed(self.calls.values()) if each.call_tag == call_tag), None
         )
+
+    def befall(self, call_tag: int, faults: VapiFaults) -> bool:
+        """From now on the call that hears this caller has these faults. False: there is none."""
+        record = self.call_of(call_tag)
+        if record is None or record.ended:
+            return False
+        self._running[record.id].faults = faults
+        return True
 
     async def __aenter__(self) -> Self:
         self._client = await self._stack.enter_async_context(
@@ -271,10 +281,11 @@ class VapiEmulator:
         else:
             assistant = body["assistant"]
         free = self.concurrency - len(self.live)
-        full = self.faults.full or ("400" if free <= 0 else "")
+        faults = self.faults_of.get(body.get("assistantId", ""), self.faults)
+        full = faults.full or ("400" if free <= 0 else "")
         if full == "400":
             raise _Problem(400, "Over Concurrency Limit", "Over Concurrency Limit")
-        call = self._new_call(body, assistant)
+        call = self._new_call(body, assistant, faults)
         limits = {
             "concurrencyBlocked": full == "201",
             "concurrencyLimit": self.concurrency,
@@ -287,24 +298,26 @@ class VapiEmulator:
         described |= self._addresses(call, bypass=bypass)
         return JSONResponse(described, status_code=201)
 
-    def _new_call(self, body: dict[str, Any], assistant: Mapping[str, Any]) -> EmulatedCall:
+    def _new_call(
+        self, body: dict[str, Any], assistant: Mapping[str, Any], faults: VapiFaults
+    ) -> EmulatedCall:
         tag = AGENT_TAG_BITS | (len(self.calls) + 1)
         overrides = body.get("assistantOverrides", {})
         merged = {**assistant, **overrides}  # shallow: a nested object replaces the whole one
         now = asyncio.get_running_loop().time()
         record = CallRecord(str(uuid4()), tag, now, body, merged)
         self.calls[record.id] = record
-        call = EmulatedCall(record, self._around(), self._moment(), self.published)
+        call = EmulatedCall(record, self._around(faults), self._moment(), self.published)
         self._running[record.id] = call
         call.give_up_after(self.join_seconds)
         return call
 
-    def _around(self) -> Surroundings:
+    def _around(self, faults: VapiFaults) -> Surroundings:
         assert self._tasks is not None, "running"
         assert self._client is not None, "running"
         return Surroundings(
             self._brains,
-            self.faults,
+            faults,
             self._tasks,
             self._client,
             self._tell_spectator,

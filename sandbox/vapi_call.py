@@ -59,7 +59,7 @@ class EmulatedCall:
     ) -> None:
         self.record = record
         self._around = around
-        self._faults = around.faults
+        self.faults = around.faults  # may be replaced while the call lasts
         self._created_at = created_at
         self._published = published
         turns = cycle(around.shapes or SHAPES)
@@ -128,7 +128,7 @@ class EmulatedCall:
     async def carry(self, connection: ServerConnection) -> None:
         """The one connection of the call."""
         bypass = bool(self.record.request.get("phoneCallProviderBypassEnabled"))
-        self._line = Line(connection, self.assistant, self._faults, bypass=bypass)
+        self._line = Line(connection, self.assistant, lambda: self.faults, bypass=bypass)
         await self._line.run()
 
     def refused(self, reason: str) -> None:
@@ -165,7 +165,7 @@ class EmulatedCall:
         for call in calls:
             self._tell_spectator("model_calls", {"name": call.name, "arguments": call.arguments})
         self._start(self._ask(calls))
-        if self._faults.duplicates:
+        if self.faults.duplicates:
             self._start(self._ask(calls))
 
     def interrupted(self) -> None:
@@ -188,7 +188,7 @@ class EmulatedCall:
     async def _report(self, reason: str) -> None:
         kinds = self.record.assistant.get("serverMessages", DEFAULT_SERVER_MESSAGES)
         await asyncio.sleep(_REPORT_AFTER_S)
-        if "hang" in kinds and self._faults.garbage:
+        if "hang" in kinds and self.faults.garbage:
             await self._post("hang", {})
             await self._post("moon-phase", {"phase": "full"})
         if "end-of-call-report" in kinds:

@@ -1,6 +1,7 @@
 """What goes wrong at the emulated Vapi, on demand."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 
 @dataclass(slots=True)
@@ -46,6 +47,18 @@ class VapiFaults:
     duplicates: bool = False
     shuffle: bool = False
     no_silence: bool = False
+
+    def become(self, values: dict[str, Any]) -> None:
+        """These faults and no others, for calls that are under way too. Raises ValueError naming
+        what isn't known."""
+        unknown = values.keys() - {each.name for each in fields(self)}
+        if unknown:
+            raise ValueError(f"unknown faults: {', '.join(sorted(unknown))}")
+        wanted = VapiFaults(
+            **{**values, "outages": [Outage(**o) for o in values.get("outages", ())]}
+        )
+        for each in fields(self):
+            setattr(self, each.name, getattr(wanted, each.name))
 
     def outage(self, method: str, path: str) -> Outage | None:
         """The one for this request, used up."""

@@ -7,7 +7,7 @@ seen to do. Text frames are its messages to the client, and the client's orders.
 import asyncio
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from itertools import cycle
 from typing import Any
@@ -34,13 +34,13 @@ class Line:
         self,
         connection: ServerConnection,
         assistant: Assistant,
-        faults: VapiFaults,
+        faults: Callable[[], VapiFaults],
         *,
         bypass: bool,
     ) -> None:
         self._connection = connection
         self._assistant = assistant
-        self._faults = faults
+        self._faults_now = faults
         self._bypass = bypass
         self._record = assistant.record
         self._clock = asyncio.get_running_loop().time
@@ -66,6 +66,10 @@ class Line:
                 "phone-call-provider-closed-websocket" if self._bypass else "customer-ended-call"
             )
             self._assistant.end(reason)
+
+    @property
+    def _faults(self) -> VapiFaults:
+        return self._faults_now()
 
     # ----------------------------------------------------------------------- to the client
 

@@ -1,7 +1,7 @@
 """What one emulated Vapi call went through, for tests and reports. Times are seconds on the event
 loop's clock."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sandbox.brain import Brain
@@ -82,3 +82,20 @@ class CallRecord:
     brain: Brain | None = None
     frames_in: int = 0
     frames_out: int = 0
+
+    def summary(self) -> dict[str, Any]:
+        """The call, as plain values."""
+        brain = self.brain
+        return {
+            "heard": [asdict(each) for each in self.heard],
+            "said": [asdict(each) for each in self.said],
+            "functions": [asdict(each) for each in self.tool_calls],
+            "posted": [(each.type, each.status) for each in self.posted],
+            "orders": [each["type"] for each in self.orders],
+            "errors": list(self.faults_seen),
+            "defects": asdict(self.defects),
+            "script_defects": list(brain.defects) if brain is not None else [],
+            "unmatched": [repr(each) for each in brain.unmatched] if brain is not None else [],
+            "frames_heard": self.frames_in,
+            "ended": self.ended,
+        }

@@ -1,4 +1,4 @@
-"""The outside world of one server: Twilio, OpenAI Realtime and as many callers as wanted."""
+"""The outside world of one server: Twilio, OpenAI, Vapi and as many callers as wanted."""
 
 import asyncio
 import re
@@ -21,6 +21,7 @@ from sandbox.recording import LineRecording
 from sandbox.report import CallLog, CallReport, OnEvent
 from sandbox.scenario import Scenario, load
 from sandbox.twilio import MAX_CALL_SECONDS, TwilioEmulator, inbound_leg
+from sandbox.vapi import VapiEmulator
 
 #: A real model thinks between two sentences, and takes its time: the caller is more patient.
 REAL_DONE_MS = 1500
@@ -35,6 +36,7 @@ class World:
     """An async context manager. Start the server between entering and `target`, with
     TWILIO_API_BASE_URL = `twilio_url` and OPENAI_BASE_URL = `openai_url`; for the cascade,
     STT_BASE_URL, LLM_BASE_URL and TTS_BASE_URL = `models_url`, whose faults are `models.faults`.
+    Vapi is there from `serve_vapi` on; its faults are `vapi.faults`.
 
     `real_model`: no model is emulated; callers go by the sound of the agent's voice, and the
     report says what was observed. `on_event` gets every moment of every call as a dict.
@@ -59,6 +61,7 @@ class World:
         )
         self.openai = None if real_model else RealtimeEmulator(openai_key, self._brain)
         self.models = OpenAIHttpEmulator(openai_key, self._mind)
+        self.vapi: VapiEmulator | None = None
         self._voices = _Voices()
         self._wav_dir = wav_dir
         self._on_event = on_event
@@ -101,6 +104,14 @@ class World:
     def models_url(self) -> str:
         """STT_BASE_URL, LLM_BASE_URL and TTS_BASE_URL."""
         return self.models.url
+
+    async def serve_vapi(self, key: str) -> str:
+        """Emulate Vapi too, for who knows the key; VAPI_BASE_URL. Once the world has begun."""
+        vapi = VapiEmulator(key, self._brain)
+        vapi.published = self._voices.published
+        vapi.on_event = self._model_event
+        self.vapi = await self._stack.enter_async_context(vapi)
+        return vapi.url
 
     def target(self, public_url: str) -> None:
         """The server is there: the number's webhooks go to it."""
@@ -230,6 +241,11 @@ class World:
                     if found is not None:
                         barge_in.truncated_ms = found
         log.report.model = {"sessions": [_summary(each) for each in sessions]}
+        if self.vapi is not None:
+            calls = [each for each in self.vapi.calls.values() if each.call_tag == log.report.tag]
+            for call in calls:
+                self._voices.forget(call.tag)
+            log.report.model["vapi"] = [call.summary() for call in calls]
 
 
 class _Voices:

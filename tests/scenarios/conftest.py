@@ -86,12 +86,17 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def deployed(directory: Path, **environment: str) -> AsyncIterator[Deployment]:
-    """`coccinelle serve` as a user starts it, between two emulated vendors."""
+async def deployed(
+    directory: Path, vapi_key: str = "", **environment: str
+) -> AsyncIterator[Deployment]:
+    """`coccinelle serve` as a user starts it, between emulated vendors; Vapi with a `vapi_key`."""
     token, admin, openai_key = (secrets.token_hex(16) for _ in range(3))
     async with World(
         auth_token=token, account_sid=ACCOUNT, number=NUMBER, openai_key=openai_key
     ) as world:
+        if vapi_key:
+            vapi_url = await world.serve_vapi(vapi_key)
+            environment |= {"VAPI_API_KEY": vapi_key, "VAPI_BASE_URL": vapi_url}
         url = f"http://127.0.0.1:{(port := free_port())}"
         log = directory / "server.log"
         with log.open("wb") as errors:
