@@ -32,12 +32,18 @@ SCRIPT = Script(
 class Line:
     """A call under test, with its clock and what it was told to do."""
 
-    def __init__(self, *, resumed: bool = False, achieved: tuple[Outcome, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        resumed: bool = False,
+        was_cut: bool = False,
+        achieved: tuple[Outcome, ...] = (),
+    ) -> None:
         self.call = Call(SCRIPT, Rules(), achieved)
         self.now = 100.0
         self.done: list[ev.Command] = []
         self.timers: dict[str, float] = {}
-        self.on(ev.CallerJoined(resumed))
+        self.on(ev.CallerJoined(resumed, was_cut))
 
     def on(self, event: ev.Event, after: float = 0.0) -> list[ev.Command]:
         self.now += after

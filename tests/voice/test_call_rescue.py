@@ -84,6 +84,29 @@ def test_an_agent_that_never_comes_is_waited_for_with_company() -> None:
     assert announced(line.fire("hold")) == [HOLD_1]
 
 
+def test_after_a_stream_that_broke_the_line_is_not_silent_again() -> None:
+    line = Line()
+    assert line.timers["hold"] == line.now + RULES.hold_after, "nobody has waited yet"
+    line = Line(resumed=True)
+    assert line.timers["hold"] == line.now + RULES.hold_after, "a transfer that failed"
+    line = Line(resumed=True, was_cut=True)
+    joined = line.now
+    assert announced(line.fire("hold")) == [HOLD_1]
+    assert line.now - joined == pytest.approx(RULES.hold_after_cut)
+    assert line.said(line.on(ev.AgentReady())) == [SCRIPT.resume], "behind it"
+    plays(line, HOLD_1)
+    assert line.timers["hold"] == line.now + RULES.hold_after
+
+
+def test_an_agent_that_sounds_at_once_needs_no_company_after_a_break() -> None:
+    line = Line(resumed=True, was_cut=True)
+    line.on(ev.AgentReady())
+    line.on(ev.ResponseStarted("r"))
+    line.on(ev.AgentAudioStarted("i1"), after=0.05)
+    assert "hold" not in line.timers
+    assert not announced(line.done)
+
+
 # -------------------------------------------------------------------------- the change
 
 
