@@ -13,6 +13,8 @@ FRAME_BYTES = 160
 ENDLESS = 1000
 
 Render = Callable[[str], bytes]
+#: Half a second of 1 kHz, before a recording: eight samples a period, µ-law.
+BEEP = bytes((0xFF, 0x97, 0x90, 0x97, 0xFF, 0x17, 0x10, 0x17)) * 500
 #: µ-law of the 16-bit sample 0, for files whose sound isn't transcoded but timed.
 _SILENCE = b"\xff"
 
@@ -48,6 +50,11 @@ class Announcer:
         leg.log.emit("carrier_says", text=text)
         for _ in range(times or ENDLESS):
             await self.play(leg, audio)
+
+    async def beep(self, leg: Leg) -> None:
+        """The tone before a recording."""
+        leg.party.expect("say:beep", "(beep)", BEEP)
+        await self.play(leg, BEEP)
 
     async def play(self, leg: Leg, audio: bytes) -> None:
         """Until it has been heard."""

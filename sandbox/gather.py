@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from sandbox.announcements import Announcer
 from sandbox.leg import Input, Key, Leg, SpeechBegan, SpeechEnded
@@ -18,13 +17,67 @@ DEFAULT_TIMEOUT_SECONDS = 5.0
 Media = Callable[[Verb], Awaitable[bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Taped:
-    """A recording: a WAV file, its length, and the key that ended it ("hangup" is never told)."""
+class Taping:
+    """A `<Record>` of one leg: what it has taped so far, also when the caller hangs up in the
+    middle of it."""
 
-    audio: bytes
-    seconds: float
-    ended_by: str
+    def __init__(self, leg: Leg, verb: Verb) -> None:
+        self._leg = leg
+        self._verb = verb
+        self._tape = LineRecording()
+        self._spoken = False
+        self._key = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """The party only kept silent."""
+        return not self._spoken
+
+    @property
+    def audio(self) -> bytes:
+        """A mono WAV file."""
+        return self._tape.caller_only()
+
+    @property
+    def seconds(self) -> int:
+        """Whole seconds, as Twilio tells them."""
+        return round(self._tape.seconds)
+
+    @property
+    def ended_by(self) -> str:
+        """`Digits` of the action: the key that ended it, or "hangup"."""
+        return "hangup" if self._leg.record.over else self._key
+
+    async def run(self) -> None:
+        """Until they pause, press a key, or the time is over."""
+        finish = self._verb.get("finishOnKey", "1234567890*#")
+        pause = self._verb.seconds("timeout", DEFAULT_TIMEOUT_SECONDS)
+        inputs = self._leg.listen()
+        self._leg.tape = self._tape
+        try:
+            async with asyncio.timeout(self._verb.seconds("maxLength", 3600)):
+                await self._until_the_end(inputs, finish, pause)
+        except TimeoutError:
+            pass  # maxLength
+        finally:
+            self._leg.stop_listening()
+            self._leg.tape = None
+
+    async def _until_the_end(
+        self, inputs: "asyncio.Queue[Input]", finish: str, pause: float
+    ) -> None:
+        talking = False
+        while True:
+            try:
+                async with asyncio.timeout(None if talking else pause):
+                    happened = await inputs.get()
+            except TimeoutError:
+                return
+            if not isinstance(happened, Key):
+                self._spoken, talking = True, isinstance(happened, SpeechBegan)
+            elif happened.digit in finish:
+                self._key = happened.digit
+                return
 
 
 async def gather(leg: Leg, verb: Verb, announcer: Announcer, media: Media) -> dict[str, str] | None:
@@ -129,34 +182,3 @@ async def _speech(first: Input, verb: Verb, wanted: _Wanted) -> dict[str, str] |
         happened = await wanted.next(longest if isinstance(happened, SpeechBegan) else pause)
     text = " ".join(said)
     return {"SpeechResult": text, "Confidence": CONFIDENCE} if text else None
-
-
-async def record(leg: Leg, verb: Verb) -> Taped | None:
-    """Tape the party until they pause, press a key or the time is over; None when they only
-    kept silent."""
-    finish = verb.get("finishOnKey", "1234567890*#")
-    pause = verb.seconds("timeout", DEFAULT_TIMEOUT_SECONDS)
-    inputs = leg.listen()
-    leg.tape = tape = LineRecording()
-    spoken, key = False, ""
-    try:
-        async with asyncio.timeout(verb.seconds("maxLength", 3600)):
-            talking = False
-            while True:
-                try:
-                    async with asyncio.timeout(None if talking else pause):
-                        happened = await inputs.get()
-                except TimeoutError:
-                    break
-                if isinstance(happened, Key):
-                    if happened.digit in finish:
-                        key = happened.digit
-                        break
-                    continue
-                spoken, talking = True, isinstance(happened, SpeechBegan)
-    except TimeoutError:
-        pass  # maxLength
-    finally:
-        leg.stop_listening()
-        leg.tape = None
-    return Taped(tape.caller_only(), tape.seconds, key) if spoken else None

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from types import TracebackType
 from typing import Self
+from urllib.parse import urljoin
 
 from sandbox import messages
 from sandbox.announcements import Announcer, Render
@@ -298,6 +299,21 @@ class TwilioEmulator:
         sid = self.new_sid("RE")
         self.recordings[sid] = audio
         return f"{self.url}/2010-04-01/Accounts/{self.account_sid}/Recordings/{sid}"
+
+    def tell_recording_status(
+        self, leg: Leg, verb: Verb, base: str, fields: Mapping[str, str]
+    ) -> None:
+        """A `<Record recordingStatusCallback>`, told in the background: of "completed" unless
+        recordingStatusCallbackEvent says otherwise."""
+        address = verb.get("recordingStatusCallback")
+        wanted = verb.get("recordingStatusCallbackEvent", "completed").split()
+        if not address or fields["RecordingStatus"] not in wanted or self._stop.is_set():
+            return
+        told = {"AccountSid": self.account_sid, "CallSid": leg.record.sid} | dict(fields)
+        method = verb.get("recordingStatusCallbackMethod", "POST")
+        self._background.create_task(
+            self._tell(Webhook(urljoin(base, address), method, tuple(told.items())), leg.log)
+        )
 
     def tell_stream_status(self, leg: Leg, stream: Verb, fields: Mapping[str, str]) -> None:
         """A `<Stream statusCallback>`, told in the background."""

@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Protocol
 from urllib.parse import urljoin
 
 from sandbox.announcements import Announcer
 from sandbox.carrier_stream import CarrierStream
 from sandbox.faults import Faults
-from sandbox.gather import gather, record
+from sandbox.gather import Taping, gather
 from sandbox.leg import Fetch, Inline, Leg, Order
 from sandbox.report import Request
 from sandbox.stream_messages import StreamIdentity
@@ -74,6 +76,12 @@ class Carrier(Protocol):
 
     def keep_recording(self, leg: Leg, audio: bytes) -> str:
         """Store a WAV; its address."""
+        ...
+
+    def tell_recording_status(
+        self, leg: Leg, verb: Verb, base: str, fields: Mapping[str, str]
+    ) -> None:
+        """Post a recording's recordingStatusCallback, in the background, if it asked for this."""
         ...
 
     def tell_stream_status(self, leg: Leg, stream: Verb, fields: Mapping[str, str]) -> None:
@@ -254,17 +262,37 @@ class TwimlRunner:
         return self._action(verb, heard)
 
     async def _record(self, verb: Verb) -> Order | None:
-        taped = await record(self._leg, verb)
-        if taped is None:
-            return None  # nothing was said: Twilio goes on with the next verb
-        return self._action(
-            verb,
-            {
-                "RecordingUrl": self._carrier.keep_recording(self._leg, taped.audio),
-                "RecordingDuration": str(round(taped.seconds)),
-                "Digits": taped.ended_by,
-            },
-        )
+        if verb.flag("playBeep", True):
+            await self._announcer.beep(self._leg)
+        taping = Taping(self._leg, verb)
+        started = datetime.now(UTC)
+        try:
+            await taping.run()
+        finally:
+            # Told also when the caller has hung up, with "hangup" as the Digits.
+            self._owed = self._taped(verb, taping, started)
+        following, self._owed = self._owed, None
+        return following
+
+    def _taped(self, verb: Verb, taping: Taping, started: datetime) -> Fetch | None:
+        """Keep the recording and tell its status; the action, which an empty one has none of:
+        Twilio goes on with the next verb."""
+        fields = {
+            "RecordingSource": "RecordVerb",
+            "RecordingChannels": "1",
+            "RecordingStartTime": format_datetime(started),
+        }
+        if taping.is_empty:
+            sid = self._carrier.new_sid("RE")
+            absent = {"RecordingSid": sid, "RecordingStatus": "absent", "RecordingDuration": "-1"}
+            self._carrier.tell_recording_status(self._leg, verb, self._base, {**fields, **absent})
+            return None
+        url = self._carrier.keep_recording(self._leg, taping.audio)
+        known = {"RecordingUrl": url, "RecordingDuration": str(taping.seconds)}
+        status = {"RecordingSid": url.rpartition("/")[2], "RecordingStatus": "completed"}
+        completed = {**fields, **known, **status}
+        self._carrier.tell_recording_status(self._leg, verb, self._base, completed)
+        return self._action(verb, {**known, "Digits": taping.ended_by})
 
     async def _dial(self, verb: Verb) -> Order | None:
         result = DialResult()

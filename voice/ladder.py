@@ -31,7 +31,7 @@ def ladder(phone_config: Mapping[str, Any]) -> tuple[Rung, ...]:
     known = {rung.value: rung for rung in Rung}
     chosen = [known[name] for name in wanted if isinstance(name, str) and name in known]
     ordered = dict.fromkeys(rung for rung in chosen if rung is not Rung.VOICEMAIL)
-    return (*ordered, Rung.VOICEMAIL) if ordered else DEFAULT
+    return (*ordered, Rung.VOICEMAIL) if chosen else DEFAULT
 
 
 def speaking(rungs: Sequence[Rung], lost: Sequence[str] = ()) -> list[Rung]:

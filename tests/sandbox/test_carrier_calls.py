@@ -518,11 +518,57 @@ async def test_a_recording_is_taken_until_the_caller_pauses(
         async with httpx.AsyncClient(auth=(ACCOUNT, TOKEN)) as client:
             got.append(await client.get(fields["RecordingUrl"] + ".wav"))
 
-    await ring(Step(wait="start", say="rappelez_moi"), Step(wait_end=True))
+    report = await ring(Step(say="rappelez_moi"), Step(wait_end=True))
+    assert [said.who for said in report.utterances] == ["agent", "caller"], "after the tone"
     [fields] = server.fields("/taken")
     await fetch(fields)
     assert got[0].content[:4] == b"RIFF"
     assert int(fields["RecordingDuration"]) in (2, 3)
+    assert fields["Digits"] == ""
+
+
+RECORD = (
+    '<Response><Record action="/taken" timeout="1" finishOnKey="#" recordingStatusCallback="/told" '
+    'recordingStatusCallbackEvent="completed absent"/><Redirect>/empty</Redirect></Response>'
+)
+
+
+async def told_of(server: TwimlServer, recordings: int) -> None:
+    """Wait for what is told in the background."""
+    async with asyncio.timeout(5):
+        while len(server.fields("/told")) < recordings:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_recording_ends_with_a_key_or_with_the_call(
+    server: TwimlServer, ring: Ring
+) -> None:
+    """ "Digits: the key (if any) pressed to end the recording or 'hangup' if the caller hung up":
+    twilio.com/docs/voice/twiml/record."""
+    server.replies[VOICE_PATH] = RECORD
+    await ring(Step(say="rappelez_moi"), Step(wait="start", press="#"), Step(wait_end=True))
+    await ring(Step(say="rappelez_moi"), Step(wait="start", hang_up=True))
+    pressed, hung_up = server.fields("/taken")
+    assert (pressed["Digits"], pressed["CallStatus"]) == ("#", "in-progress")
+    assert (hung_up["Digits"], hung_up["CallStatus"]) == ("hangup", "completed")
+    assert not server.fields("/empty")
+    await told_of(server, 2)
+    for fields, told in zip((pressed, hung_up), server.fields("/told"), strict=True):
+        assert told["RecordingStatus"] == "completed"
+        assert told["RecordingUrl"] == fields["RecordingUrl"]
+        assert told["RecordingUrl"].endswith(told["RecordingSid"])
+        assert told["RecordingDuration"] == fields["RecordingDuration"]
+
+
+async def test_an_empty_recording_has_no_action(server: TwimlServer, ring: Ring) -> None:
+    """ "If Twilio receives an empty recording, it will not make a request to the action URL"."""
+    server.replies[VOICE_PATH] = RECORD
+    await ring(Step(wait_end=True))
+    assert not server.fields("/taken")
+    assert len(server.fields("/empty")) == 1
+    await told_of(server, 1)
+    [told] = server.fields("/told")
+    assert told["RecordingStatus"] == "absent"
 
 
 async def dialled(server: TwimlServer, ring: Ring, timeout: int = 20) -> dict[str, str]:

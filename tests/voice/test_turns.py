@@ -35,6 +35,7 @@ class Talk:
         self.facts = facts
         self.results = results
         self.ran: list[Run] = []
+        self.move: turns.Move
         self.state, self.move = turns.begin(facts, "Bonjour.")
 
     def __call__(self, speech: str = "", digits: str = "") -> turns.Move:
