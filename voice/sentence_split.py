@@ -54,13 +54,13 @@ class SentenceSplitter:
     def rest(self) -> Iterator[str]:
         """What the stream ended with."""
         last, self._text = self._text, ""
-        spoken = spoken_text(" ".join(filter(None, (self._short, last))))
+        spoken = " ".join(filter(None, (self._short, spoken_text(last))))
         self._short = ""
         if any(each.isalnum() for each in spoken):
             yield spoken
 
     def _give(self, sentence: str) -> Iterator[str]:
-        spoken = spoken_text(" ".join(filter(None, (self._short, sentence))))
+        spoken = " ".join(filter(None, (self._short, spoken_text(sentence))))
         self._short = ""
         if len(spoken) < SHORTEST:
             self._short = spoken

@@ -16,7 +16,7 @@ _FASTEST: Final = 40.0
 _SHORT: Final = 14
 
 _BACK_CHANNEL: Final = re.compile(
-    r"((oui|ouais|ouai|mm+|hm+|hum+|mh+m*|m-?hm|ah|oh|ok|okay|o\.k\.|d'accord|voilà|très bien"
+    r"((oui|ouais|ouai|m+h?m*|hm+|hum+|mh+m*|m-?hm|ah|oh|ok|okay|o\.k\.|d'accord|voilà|très bien"
     r"|c'est ça|bien sûr|parfait|je vois|entendu|yes|yeah|uh-?huh|right|i see|sure)[ ,.!…]*)+",
     re.I,
 )
