@@ -8,8 +8,12 @@ from contextlib import asynccontextmanager
 import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, WebSocketRoute
 
+from dashboard.api.auth import vapi_access
+from dashboard.api.router import resource
 from dashboard.api.router import routes as api_routes
 from domain.clock import Clock
 from domain.errors import OperatorError
@@ -149,5 +153,21 @@ def _routes(
             metrics=metrics,
             metrics_token=settings.metrics_token,
         ),
-        *api_routes(parts.storage, wiring.api_settings(settings), clock, knowledge=parts.knowledge),
+        *api_routes(
+            parts.storage,
+            wiring.api_settings(settings),
+            clock,
+            extra=_vapi_doors(parts),
+            knowledge=parts.knowledge,
+        ),
     ]
+
+
+def _vapi_doors(parts: wiring.Parts) -> list[BaseRoute]:
+    """Below /api, where the guard asks for Vapi's secret; one handler for both addresses."""
+
+    async def door(request: Request) -> Response:
+        vapi_access(request)
+        return await parts.vapi.handle(request)
+
+    return [resource(path, POST=door) for path in ("/vapi/functions", "/vapi/events")]

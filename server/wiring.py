@@ -55,6 +55,7 @@ from voice.turn_answers import TurnAnswers
 from voice.turn_model import TurnModel
 from voice.turn_webhooks import TurnWebhooks
 from voice.twiml import Addresses
+from voice.vapi_webhooks import VapiWebhooks
 from voice.voicemail import Voicemail
 from voice.webhooks import VoiceWebhooks
 
@@ -75,6 +76,7 @@ class Parts:
     openings: Openings
     webhooks: VoiceWebhooks
     endpoint: MediaStreamEndpoint
+    vapi: VapiWebhooks
     rescue: Rescue
     drain: Drain
 
@@ -254,6 +256,17 @@ def build(
         ring_seconds=settings.transfer_ring_seconds,
     )
     endpoint = MediaStreamEndpoint(streams.open, metrics)
+    vapi = VapiWebhooks(
+        storage=storage,
+        contexts=streams.context_of,
+        functions=streams.functions,
+        endings=endings,
+        control=control,
+        addresses=addresses(settings),
+        background=background,
+        metrics=metrics,
+        clock=clock,
+    )
     rescue = Rescue(
         orphans=node.register,
         endings=endings,
@@ -283,6 +296,7 @@ def build(
         openings=openings,
         webhooks=webhooks,
         endpoint=endpoint,
+        vapi=vapi,
         rescue=rescue,
         drain=drain,
     )

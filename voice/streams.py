@@ -39,6 +39,8 @@ log = structlog.get_logger(__name__)
 
 #: How long a hang-up waits for the database.
 STAGE_SECONDS = 2.0
+#: How long the next agent waits for the database to say what the last one has done.
+RECALL_SECONDS = 0.3
 _SUPERSEDED = "another stream carries the call by now"
 #: Until it is known who.
 NOBODY = AgentSpec(instructions="", functions=(), model="", voice="", language="fr", api_key="")
@@ -114,6 +116,7 @@ class Streams:
             tenant = await rows.tenant()
             channel = await rows.channels.get("phone")
             own_key = self._own_key(rows, channel)
+            assistant_id = await _assistant(rows, channel)
             has_knowledge = self.knowledge is not None and await rows.knowledge.has_any()
         before = Earlier()
         if row.attempts > 0:
@@ -123,7 +126,7 @@ class Streams:
             before = earlier(tenant, channel.config, history, transfer_failed=unanswered)
         config = dict(channel.config)
         defaults = self.defaults.paid_with(own_key)
-        setup = Setup(tenant, config, defaults, channel.assistant_id, has_knowledge, before, NOBODY)
+        setup = Setup(tenant, config, defaults, assistant_id, has_knowledge, before, NOBODY)
         return replace(setup, spec=self.brief(row, setup, before))
 
     async def known(self, tenant_id: str, call_sid: str, caller_number: str | None) -> Known:
@@ -132,10 +135,11 @@ class Streams:
             tenant = await rows.tenant()
             channel = await rows.channels.get("phone")
             own_key = self._own_key(rows, channel)
+            assistant_id = await _assistant(rows, channel)
         spec = replace(
             NOBODY,
             api_key=own_key or self.defaults.api_key,
-            assistant_id=channel.assistant_id,
+            assistant_id=assistant_id,
             call=CallFacts("", call_sid, tenant_id, caller_number),
         )
         config = dict(channel.config)
@@ -147,16 +151,27 @@ class Streams:
 
     def context(self, row: CallRow, setup: Setup) -> CallContext:
         """What functions may touch that run for this call."""
+        return self._context(row, setup.tenant, setup.config)
+
+    async def context_of(self, row: CallRow) -> CallContext:
+        """The same, for who asks from outside of a stream. OperatorError."""
+        assert row.tenant_id is not None
+        async with self.storage.tenant(row.tenant_id).read() as rows:
+            tenant = await rows.tenant()
+            channel = await rows.channels.get("phone")
+        return self._context(row, tenant, channel.config)
+
+    def _context(self, row: CallRow, tenant: Tenant, config: Mapping[str, Any]) -> CallContext:
         assert row.tenant_id is not None
         return CallContext(
             storage=self.storage.tenant(row.tenant_id),
             call_id=row.id,
-            tenant=setup.tenant,
+            tenant=tenant,
             caller_number=row.from_number or None,
             clock=self.surroundings.clock,
-            locale=profile(setup.tenant, setup.config).language,
+            locale=profile(tenant, config).language,
             # <Number> takes E.164 only.
-            transfer_number=self._transfer_number(setup.config),
+            transfer_number=self._transfer_number(config),
             region=self.region,
             knowledge=self.knowledge,
         )
@@ -315,6 +330,12 @@ class Streams:
         return current.node_id == self.node_id and current.opening == row.opening
 
 
+async def _assistant(rows: TenantRows, channel: Channel) -> str | None:
+    """The tenant's assistant at Vapi, if it has one of ours: none is used that isn't stored, or
+    that was only imported."""
+    return await rows.assistants.usable() if channel.assistant_id else None
+
+
 @dataclass(frozen=True, slots=True)
 class _Actions:
     """What one call may ask of the outside (`voice.bridge.CallActions`)."""
@@ -339,14 +360,24 @@ class _Actions:
     ) -> AgentLeg:
         setup = self.setup
         before = setup.earlier.history
+        rung = rung_of(lost) if lost else None
+        if rung is Rung.VAPI:
+            await self._recall()
         # From memory: a database that is away must not keep a caller waiting.
         told = History(turns, [*before.achieved, *self.achieved], before.agent)
         spec = self.streams.brief(self.row, setup, Earlier(told, resumed=True))
-        rung = rung_of(lost) if lost else None
         if rung is not None and lost is not None:
             self.lost.append(rung.value)
             self.streams.agents.lost(lost, spec)
         return await self.streams.agents.connect(spec, setup.rungs, self.lost)
+
+    async def _recall(self) -> None:
+        """What Vapi's functions have achieved: they ran at our webhook, on any node."""
+        try:
+            async with asyncio.timeout(RECALL_SECONDS):
+                self.achieved.update(await read_achieved(self.context.storage, self.row.id))
+        except (OperatorError, TimeoutError) as error:
+            log.warning("call.achieved_not_read", error=type(error).__name__)
 
     async def leave(self, reason: str) -> None:
         """No agent is left: `continue` must find the call so, and not open another stream for the

@@ -21,7 +21,6 @@ from dashboard.api.prospects import Prospects
 from dashboard.api.settings import ApiSettings
 from dashboard.api.tenants import Tenants
 from dashboard.api.tickets import Tickets
-from dashboard.api.vapi import refuse_tool_calls
 from domain.clock import Clock
 from domain.knowledge import Knowledge
 from storage import Storage
@@ -103,8 +102,6 @@ def endpoints(
         resource("/v1/knowledge/documents/{id}/restore", POST=documents.restore),
         resource("/v1/knowledge/ask", POST=documents.ask),
         resource("/v1/knowledge/search", POST=documents.ask),
-        resource("/vapi/functions", POST=refuse_tool_calls),
-        resource("/vapi/events", POST=refuse_tool_calls),
     ]
 
 

@@ -223,53 +223,6 @@ async def test_head_is_get_without_a_body(owner: Client) -> None:
 # ---------------------------------------------------------------------------------- Vapi
 
 
-@pytest.mark.parametrize("door", ["functions", "events"])
-@pytest.mark.parametrize(
-    "calls",
-    [
-        {"toolCallList": [{"id": "a", "function": {"name": "f", "arguments": "{}"}}]},
-        {"toolCallList": [{"id": "a", "name": "f", "parameters": {}}]},
-        {"toolCallList": [], "toolCalls": [{"id": "a", "function": {"name": "f"}}]},
-        {"toolWithToolCallList": [{"name": "f", "toolCall": {"id": "a", "parameters": {}}}]},
-    ],
-)
-async def test_every_tool_call_of_vapi_gets_an_error(
-    nobody: Client, door: str, calls: dict[str, object]
-) -> None:
-    answer = await nobody.send(
-        "POST",
-        f"/api/vapi/{door}",
-        json={"message": {"type": "tool-calls", **calls}},
-        headers={"x-vapi-secret": VAPI_SECRET},
-    )
-    assert answer.status_code == 200
-    (result,) = answer.json()["results"]
-    assert (result["toolCallId"], result["name"]) == ("a", "f")
-    assert "\n" not in result["error"]
-    assert result["error"]
-
-
-async def test_a_tool_call_listed_twice_is_answered_once(nobody: Client) -> None:
-    call = {"id": "a", "function": {"name": "f"}}
-    answer = await nobody.send(
-        "POST",
-        "/api/vapi/functions",
-        json={"message": {"toolCallList": [call, call, {"id": "b"}, {"id": 7}, "c"]}},
-        headers={"x-vapi-secret": VAPI_SECRET},
-    )
-    assert [each["toolCallId"] for each in answer.json()["results"]] == ["a", "b"]
-
-
-async def test_an_event_of_vapi_has_no_results(nobody: Client) -> None:
-    answer = await nobody.send(
-        "POST",
-        "/api/vapi/events",
-        json={"message": {"type": "end-of-call-report"}},
-        headers={"x-vapi-secret": VAPI_SECRET},
-    )
-    assert answer.json() == {"results": []}
-
-
 async def test_vapis_secret_is_no_bearer(nobody: Client) -> None:
     for headers in (
         {"authorization": f"Bearer {VAPI_SECRET}"},
