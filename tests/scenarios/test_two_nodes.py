@@ -249,7 +249,9 @@ class Play:
             await self.a.start()
 
     async def _while_b_stops(self, shop: Business) -> None:
-        await self.it.dashboards["agency"].shows("call.ended")
+        # All of them: these pages look at the node that is about to stop, and at no other.
+        for page in self.it.dashboards.values():
+            await page.shows("call.ended")
         began = asyncio.get_running_loop().time()
         self.deployment.url = self.a.url
         self.balancer.pins = {VOICE: [1], STREAM: [1]}  # where nobody will be
