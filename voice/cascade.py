@@ -187,6 +187,8 @@ class CascadeLeg:
         self._last: Reply | None = None
         self._cut: Reply | None = None  # held by the caller's voice
         self._cut_audible = False
+        self._being_cut = False
+        self._cut_notes: list[int] = []  # what we were told because of it: "your greeting was cut"
         self._queue: deque[str | None] = deque()  # sentences; None: an answer
         self._result_due = False
         self._recent: deque[Reply] = deque(maxlen=6)
@@ -307,7 +309,9 @@ class CascadeLeg:
             self._want(None)
 
     def tell(self, text: str, role: str) -> None:
-        self._memory.note(text, role)
+        place = self._memory.note(text, role)
+        if self._being_cut:
+            self._cut_notes.append(place)
 
     def give_result(self, function_call_id: str, output: str, *, respond: bool) -> None:
         self._memory.result(function_call_id, output)
@@ -440,7 +444,10 @@ class CascadeLeg:
         sent = self._cut.sent if self._cut else 0
         if reply is not None:
             reply.hold()
+        self._cut_notes.clear()
+        self._being_cut = True
         self.event(ev.CallerSpeechStarted())
+        self._being_cut = False
         self._cut_audible = self._cut is not None and self._cut.sent < sent
         if reply is None:
             if not self._cut_audible:
@@ -475,6 +482,7 @@ class CascadeLeg:
         """It was a murmur: the agent's answer goes on."""
         reply, self._cut = self._cut, None
         assert reply is not None
+        self._memory.forget(self._cut_notes)
         self._stop_told()
         self.event(ev.CallerSaid(self.new_id("caller"), ""))
         reply.step_back()

@@ -1,6 +1,6 @@
 """What the cascade's language model is told: instructions, and the conversation as it was heard."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -32,9 +32,14 @@ class Memory:
         """The caller said it."""
         self._add(ModelMessage("user", text))
 
-    def note(self, text: str, role: str) -> None:
-        """A note of ours ("system"), or keys the caller pressed ("user")."""
-        self._add(ModelMessage("system" if role == "system" else "user", text))
+    def note(self, text: str, role: str) -> int:
+        """A note of ours ("system"), or keys the caller pressed ("user"); its place."""
+        return self._add(ModelMessage("system" if role == "system" else "user", text))
+
+    def forget(self, places: Iterable[int]) -> None:
+        """Notes that turned out to be wrong."""
+        for place in places:
+            self._messages.pop(place, None)
 
     def agent(self) -> int:
         """The agent begins to speak; the place to give its words to."""

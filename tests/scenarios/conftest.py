@@ -6,14 +6,16 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
 
+from sandbox.openai_http import CHAT_MODEL, SPEECH_MODEL, TRANSCRIPTION_MODEL, VOICES
 from sandbox.world import World
 
 ACCOUNT = "AC" + "5" * 32
@@ -87,16 +89,30 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def deployed(
-    directory: Path, vapi_key: str = "", **environment: str
+    directory: Path,
+    vapi_key: str = "",
+    *,
+    cascade: bool = False,
+    lines: Mapping[str, bytes] = MappingProxyType({}),
+    speed: float = 8.0,
+    **environment: str,
 ) -> AsyncIterator[Deployment]:
-    """`coccinelle serve` as a user starts it, between emulated vendors; Vapi with a `vapi_key`."""
+    """`coccinelle serve` as a user starts it, between emulated vendors; Vapi with a `vapi_key`,
+    with `cascade` models behind OpenAI's HTTP API. `lines`, `speed`: the world's."""
     token, admin, openai_key = (secrets.token_hex(16) for _ in range(3))
     async with World(
-        auth_token=token, account_sid=ACCOUNT, number=NUMBER, openai_key=openai_key
+        auth_token=token,
+        account_sid=ACCOUNT,
+        number=NUMBER,
+        openai_key=openai_key,
+        lines=lines,
+        speed=speed,
     ) as world:
         if vapi_key:
             vapi_url = await world.serve_vapi(vapi_key)
             environment |= {"VAPI_API_KEY": vapi_key, "VAPI_BASE_URL": vapi_url}
+        if cascade:
+            environment |= cascade_settings(world.models_url, openai_key)
         url = f"http://127.0.0.1:{(port := free_port())}"
         log = directory / "server.log"
         with log.open("wb") as errors:
@@ -129,6 +145,15 @@ async def deployed(
                 await asyncio.to_thread(process.wait, 15)
             finally:
                 process.kill()
+
+
+def cascade_settings(url: str, key: str) -> dict[str, str]:
+    """Of a cascade whose models are the sandbox's."""
+    settings = {"TTS_VOICE_FEMALE": VOICES[0], "TTS_VOICE_MALE": VOICES[1]}
+    models = {"STT": TRANSCRIPTION_MODEL, "LLM": CHAT_MODEL, "TTS": SPEECH_MODEL}
+    for link, model in models.items():
+        settings |= {f"{link}_BASE_URL": url, f"{link}_API_KEY": key, f"{link}_MODEL": model}
+    return settings
 
 
 async def _ready(url: str, process: subprocess.Popen[bytes]) -> None:
