@@ -49,6 +49,16 @@ _ASKS: Final = re.compile(
     r"|do you |can i |could you |i need |i'm looking for )"
 )
 _AMOUNT: Final = re.compile(r"\d\s?(?:€|euros?\b|eur\b|£)", re.IGNORECASE)
+#: What stands between a row's label and its columns (`split`).
+_AFTER_LABEL: Final = " — "
+_DIGITS: Final = re.compile(r"\d+")
+#: A label that is of many figures: "plus de 150 000 €", "de 8 à 12 ans", "15-20 kg".
+_OF_MANY: Final = re.compile(
+    r"\b(?:plus|moins|a partir|au dela|au dessus|des|jusqu|entre|de \S+ a"
+    r"|over|under|above|below|up|from|between|to)\b|\d\s?[-+]\s?\d"
+)
+#: "30 000", which is one figure.
+_GROUPED: Final = re.compile(r"(?<=\d)[ .\u00a0\u202f](?=\d{3}(?!\d))")
 
 
 #: Term → the numbers of the passages that have it.
@@ -187,7 +197,11 @@ def rank(
 ) -> Found:
     """The passages that answer, best first."""
     price = _ASKS_A_PRICE.search(fold(question)) is not None
-    ranked = [_rank(candidate, asked, price=price) for candidate in candidates]
+    ranked = [
+        _rank(candidate, asked, price=price)
+        for candidate in candidates
+        if not _of_another_figure(candidate, asked)
+    ]
     ranked = [one for one in ranked if one.covers >= _enough(one.candidate.passage, price=price)]
     ranked.sort(key=lambda one: (-one.score, one.candidate.number))
     if not ranked:
@@ -201,6 +215,27 @@ def rank(
 
 def _enough(passage: Passage, *, price: bool) -> float:
     return ENOUGH_FOR_A_PRICE if price and passage.kind == "row" else ENOUGH
+
+
+def _of_another_figure(candidate: Candidate, asked: Sequence[_Weighed]) -> bool:
+    """Whether a row is about another size, model or number than was asked: it lacks a figure of the
+    question, and is called by one that the question lacks ("205/65 R16" for "205/55 R16"). What
+    else they share doesn't make its price the answer."""
+    if candidate.passage.kind != "row":
+        return False
+    figures = [one for one in asked if any(c.isdigit() for c in one.term)]
+    there = {*candidate.terms, *candidate.heading_terms}
+    if all(one.stands_in(there) for one in figures):
+        return False
+    label = _GROUPED.sub("", candidate.passage.text.partition(_AFTER_LABEL)[0])
+    if _OF_MANY.search(fold(label)):
+        return False
+    named = {figure for one in figures for figure in _DIGITS.findall(one.term)}
+    # A reference is asked for as one word, which the row has: "20555r16".
+    references = "".join(one.term for one in figures if one.stands_in(there))
+    return any(
+        figure not in named and figure not in references for figure in _DIGITS.findall(label)
+    )
 
 
 def _equal(one: _Ranked, best: _Ranked) -> bool:

@@ -325,3 +325,49 @@ async def test_fast_enough_for_a_call(storage: Storage, garage: Tenant) -> None:
         if n % 8 == 0:
             assert f"RX{n * 7} " in found.passages[0].text
     assert quantiles(taken, n=20)[-1] < 0.2
+
+
+FIGURES = """
+| Article | Prix |
+|---|---|
+| Pneu Michelin 205/65 R16 | 119 € |
+| Forfait vidange Clio 3 | 89 € |
+| Écran iPhone 12 | 149 € |
+| Bouteille propane 35 kg | 95 € |
+| Révision 30 000 km | 199 € |
+| Montage | 15 € |
+"""
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "prix pneu Michelin 205/55 R16",
+        "forfait vidange Clio 5",
+        "écran iPhone treize prix",
+        "le prix de la bouteille propane 13 kg",
+        "révision 60 000 km prix",
+    ],
+)
+async def test_another_size_or_model_has_another_price(
+    storage: Storage, garage: Tenant, question: str
+) -> None:
+    await add(storage, garage, FIGURES)
+    assert await texts(storage, garage, question) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "price"),
+    [
+        ("prix de 2 pneus Michelin 205/65 R16", "119 €"),
+        ("écran iPhone douze prix", "149 €"),
+        ("révision 30000 km prix", "199 €"),
+        ("prix du montage", "15 €"),
+    ],
+)
+async def test_the_same_size_or_none_is_found(
+    storage: Storage, garage: Tenant, question: str, price: str
+) -> None:
+    await add(storage, garage, FIGURES)
+    found = await texts(storage, garage, question)
+    assert [text.rpartition(" : ")[2] for text in found[:1]] == [price]
