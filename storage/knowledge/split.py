@@ -93,7 +93,8 @@ _LONGEST_VALUE: Final = 80
 _LEADERS: Final = re.compile(r"[.…·_‧]{3,}")
 #: "Vidange diesel : 89 €", "Vidange diesel 89 € TTC"
 _PRICED: Final = re.compile(
-    rf"^(?P<label>[^.!?;]{{2,110}}?)(?:\s*[:–—=→\t]\s*|\s+-\s+|\s{{2,}}|\s+)(?P<value>{_VALUE})\s*\.?$",
+    rf"^(?P<label>[^.!?;]{{2,110}}?)"
+    rf"(?P<between>\s*[:–—=→\t]\s*|\s+-\s+|\s{{2,}}|\s+)(?P<value>{_VALUE})\s*(?P<end>\.?)$",
     re.IGNORECASE,
 )
 _SEPARATED: Final = re.compile(r"[;\t|]")
@@ -278,7 +279,8 @@ def _cells_of(line: str) -> list[str] | None:
     dots = _LEADERS.search(line)
     if dots:
         label, value = line[: dots.start()], line[dots.end() :]
-    elif match := _PRICED.match(line):
+    elif (match := _PRICED.match(line)) and (match["between"] != " " or not match["end"]):
+        # "Une caution de 500 euros." is a sentence that happens to end with a price.
         label, value = match["label"], match["value"]
     else:
         return None

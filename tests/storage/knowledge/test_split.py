@@ -84,6 +84,8 @@ def test_lines_of_price_lists_are_rows(line: str, content: str) -> None:
         "Bienvenue !",
         "Nous avons trois ateliers ... et un parking. Venez nous voir quand vous voulez, du lundi "
         "au samedi, sans rendez-vous, avec ou sans votre véhicule, nous vous attendons ici.",
+        "Un véhicule est prêté sur réservation, caution de 500 euros.",
+        "La séance coûte 25 €.",
     ],
 )
 def test_sentences_are_no_rows(line: str) -> None:
