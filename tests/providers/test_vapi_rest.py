@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from domain.errors import OperatorError, ProviderError
 from providers.guarded import GuardedDoor
@@ -14,7 +15,7 @@ from providers.vapi.addresses import VapiAddresses
 from providers.vapi.rest import FULL, VapiAccount, VapiCall
 from sandbox.brain import Brain
 from sandbox.vapi import PHONE_NUMBER_ID, VapiEmulator
-from sandbox.vapi_faults import Outage
+from sandbox.vapi_faults import Outage, VapiFaults
 from tests.fakes.scripted_http import answer, scripted
 
 KEY = "vapi-private-key"
@@ -30,16 +31,31 @@ BODY: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-async def vapi() -> AsyncIterator[VapiEmulator]:
-    async with VapiEmulator(KEY, lambda _tag: Brain(())) as emulator:
-        yield emulator
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running() -> AsyncIterator[tuple[VapiEmulator, VapiAccount]]:
+    async with (
+        VapiEmulator(KEY, lambda _tag: Brain(())) as emulator,
+        VapiAccount(emulator.url, KEY, limits=QUICK, call_limits=ONCE) as account,
+    ):
+        yield emulator, account
 
 
 @pytest.fixture
-async def account(vapi: VapiEmulator) -> AsyncIterator[VapiAccount]:
-    async with VapiAccount(vapi.url, KEY, limits=QUICK, call_limits=ONCE) as account:
-        yield account
+def vapi(running: tuple[VapiEmulator, VapiAccount]) -> VapiEmulator:
+    """As if it had just begun."""
+    vapi = running[0]
+    vapi.faults = VapiFaults()
+    for each in (vapi.assistants, vapi.calls, vapi.requests):
+        each.clear()
+    return vapi
+
+
+@pytest.fixture
+def account(running: tuple[VapiEmulator, VapiAccount], vapi: VapiEmulator) -> VapiAccount:
+    return running[1]
 
 
 async def test_an_assistant_is_made_read_changed_and_removed(
@@ -291,7 +307,7 @@ async def test_vapis_own_hosts_go_through_the_guarded_door(vapi: VapiEmulator) -
     assert refused.value.code == "unreachable"
 
 
-def test_the_operators_own_host_is_trusted_and_never_without_tls_where_it_has_it() -> None:
+async def test_the_operators_own_host_is_trusted_and_never_without_tls_where_it_has_it() -> None:
     local = VapiAddresses("http://127.0.0.1:8001")
     assert local.judge("ws://127.0.0.1:9000/x/transport", plain="ws", tls="wss") == "operator"
     proxied = VapiAddresses("https://vapi.proxy.example/v1")
