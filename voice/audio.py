@@ -59,7 +59,7 @@ class ToTelephone:
 
     The filter is made of `audioop`'s operations on whole pieces, in C: one multiplication and two
     additions per pair of taps: 6 ms for a second of 24 kHz, 22 ms for one of 48 kHz
-    (docs/decisions/0021-cascade.md). Give it pieces of at most 40 ms where an event loop waits.
+    (docs/decisions/0020-cascade.md). Give it pieces of at most 40 ms where an event loop waits.
     ValueError for a rate that no speech has.
     """
 

@@ -4,7 +4,7 @@ OpenAI's protocol, one's own included. The turns are taken on our side (`voice.t
 After 120 ms of the caller's speech the agent is silenced (`clear`). Whether that was "oui" or the
 beginning of "oui, mais" nobody can tell by then. So the answer is held and not dropped: a murmur of
 less than 400 ms, or of words that only say "I'm listening", cuts nothing; the agent goes on with
-the sentence it was in. docs/decisions/0021-cascade.md.
+the sentence it was in. docs/decisions/0020-cascade.md.
 """
 
 import asyncio
