@@ -19,6 +19,7 @@ from providers.openai.realtime import OpenAIRealtime
 from providers.twilio.rest import TwilioAccount, TwilioCallControl
 from providers.twilio.signature import TwilioSignature
 from providers.vapi.addresses import VENDOR_HOSTS
+from providers.vapi.bypass import VapiBypass
 from providers.vapi.connector import VapiConnector
 from providers.vapi.rest import VapiAccount
 from server.cascade import announcements, cascade
@@ -37,6 +38,7 @@ from voice.agents import Agents, Speaker
 from voice.announcements.voiced import VoicedLines
 from voice.background import Background
 from voice.bridge import Surroundings
+from voice.bypass import Bypass
 from voice.call import Rules
 from voice.cascade import CascadeModels
 from voice.endings import Endings
@@ -231,6 +233,7 @@ def build(
         token_secret=_token_secret(settings),
         own_numbers=settings.own_numbers,
         region=settings.default_region,
+        bypass=_bypass(settings, vendors.vapi, breakers, streams, metrics),
     )
     background = Background(tasks)
     turns = TurnWebhooks(
@@ -334,6 +337,27 @@ def _vapi(
 
     connector = VapiConnector(account, clock, Background(tasks).start, remember)
     return {Rung.VAPI: Speaker(connector, lambda spec: bool(spec.assistant_id), lambda _: "")}
+
+
+def _bypass(
+    settings: Settings,
+    account: VapiAccount | None,
+    breakers: Breakers,
+    streams: Streams,
+    metrics: Metrics,
+) -> Bypass | None:
+    """Past our media, for whoever wants it; not without a number of Vapi's."""
+    if account is None or settings.vapi_phone_number_id is None:
+        return None
+    return Bypass(
+        calls=VapiBypass(account, settings.vapi_phone_number_id),
+        breakers=breakers,
+        storage=streams.storage,
+        streams=streams,
+        addresses=addresses(settings),
+        metrics=metrics,
+        default=settings.vapi_bridge == "bypass",
+    )
 
 
 def _rules(settings: Settings) -> Rules:

@@ -22,8 +22,14 @@ class Background:
         self._tasks = tasks
 
     def start(self, name: str, work: Callable[[], Work]) -> None:
-        """Run it; a failure is logged under its name and ends only this piece of work."""
-        self._tasks.create_task(_guarded(name, work), name=name)
+        """Run it; a failure is logged under its name and ends only this piece of work. While the
+        application ends it isn't begun any more."""
+        guarded = _guarded(name, work)
+        try:
+            self._tasks.create_task(guarded, name=name)
+        except RuntimeError:  # the group is shutting down
+            guarded.close()
+            log.warning("background.not_begun", work=name)
 
     def keep(self, name: str, work: Callable[[], Work]) -> None:
         """Run it for ever: what fails is logged, and begun again a moment later."""

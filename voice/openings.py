@@ -16,13 +16,15 @@ from storage.call_register import StreamToken
 from storage.calls import CallRow, NewCall
 from storage.journal import JournalEntry
 from voice import twiml
+from voice.bypass import Bypass
 from voice.endings import ASKING, BROKEN, OPENING, OVERFLOW, REJECTED, Endings
 from voice.ladder import Rung
 from voice.live_calls import LiveCalls
-from voice.lower_rungs import KINDS, OWNER, LowerRungs, listed
+from voice.lower_rungs import KINDS, OWNER, Choice, LowerRungs, listed
 from voice.routing import Ask, Confirm, Decision, Found, is_yes, match_company, whose
 from voice.stream_token import LIFETIME, derive, digest, new_nonce
 from voice.streams import Streams
+from voice.vapi_webhooks import BYPASS
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +57,7 @@ class Openings:
     token_secret: bytes = field(repr=False)
     own_numbers: frozenset[str]
     region: str
+    bypass: Bypass | None = None
 
     async def warm_up(self) -> None:
         """Walk the way of a call once, for nobody: statements are compiled, patterns and function
@@ -139,7 +142,28 @@ class Openings:
             return await self._journal(call, stage, opening, found)
         if not await self.live_calls.admit(call.call_sid, found.tenant.id):
             return await self._journal(call, OVERFLOW, {"kind": "overflow"}, found)
-        return await self._journal(call, OPENING, {"kind": "stream", "nonce": new_nonce()}, found)
+        return await self._journal(call, OPENING, self._speaking(choice), found)
+
+    def _speaking(self, choice: Choice) -> dict[str, Any]:
+        """How the caller reaches the agent: through us, or not."""
+        if choice.rung is Rung.VAPI and self.bypass and self.bypass.wanted(choice.config):
+            return {"kind": BYPASS}
+        return {"kind": "stream", "nonce": new_nonce()}
+
+    async def _bypassed(self, row: CallRow) -> str:
+        """Vapi's own document, or, when it gives none, a stream without it."""
+        if self.bypass is not None and not await self.bypass.was_tried(row):
+            document = await self.bypass.answer(row)
+            if document is not None:
+                return document
+        opening = {"kind": "stream", "nonce": new_nonce(), "without": [Rung.VAPI.value]}
+        return await self.reopen(row, opening, OPENING)
+
+    async def is_over(self, row: CallRow) -> bool:
+        """Whether the agent of a call that has lost its stream had ended it. OperatorError."""
+        if self.bypass is None or row.opening.get("kind") != BYPASS:
+            return False
+        return await self.bypass.is_over(row)
 
     async def _journal(
         self, call: NewCall, stage: str, opening: dict[str, Any], found: Found | None
@@ -195,6 +219,8 @@ class Openings:
             case "stream":
                 token = derive(self.token_secret, row.call_sid, opening["nonce"])
                 return twiml.stream(self.addresses, token)
+            case "bypass":
+                return await self._bypassed(row)
             case "ask":
                 key = "ask_company" if opening["try"] == 1 else "ask_company_again"
                 return self._ask(row, text(DEFAULT_LOCALE, key), digits=4)
@@ -265,7 +291,7 @@ class Openings:
         if not choice.speaks:
             return await self.reopen(row, *await self.lower.opening(choice))
         admitted = await self.live_calls.admit(row.call_sid, found.tenant.id)
-        opening = {"kind": "stream", "nonce": new_nonce()} if admitted else {"kind": "overflow"}
+        opening = self._speaking(choice) if admitted else {"kind": "overflow"}
         return await self.reopen(row, opening, OPENING if admitted else OVERFLOW)
 
     async def _ask_again(self, row: CallRow, decision: Decision, attempt: int) -> str:

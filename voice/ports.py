@@ -115,6 +115,27 @@ class AgentConnector(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class BypassCall:
+    """A call at a vendor that the carrier connects to by `twiml`, which opens it to whoever has it:
+    not to be logged or stored."""
+
+    id: str
+    twiml: str = field(repr=False)
+
+
+class BypassCalls(Protocol):
+    """A vendor that takes calls from the carrier directly. Raises ProviderError."""
+
+    async def open(self, spec: AgentSpec) -> BypassCall:
+        """One call, with `spec`'s assistant. Never tried twice."""
+        ...
+
+    async def ended(self, call_id: str) -> str | None:
+        """Why it ended, "" if nobody knows; None while it lasts."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class CallRecord:
     """The carrier's own record of a call. `status` as Twilio spells it (`in-progress`, …)."""
 

@@ -57,10 +57,11 @@ class Setup:
     has_knowledge: bool
     earlier: Earlier
     spec: AgentSpec
+    without: tuple[str, ...] = ()  # rungs that have just failed this very call
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
-        return ladder(self.config)
+        return tuple(rung for rung in ladder(self.config) if rung.value not in self.without)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,8 @@ class Streams:
         config = dict(channel.config)
         defaults = self.defaults.paid_with(own_key)
         setup = Setup(tenant, config, defaults, assistant_id, has_knowledge, before, NOBODY)
-        return replace(setup, spec=self.brief(row, setup, before))
+        without = tuple(row.opening.get("without", ()))
+        return replace(setup, spec=self.brief(row, setup, before), without=without)
 
     async def known(self, tenant_id: str, call_sid: str, caller_number: str | None) -> Known:
         """So much of the tenant's configuration as decides who takes a call. OperatorError."""

@@ -4,12 +4,16 @@ Rules: shared/reference/twilio.md §1.3, §3.1, §4.4, §4.6.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+from xml.etree import ElementTree
 
 from twilio.twiml.voice_response import Connect, Dial, Gather, Number, VoiceResponse
 
 # One tested constant per language: an unknown voice is an error at Twilio (twilio.md §4.7).
 _VOICES = {"fr": ("Polly.Lea-Neural", "fr-FR"), "en": ("Polly.Amy-Neural", "en-GB")}
+
+#: Longer than any document of a vendor's; Twilio takes 64 KB (twilio.md §1.3).
+MAX_DOCUMENT: Final = 16 * 1024
 
 #: The name of the `<Parameter>` that carries the one-time token.
 TOKEN_PARAMETER = "token"  # noqa: S105 - a name, not a secret
@@ -145,6 +149,24 @@ def hang_up() -> str:
     response = VoiceResponse()
     response.hangup()
     return str(response)
+
+
+def then_continue(addresses: Addresses, document: str) -> str:
+    """A vendor's document as it is, and behind what it does, `continue` (twilio.md §1.3: verbs
+    behind `<Connect>` run once its stream has ended). ValueError: it is none that could be used."""
+    if len(document) > MAX_DOCUMENT or "<!" in document.replace("<!--", ""):
+        raise ValueError("a document that is too long, or has a DTD")
+    try:
+        root = ElementTree.fromstring(document)  # noqa: S314 - without a DTD, and short
+    except ElementTree.ParseError as error:
+        raise ValueError("a document that is no XML") from error
+    end = document.rfind("</Response>")
+    if root.tag != "Response" or root.find("Connect") is None or end < 0:
+        raise ValueError("a document without <Connect>")
+    redirect = VoiceResponse()
+    redirect.redirect(addresses.voice("continue"), method="POST")
+    verb = ElementTree.tostring(redirect.xml()[0], encoding="unicode")
+    return f"{document[:end]}{verb}{document[end:]}"
 
 
 def nothing() -> str:

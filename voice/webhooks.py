@@ -147,6 +147,8 @@ class VoiceWebhooks:
             return twiml.hang_up()
         if row.stage in (TURNS, VOICEMAIL):
             return await self.openings.again(row)
+        if await self.openings.is_over(row):
+            return twiml.hang_up()
         return await self._resume(row)
 
     async def _resume(self, row: CallRow) -> str:
