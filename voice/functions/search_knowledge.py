@@ -107,7 +107,8 @@ def _result(found: Found, locale: str) -> dict[str, Any]:
     if not found.ambiguous:
         return {**result, "note": say(locale, "note_material")}
     options = list(dict.fromkeys(_label(passage) for passage in found.passages))
-    which = say(locale, "note_which", options=one_of(locale, options))
+    # The note is ours, and these are words of a document.
+    which = say(locale, "note_which", options=one_of(locale, [f"« {each} »" for each in options]))
     note = f"{which} {say(locale, 'note_material')}"
     return {**result, "status": "ambiguous", "options": options, "note": note}
 
