@@ -278,3 +278,140 @@ async def test_closing_stops_everything() -> None:
         count = len(on.ear.events)
     assert len(on.ear.events) == count
     assert on.thinking.stopped == 1
+
+
+async def test_a_key_press_cancels_the_answer_and_what_was_asked_for() -> None:
+    async with connected(says=(LONG, "Quarante-deux.")) as on:
+        on.leg.respond()
+        on.leg.say("Jamais dit.")
+        await on.ear.until(lambda: on.ear.sound)
+        on.ear.clear(cancel=True)
+        assert on.ear.of(ev.ResponseDone)[-1].status == "cancelled"
+        on.leg.tell("[Touches du clavier : 4 2]", "user")
+        on.leg.respond()
+        await on.ear.until_done(2)
+        assert on.ear.text.endswith("Quarante-deux.")
+        assert "Jamais" not in on.ear.text
+        assert on.thinking.asked[-1][-1].text == "[Touches du clavier : 4 2]"
+
+
+async def test_a_result_that_comes_while_the_caller_speaks_waits_for_their_words() -> None:
+    calls = [request("check_availability")]
+    async with connected("Plutôt jeudi à dix heures.", says=(calls, "Jeudi, oui.")) as on:
+        on.leg.respond()
+        await on.ear.until_done()
+        hear(on.leg, QUIET * 20 + SENTENCE, 100)
+        on.leg.give_result("call_1", "{}", respond=True)
+        await asyncio.sleep(0.05)
+        assert len(on.thinking.asked) == 1
+        hear(on.leg, b"", 200)
+        await asyncio.sleep(0.05)
+        hear(on.leg, b"", 1400)
+        await on.ear.until(lambda: on.ear.text == "Jeudi, oui.")
+        await asyncio.sleep(0.05)
+        assert len(on.thinking.asked) == 2
+        assert [each.role for each in on.thinking.asked[-1][-2:]] == ["function", "user"]
+
+
+async def test_a_result_is_spoken_after_a_noise_that_was_no_word() -> None:
+    calls = [request("check_availability")]
+    async with connected("", says=(calls, "Il y a de la place.")) as on:
+        on.leg.respond()
+        await on.ear.until_done()
+        hear(on.leg, QUIET * 20 + OUI, 100)
+        on.leg.give_result("call_1", "{}", respond=True)
+        hear(on.leg, b"", 300)
+        await asyncio.sleep(0.05)
+        hear(on.leg, b"", 1600)
+        await on.ear.until(lambda: on.ear.text == "Il y a de la place.")
+
+
+async def test_who_speaks_while_the_agent_thinks_is_heard_with_what_was_said_before() -> None:
+    heard = ("Demain à quatorze heures.", "Avec ma fille.")
+    async with connected(*heard, says=("Jamais dit du tout.", "Avec plaisir.")) as on:
+        on.thinking.pace = 0.5
+        hear(on.leg, QUIET * 20 + SENTENCE, 300)
+        await asyncio.sleep(0.05)
+        hear(on.leg, b"", 1200)
+        await on.ear.until(lambda: on.ear.of(ev.CallerSaid))
+        hear(on.leg, SENTENCE, 300)
+        on.thinking.pace = 0.001
+        await asyncio.sleep(0.05)
+        hear(on.leg, b"", 1400)
+        await on.ear.until(lambda: on.ear.text.endswith("Avec plaisir."))
+        assert [each.text for each in on.thinking.asked[-1][1:]] == list(heard)
+        assert "Jamais" not in on.ear.text
+
+
+async def test_a_model_that_dies_in_the_middle_is_told_after_what_it_said() -> None:
+    class Dying(Thinking):
+        async def answer(self, messages, functions=()):  # type: ignore[no-untyped-def]
+            async for piece in super().answer(messages, functions):
+                yield piece
+                if "assez" in getattr(piece, "text", ""):
+                    raise FAILURE
+
+    async with connected() as on:
+        on.thinking.__class__ = Dying
+        on.thinking.script = ["Oui, bien sûr. Voilà qui est assez long. Et la suite."]
+        on.leg.respond()
+        await on.ear.until_done()
+        assert on.ear.of(ev.ResponseDone)[0].status == "failed"
+
+
+async def test_a_voice_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voice.cascade_reply._FIRST_SOUND_SECONDS", 0.05)
+    async with connected(speaking=Speaking(latency=30)) as on:
+        on.leg.say("Bonjour à vous.")
+        await on.ear.until_done()
+        assert on.ear.of(ev.ResponseDone)[0].error == "tts_stalled"
+        assert len(on.speaking.asked) == 2
+
+
+async def test_ears_that_hang_are_the_end_of_the_leg(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voice.cascade.STT_SECONDS", 0.1)
+    async with connected(30.0) as on:
+        hear(on.leg, QUIET * 20 + SENTENCE, 1800)
+        await on.ear.until(lambda: on.ear.of(ev.AgentGone))
+        assert on.ear.of(ev.AgentFault)[0].code == "stt_timeout"
+
+
+async def test_an_ear_that_fails_once_is_asked_again() -> None:
+    async with connected(FAILURE, "Demain à quatorze heures.") as on:
+        hear(on.leg, QUIET * 20 + SENTENCE, 1800)
+        await on.ear.until_done()
+        assert on.ear.text == "D'accord."
+
+
+async def test_what_is_no_audio_is_passed_over() -> None:
+    async with connected() as on:
+        for payload in ("", "é", "%%%", "AA", '"}', "A" * 50_001):
+            on.leg.hear(payload)
+        on.leg.say("Bonjour à vous.")
+        await on.ear.until_done()
+
+
+async def test_a_bug_in_a_link_ends_the_leg_and_not_the_server() -> None:
+    class Broken(Speaking):
+        async def speak(self, text, voice):  # type: ignore[no-untyped-def]
+            raise RuntimeError("a bug")
+            yield b""
+
+    async with connected(speaking=Broken()) as on:
+        on.leg.say("Bonjour à vous.")
+        await on.ear.until(lambda: on.ear.of(ev.AgentGone))
+
+
+async def test_what_comes_before_the_bridge_is_kept() -> None:
+    models = CascadeModels(Hearing([""]), Thinking(["Oui."]), Speaking(), VOICES)
+    async with asyncio.TaskGroup() as tasks:
+        leg = await CascadeConnector(models, tasks).connect(SPEC)
+        leg.say("Bonjour à vous.")
+        await asyncio.sleep(0.1)
+        ear = Ear(leg)
+        leg.listen(ear)
+        assert ear.events[0] == ev.AgentReady()
+        assert ear.text == "Bonjour à vous."
+        assert ear.sound
+        await leg.close()
+    assert leg.name == "cascade:fake-llm"
