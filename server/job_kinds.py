@@ -16,6 +16,7 @@ from server.secret_rotation import reencryption
 from server.settings import Settings
 from server.vapi_assistants import LIMITS as VAPI_LIMITS
 from server.vapi_assistants import assistant_jobs
+from server.voicemail import voicemail_jobs
 from storage import Storage
 from storage.database import Database
 
@@ -35,6 +36,7 @@ def job_kinds(
         reencryption(storage),
         *document_jobs(settings, database, storage, clock, index),
         *assistant_jobs(settings, storage, clock, vapi),
+        *voicemail_jobs(settings, storage),
     ]
 
 

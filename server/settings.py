@@ -402,7 +402,7 @@ class Settings(BaseSettings):
         "Pays for the speaking model.",
         "a key from platform.openai.com",
         "sk-proj-…",
-        meanwhile="no agent can answer: callers hear an apology.",
+        meanwhile="no model speaks: callers are answered by turns (docs/ladder.md).",
     )
     openai_base_url: HttpUrl = _about(
         "https://api.openai.com/v1",

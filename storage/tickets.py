@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.errors import Invalid
+from domain.errors import Invalid, NotFound
 from storage.schema import TICKET_PRIORITIES
 from storage.schema import tickets as table
 from storage.scope import Page, Scope, new_id
@@ -87,6 +87,16 @@ class Tickets:
         }
         self._scope.publish("ticket.created", ticket_id, data)
         return ticket_id
+
+    async def describe(self, ticket_id: str, description: str) -> None:
+        """Change what it says. NotFound when the tenant has no such ticket."""
+        statement = (
+            self._scope.update(table)
+            .where(table.c.id == ticket_id)
+            .values(description=description, updated_at=self._scope.now())
+        )
+        if not (await self._scope.connection.execute(statement)).rowcount:
+            raise NotFound("no such ticket")
 
     async def get(self, ticket_id: str) -> Ticket | None:
         """One of the tenant's, or None."""
