@@ -1,6 +1,6 @@
 """Somebody who telephones: speaks recorded French in 20 ms frames, listens, follows a script."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from sandbox.bank import bank
@@ -26,6 +26,9 @@ PATIENCE_MS = 20_000
 _KEY_FRAMES = 15  # between two keys
 _SILENCE_FRAME = b"\xff" * FRAME_BYTES
 
+#: How the labels of the server's own sentences begin.
+_LINE = "line:"
+
 Listener = Callable[[str, bytes], None]
 
 
@@ -34,6 +37,10 @@ class Voices(Protocol):
 
     def follow(self, tag: int, listener: Listener) -> None:
         """Tell the listener (text, audio) of what it has said and will say."""
+        ...
+
+    def speaks_to(self, tag: int, call_tag: int) -> bool:
+        """Whether this is the voice of a session that hears this caller."""
         ...
 
     def sentences(self) -> Collection[Recording]:
@@ -62,7 +69,9 @@ class ScriptedCaller:
         self._script = _Script(steps, done_ms, patience_ms)
         self._tag = tag
         self._log = log
-        self._hearing = _Hearing(log, voices)
+        self._hearing = _Hearing(log, voices, tag)
+        self._repeats_after: tuple[str, ...] = ()
+        self._last_said = ""
         self._phone: Leg | None = None
         self._sequence = 0
         self._frames: list[bytes] = []  # what is being said, next frame last
@@ -70,6 +79,12 @@ class ScriptedCaller:
         self._keys = ""
         self._key_pause = 0
         log.ear_position = self._hearing.position
+
+    def get_to_know(self, lines: Mapping[str, bytes], repeats_after: Sequence[str]) -> None:
+        """`lines`: sentences of the server's own (text → µ-law), heard like others, but no answer
+        to anything. After a sentence with one of `repeats_after` in it they repeat themselves."""
+        self._hearing.get_to_know_lines(lines)
+        self._repeats_after = tuple(each.casefold() for each in repeats_after)
 
     # ------------------------------------------------------------------ the line
 
@@ -90,8 +105,9 @@ class ScriptedCaller:
     def hear(self, frame: bytes | None) -> None:
         """What the line gives."""
         speech = frame is not None and is_speech(frame)
-        self._script.listen(agent=speech, caller=self._saying is not None)
         self._hearing.feed(frame, speech=speech)
+        answers = not self._hearing.is_line
+        self._script.listen(agent=speech, caller=self._saying is not None, answers=answers)
 
     def expect(self, label: str, text: str, audio: bytes) -> None:
         """The carrier will say this."""
@@ -119,6 +135,9 @@ class ScriptedCaller:
         if self._keys:
             self._press_next()
             return
+        if self._is_asked_again():
+            self._say(self._last_said)
+            return
         step = self._script.due()
         if step is None:
             if self._script.out_of_patience and self._phone is not None:
@@ -133,7 +152,17 @@ class ScriptedCaller:
         elif step.hang_up and self._phone is not None:
             self._phone.hang_up()
 
+    def _is_asked_again(self) -> bool:
+        """Who is asked to repeat something does, once they have been asked to the end."""
+        asked = self._hearing.last_said.casefold()
+        if not (self._last_said and self._script.agent_is_done) or not asked:
+            return False
+        self._hearing.last_said = ""
+        return any(each in asked for each in self._repeats_after)
+
     def _say(self, clip_id: str) -> None:
+        self._last_said = clip_id
+        self._hearing.last_said = ""
         clip = bank()[clip_id]
         audio = stamp(clip.audio, self._tag, self._sequence)
         self._frames = [audio[at : at + FRAME_BYTES] for at in range(0, len(audio), FRAME_BYTES)]
@@ -183,6 +212,11 @@ class _Script:
         return self._agent_silent_ms < self._done_ms / 2
 
     @property
+    def agent_is_done(self) -> bool:
+        """Nobody has spoken for as long as it takes to be sure of that."""
+        return self._nobody_ms >= self._done_ms
+
+    @property
     def waiting_for(self) -> str:
         """What the present step waits for."""
         step = self._steps[self._at]
@@ -193,8 +227,8 @@ class _Script:
         """Whether nobody would wait any longer. The end is waited for as long as the call lasts."""
         return self._waited_ms > self._patience_ms and not self._steps[self._at].wait_end
 
-    def listen(self, *, agent: bool, caller: bool) -> None:
-        """20 ms in which these spoke."""
+    def listen(self, *, agent: bool, caller: bool, answers: bool = True) -> None:
+        """20 ms in which these spoke; `answers`: what the agent said may be an answer."""
         if self._hold_ms > 0:
             self._hold_ms -= FRAME_MS
         else:
@@ -204,7 +238,7 @@ class _Script:
             if self._agent_silent_ms >= self._done_ms:
                 self._run_ms = 0
             self._agent_silent_ms = 0
-            self._agent_ms += FRAME_MS
+            self._agent_ms += FRAME_MS if answers else 0
             self._run_ms += FRAME_MS
         else:
             self._agent_silent_ms += FRAME_MS
@@ -238,12 +272,17 @@ class _Script:
 class _Hearing:
     """What the caller makes of the agent's voice, told to the log."""
 
-    def __init__(self, log: CallLog, voices: Voices | None) -> None:
+    def __init__(self, log: CallLog, voices: Voices | None, tag: int) -> None:
         self._log = log
         self._voices = voices
-        self._ear = Ear()
+        self._tag = tag
+        self._lines: dict[str, bytes] = {}
         self._texts: dict[str, str] = {}
-        self._knows_voice = False
+        self._ear = self._new_ear()
+        self._is_line = False
+        #: The last thing that was said, once it has come to its end.
+        self.last_said = ""
+        self._known_tag: int | None = None
         self._current: Utterance | None = None
         self._frame_at = 0.0
         self._voice_ms = 0  # without an ear: how long the voice has been heard
@@ -263,7 +302,7 @@ class _Hearing:
         if frame is None and self._ear.hearing is None:
             return
         self._frame_at = self._log.clock()
-        if frame is not None and not self._knows_voice:
+        if frame is not None:
             self._get_to_know(frame, self._voices)
         for event in self._ear.feed(_SILENCE_FRAME if frame is None else frame):
             self._note(event)
@@ -286,9 +325,26 @@ class _Hearing:
 
     def forget_voice(self) -> None:
         """Somebody else may speak now: the next stamp says who."""
-        self._knows_voice = False
+        self._known_tag = None
         self._keep_defects()
-        self._ear = Ear()
+        self._ear = self._new_ear()
+
+    @property
+    def is_line(self) -> bool:
+        """What is heard just now, or was heard last, is a sentence of the server's own."""
+        return self._is_line
+
+    def get_to_know_lines(self, lines: Mapping[str, bytes]) -> None:
+        """These sentences may be heard at any time."""
+        self._lines = {f"{_LINE}{text}": audio for text, audio in lines.items()}
+        for text, audio in lines.items():
+            self.expect(f"{_LINE}{text}", text, audio)
+
+    def _new_ear(self) -> Ear:
+        ear = Ear()
+        for label, audio in self._lines.items():
+            ear.expect(label, audio)
+        return ear
 
     def cleared(self) -> None:
         """The rest of what was being said won't come."""
@@ -306,19 +362,29 @@ class _Hearing:
         for event in self._ear.flush():
             self._note(event)
         self._keep_defects()
-        self._ear = Ear()
+        self._ear = self._new_ear()
 
     def _get_to_know(self, frame: bytes, voices: Voices) -> None:
+        """The first voice on a stream is the agent's; another one may take over from it."""
         mark = read_stamp(frame)
-        if mark is not None:
-            self._knows_voice = True
-            voices.follow(mark.tag, lambda text, audio: self.expect(text, text, audio))
+        if mark is None or mark.tag == self._known_tag:
+            return
+        if self._known_tag is not None:
+            if not voices.speaks_to(mark.tag, self._tag):
+                return  # crossed: the ear will say so
+            for event in self._ear.flush():
+                self._note(event)
+            self._keep_defects()
+            self._ear = self._new_ear()
+        self._known_tag = mark.tag
+        voices.follow(mark.tag, lambda text, audio: self.expect(text, text, audio))
 
     def _note(self, event: EarEvent) -> None:
         if event.kind == "started":
             who = "carrier" if event.label.startswith("say:") else "agent"
             text = self._texts.get(event.label, event.label)
-            self._current = self._log.agent_started(who, event.label, text)
+            self._is_line = event.label.startswith(_LINE)
+            self._current = self._log.agent_started(who, event.label, text, line=self._is_line)
         elif event.kind in ("finished", "cut"):
             self._close(event.frames_heard * FRAME_MS, cut=event.kind == "cut")
         else:
@@ -370,6 +436,7 @@ class _Hearing:
 
     def _close(self, heard_ms: float, *, cut: bool) -> None:
         if self._current is not None:
+            self.last_said = self._current.text
             self._log.agent_finished(self._current, heard_ms, cut=cut)
             self._current = None
 

@@ -91,7 +91,8 @@ def _frames(audio: bytes) -> tuple[bytes, ...]:
 
 def _file(index: _Index, utterance: _Utterance) -> None:
     for position, frame in enumerate(utterance.frames):
-        index.setdefault(frame, []).append((utterance, position))
+        if len(set(frame)) > 1:  # digital silence is a sign of nothing
+            index.setdefault(frame, []).append((utterance, position))
 
 
 @lru_cache(maxsize=1)

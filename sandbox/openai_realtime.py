@@ -7,7 +7,7 @@ scenario's rules; its ears and its voice are the French speech of `sandbox/clips
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -21,6 +21,8 @@ from websockets.http11 import Request, Response
 
 from sandbox.audio import MAX_TAG
 from sandbox.brain import Brain
+from sandbox.breakdown import Breakdown
+from sandbox.realtime_breakdown import HANDSHAKE_STATUS, Spoiler
 from sandbox.realtime_config import default_config
 from sandbox.realtime_record import SessionRecord
 from sandbox.realtime_replies import Habits
@@ -76,9 +78,14 @@ class RealtimeEmulator:
         self.published: Published | None = None
         self.on_event: OnEvent | None = None
         self.max_age_s = max_age_s
+        #: Further keys that are good.
+        self.keys: set[str] = set()
         self._api_key = api_key
+        self._armed: dict[str, list[Breakdown]] = {}
+        self._admitted: dict[ServerConnection, Breakdown] = {}
+        self._lines: list[_Line] = []
         self._brains = brains
-        self._pace = Pace(latency_ms / 1000, chunk_ms, speed)
+        self.pace = Pace(latency_ms / 1000, chunk_ms, speed)
         self._stack = AsyncExitStack()
         self._server: Server | None = None
 
@@ -92,6 +99,20 @@ class RealtimeEmulator:
     def session(self, call_tag: int) -> SessionRecord | None:
         """The latest session that heard this call."""
         return next((each for each in reversed(self.sessions) if each.call_tag == call_tag), None)
+
+    def arm(self, breakdown: Breakdown) -> None:
+        """The next handshake with its key, or the session that it opens, breaks down so."""
+        self._armed.setdefault(breakdown.key or self._api_key, []).append(breakdown)
+
+    def befall(self, call_tag: int, breakdown: Breakdown) -> bool:
+        """The session that hears this call breaks down now; False when none does."""
+        now = asyncio.get_running_loop().time()
+        lines = [each for each in self._lines if each.call_tag == call_tag and not each.broken]
+        if lines and breakdown.kind == "refuse":
+            self._armed.setdefault(lines[-1].key, []).append(breakdown)
+        if lines:
+            lines[-1].break_down(breakdown, now)
+        return bool(lines)
 
     async def __aenter__(self) -> Self:
         self._server = await self._stack.enter_async_context(
@@ -112,12 +133,17 @@ class RealtimeEmulator:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        for line in self._lines:
+            line.abort_if_dead()  # nobody there would answer a goodbye
         await self._stack.aclose()
         self._server = None
 
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         await asyncio.sleep(self.faults.handshake_delay_s)
         refusal = self._refusal(request)
+        armed = self._armed.get(_key(request))
+        if refusal is None and armed:
+            refusal = await self._ails(connection, armed.pop(0))
         if refusal is None:
             return None
         status, code, message = refusal
@@ -128,13 +154,27 @@ class RealtimeEmulator:
         answer.headers["Content-Type"] = "application/json"
         return answer
 
+    async def _ails(
+        self, connection: ServerConnection, breakdown: Breakdown
+    ) -> tuple[int, str, str] | None:
+        """A handshake of a vendor that breaks down."""
+        if breakdown.kind == "hang":
+            await asyncio.Event().wait()
+        if breakdown.kind == "late":
+            await asyncio.sleep(breakdown.seconds)
+            return None
+        if breakdown.kind in HANDSHAKE_STATUS:
+            return HANDSHAKE_STATUS[breakdown.kind], "server_error", "As ordered."
+        self._admitted[connection] = breakdown
+        return None
+
     def _refusal(self, request: Request) -> tuple[int, str, str] | None:
         address = urlsplit(request.path)
         if self.faults.refuse is not None:
             return self.faults.refuse, "server_error", "The server cannot take this session."
         if address.path != PATH:
             return 404, "not_found", f"Invalid URL (GET {address.path})"
-        if request.headers.get("Authorization") != f"Bearer {self._api_key}":
+        if _key(request) not in {self._api_key, *self.keys}:
             return 401, "invalid_api_key", "Incorrect API key provided."
         if "OpenAI-Beta" in request.headers:
             message = "The beta API is not served here: remove the OpenAI-Beta header."
@@ -152,11 +192,17 @@ class RealtimeEmulator:
         config = default_config(f"sess_{number:06d}", model, epoch_end)
         record = SessionRecord(number, AGENT_TAG_BIT | number, model, now, config)
         self.sessions.append(record)
-        habits = Habits(self._pace, self.faults.fail, self.faults.hang)
+        habits = Habits(self.pace, self.faults.fail, self.faults.hang)
         session = Session(record, self._brains, habits, self._publish, now + self.max_age_s)
+        line = _Line(connection, session, self.faults, self._observer(record))
+        breakdown = self._admitted.pop(connection, None)
+        if breakdown is not None:
+            line.break_down(breakdown, now)
+        self._lines.append(line)
         try:
-            await _Line(connection, session, self.faults, self._observer(record)).run()
+            await line.run()
         finally:
+            self._lines.remove(line)
             record.closed_at = asyncio.get_running_loop().time()
             record.close_code = connection.close_code
 
@@ -185,6 +231,36 @@ class _Line:
         self._clock = asyncio.get_running_loop().time
         self._began = self._clock()
         self._wake = asyncio.Event()
+        self._spoiler: Spoiler | None = None
+
+    @property
+    def call_tag(self) -> int | None:
+        """Whom it hears."""
+        return self._session.record.call_tag
+
+    @property
+    def key(self) -> str:
+        """Who pays for it."""
+        assert self._connection.request is not None
+        return _key(self._connection.request)
+
+    @property
+    def broken(self) -> bool:
+        """Whether it has broken down."""
+        return self._spoiler is not None
+
+    def break_down(self, breakdown: Breakdown, now: float) -> None:
+        """From here on."""
+        self._spoiler = Spoiler(breakdown)
+        self._session.break_down(breakdown.kind, now)
+        if self._spoiler.dead:
+            self._connection.transport.pause_reading()
+        self._wake.set()
+
+    def abort_if_dead(self) -> None:
+        """Let a half-dead socket go."""
+        if self._spoiler is not None and self._spoiler.dead:
+            self._connection.transport.abort()
 
     async def run(self) -> None:
         """Until either side closes."""
@@ -196,6 +272,9 @@ class _Line:
     async def _read(self) -> None:
         try:
             async for message in self._connection:
+                if self._spoiler is not None and self._spoiler.dead:
+                    await self._connection.wait_closed()
+                    return
                 self._take(message)
         except ConnectionClosed:
             return
@@ -210,6 +289,7 @@ class _Line:
             session.unreadable(f"Could not parse the message as JSON: {problem}")
         else:
             session.receive(event, now)
+            _observe_client(event, self._tell)
         if session.has_news() or session.due() < due:
             self._wake.set()
 
@@ -234,10 +314,22 @@ class _Line:
         for event in self._session.drain():
             _observe(event, self._tell)
             if mute is None or now - self._began < mute:
-                await self._connection.send(json.dumps(event))
+                for text in self._leaving(event, now):
+                    await self._connection.send(text)
+        if self._spoiler is not None:
+            for text in self._spoiler.late(now):
+                await self._connection.send(text)
+
+    def _leaving(self, event: dict[str, Any], now: float) -> Iterable[str]:
+        # `_observe` may have been what broke it.
+        return [json.dumps(event)] if self._spoiler is None else self._spoiler.spoil(event, now)
 
     async def _pause(self) -> None:
         until = self._session.due()
+        if self._spoiler is not None:
+            until = min(until, self._spoiler.due())
+            if self._spoiler.over:
+                return
         if self._faults.close_after_s is not None:
             until = min(until, self._began + self._faults.close_after_s)
         try:
@@ -249,13 +341,28 @@ class _Line:
 
     def _breaks(self, now: float) -> bool:
         after = self._faults.close_after_s
+        if self._spoiler is not None and self._spoiler.over:
+            return True
         return after is not None and now >= self._began + after
 
     async def _break(self) -> None:
-        if self._faults.close_code is not None:
-            await self._connection.close(self._faults.close_code)
+        code = self._spoiler.close_code if self._spoiler is not None else self._faults.close_code
+        if code is not None:
+            await self._connection.close(code)
         else:
             self._connection.transport.abort()
+
+
+def _key(request: Request) -> str:
+    kind, _, key = request.headers.get("Authorization", "").partition(" ")
+    return key if kind == "Bearer" else ""
+
+
+def _observe_client(event: Any, tell: OnEvent) -> None:
+    """What of the client's a spectator cares for."""
+    item = event.get("item") if isinstance(event, dict) else None
+    if isinstance(item, dict) and item.get("type") == "function_call_output":
+        tell("model_reads_result", {"output": item.get("output")})
 
 
 def _observe(event: dict[str, Any], tell: OnEvent) -> None:

@@ -42,6 +42,13 @@ class Habits:
     failure: tuple[str, str] = ("rate_limit_exceeded", "Rate limit reached. Please try again.")
 
 
+#: How a response ends that breaks down: code and message.
+_BROKEN = {
+    "429": ("rate_limit_exceeded", "Rate limit reached. Please try again."),
+    "5xx": ("server_error", "The server had an error while processing your request."),
+}
+
+
 class Mind:
     """The brain of a call, and what has happened since it last spoke. The brain is made when it
     is first needed, and once more when only then a caller is heard: it knows whose it is."""
@@ -100,6 +107,7 @@ class Replies:
         self._habits = habits
         self._rendered = rendered
         self._running: list[_Running] = []
+        self._broken = ""
         self._sequence = 0
         self._playing_until = 0.0
         # Since when nobody answers: the end of the last response's sound at the caller's.
@@ -144,6 +152,22 @@ class Replies:
         for running in list(self._running):
             if running.due <= now:
                 self._play(running, now)
+
+    def break_down(self, kind: str) -> None:
+        """From now on no answer comes to an end ("hang"), or each one fails ("429", "5xx")."""
+        if kind != "hang" and kind not in _BROKEN:
+            return
+        self._broken = kind
+        for running in list(self._running):
+            self._spoil(running)
+
+    def _spoil(self, running: _Running) -> None:
+        if self._broken == "hang":
+            running.due = float("inf")
+            return
+        code, message = _BROKEN[self._broken]
+        error = {"type": "server_error", "code": code, "message": message}
+        self._end(running, running.response.cut("failed", None, error))
 
     def truncated(self) -> None:
         """The caller hears no more of what was sent."""
@@ -240,7 +264,9 @@ class Replies:
         running = _Running(response, response.script())
         self._running.append(running)
         number = len(self._record.responses)
-        if number in self._habits.fail:
+        if self._broken:
+            self._spoil(running)
+        elif number in self._habits.fail:
             code, message = self._habits.failure
             error = {"type": "server_error", "code": code, "message": message}
             self._end(running, response.cut("failed", None, error))

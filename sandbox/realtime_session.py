@@ -71,6 +71,14 @@ class Session:
             self._outbox.refuse(Refused("session_expired", message))
             self.expired = True
 
+    def break_down(self, kind: str, now: float) -> None:
+        """What breaks in the model itself, not on its socket: its answers, or its age."""
+        self._outbox.now = now
+        if kind == "expired":
+            self._expires_at = now
+        else:
+            self._replies.break_down(kind)
+
     def due(self) -> float:
         """When `advance` has something to do next."""
         expiry = float("inf") if self.expired else self._expires_at

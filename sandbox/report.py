@@ -10,6 +10,8 @@ Clock = Callable[[], float]
 #: A voice that goes on after less than this, and wasn't cleared, is still the sentence that was
 #: being spoken: no answer to what the caller has just said. People breathe between words.
 PAUSE_SECONDS = 0.4
+#: Sounds closer together than this are one.
+BREATH_MS = 200.0
 
 
 @dataclass(slots=True)
@@ -96,6 +98,10 @@ class CallReport:
     frames_discarded: int = 0  # congestion towards the server (31930)
     frames_played: int = 0
     ear_defects: dict[str, int] = field(default_factory=dict)
+    #: [from, to] ms: when anything at all was audible at the ear, breaths included.
+    sounds: list[list[float]] = field(default_factory=list)
+    #: ms: when a vendor broke down, as ordered.
+    broke_down_ms: float | None = None
     requests: list[Request] = field(default_factory=list)
     twiml: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -125,7 +131,7 @@ class CallLog:
         self.report = report
         self.clock = clock
         self._zero = clock()
-        self._on_event = on_event
+        self.on_event = on_event
         #: What the ear is hearing: (label, ms really played of it); set by whoever has the ear.
         self.ear_position: Callable[[], tuple[str, float] | None] = lambda: None
         self._waiting_since: float | None = None
@@ -143,9 +149,9 @@ class CallLog:
 
     def emit(self, event: str, **fields: Any) -> None:
         """Tell whoever watches."""
-        if self._on_event is not None:
+        if self.on_event is not None:
             head = {"event": event, "call": self.report.call_sid, "ms": self.ms()}
-            self._on_event(head | fields)
+            self.on_event(head | fields)
 
     def error(self, code: int | str, text: str) -> None:
         """An entry of Twilio's debugger."""
@@ -179,6 +185,7 @@ class CallLog:
     def agent_sounded(self) -> None:
         """A frame with the agent's voice is being played."""
         now = self.clock()
+        self._note_sound()
         paused = self._agent_was_interrupted or now - self._agent_sounded_at > PAUSE_SECONDS
         self._agent_sounded_at = now
         if self.report.first_sound_ms is None:
@@ -190,11 +197,18 @@ class CallLog:
             self.report.turns.append(Turn(self._waiting_for, latency))
             self.emit("turn", label=self._waiting_for, latency_ms=latency)
 
-    def agent_started(self, who: str, label: str, text: str) -> Utterance:
-        """The ear recognised the beginning of something."""
+    def _note_sound(self) -> None:
+        sounds, now = self.report.sounds, self.ms()
+        if sounds and now - sounds[-1][1] <= BREATH_MS:
+            sounds[-1][1] = now
+        else:
+            sounds.append([now, now])
+
+    def agent_started(self, who: str, label: str, text: str, *, line: bool = False) -> Utterance:
+        """The ear recognised the beginning of something; `line`: a sentence of the server's own."""
         said = Utterance(who, label, text, self.ms())
         self.report.utterances.append(said)
-        self.emit("agent_says", who=who, label=label, text=text)
+        self.emit("agent_says", who=who, label=label, text=text, line=line)
         return said
 
     def agent_finished(self, said: Utterance, heard_ms: float, *, cut: bool) -> None:

@@ -54,12 +54,14 @@ class TenantNeeds:
 
 @dataclass(frozen=True, slots=True)
 class CallerScript:
-    """Who rings. `number` is "anonymous" when withheld; `forwarded`: ForwardedFrom is sent."""
+    """Who rings. `number` is "anonymous" when withheld; `forwarded`: ForwardedFrom is sent.
+    `repeats_after`: who hears a sentence with one of these in it says the last thing again."""
 
     number: str
     voice: str
     forwarded: bool
     steps: tuple[Step, ...]
+    repeats_after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,12 +233,13 @@ def _caller(table: _Table) -> CallerScript:
         raise table.fail(f"no caller has the voice {voice!r}; there are: {', '.join(voices)}")
     steps = tuple(_step(each, voice) for each in table.tables("step"))
     number, forwarded = table.text("number"), table.flag("forwarded", True)
+    repeats_after = table.texts("repeats_after")
     if number != "anonymous" and not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
         raise table.fail(f'number {number!r} is neither E.164 nor "anonymous"')
     table.done()
     if not steps:
         raise table.fail("no [[caller.step]]")
-    return CallerScript(number, voice, forwarded, steps)
+    return CallerScript(number, voice, forwarded, steps, repeats_after)
 
 
 def _step(table: _Table, voice: str) -> Step:

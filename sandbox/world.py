@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from sandbox.brain import Brain
+from sandbox.breakdown import Breakdown, Watch
 from sandbox.caller import DONE_MS, PATIENCE_MS, Listener, ScriptedCaller
 from sandbox.chat_mind import Conversation
 from sandbox.faults import Faults
@@ -39,7 +40,8 @@ class World:
     Vapi is there from `serve_vapi` on; its faults are `vapi.faults`.
 
     `real_model`: no model is emulated; callers go by the sound of the agent's voice, and the
-    report says what was observed. `on_event` gets every moment of every call as a dict.
+    report says what was observed. `on_event` gets every moment of every call as a dict. `lines`:
+    the server's own sentences (text → µ-law, 8 kHz), which callers then tell from answers.
     """
 
     def __init__(
@@ -62,7 +64,8 @@ class World:
         self.openai = None if real_model else RealtimeEmulator(openai_key, self._brain)
         self.models = OpenAIHttpEmulator(openai_key, self._mind)
         self.vapi: VapiEmulator | None = None
-        self._voices = _Voices()
+        self._voices = _Voices(self._speaks_to)
+        self.lines: Mapping[str, bytes] = {}
         self._wav_dir = wav_dir
         self._on_event = on_event
         self._scenarios: dict[int, tuple[Scenario, str]] = {}
@@ -125,7 +128,7 @@ class World:
         number: str = "",
         caller: str = "",
         forwarded_from: str | None = None,
-        faults: Faults | None = None,
+        faults: Faults | Breakdown | None = None,
         max_seconds: float = MAX_CALL_SECONDS,
     ) -> CallReport:
         """One call, from ringing to the last webhook.
@@ -149,6 +152,9 @@ class World:
             scenario=script.name,
         )
         log = CallLog(report, asyncio.get_running_loop().time, self._on_event)
+        if isinstance(faults, Breakdown):
+            self._prepare(faults, log)
+            faults = None
         self._scenarios[tag], self._logs[tag] = (script, caller_number), log
         try:
             await self._ring(script, log, faults, max_seconds)
@@ -156,6 +162,39 @@ class World:
             del self._scenarios[tag], self._logs[tag]
         log.emit("report", report=report.to_json())
         return report
+
+    def _prepare(self, breakdown: Breakdown, log: CallLog) -> None:
+        """See to it that a vendor breaks down when the moment comes."""
+        assert self.openai is not None, "a real model breaks down when it wants to"
+        if breakdown.moment == "before_answer":
+            log.report.broke_down_ms = 0.0
+            self.openai.arm(breakdown)
+            return
+        watch, loop = Watch(breakdown.moment), asyncio.get_running_loop()
+
+        def sees(event: Mapping[str, Any]) -> None:
+            if self._on_event is not None:
+                self._on_event(dict(event))
+            after = watch.sees(str(event["event"]), event)
+            if after == 0:
+                self._break(breakdown, log)  # before what has just happened leaves
+            elif after is not None:
+                loop.call_later(after / 1000, self._break, breakdown, log)
+
+        log.on_event = sees
+
+    def _break(self, breakdown: Breakdown, log: CallLog) -> None:
+        assert self.openai is not None, "as above"
+        if self.openai.befall(log.report.tag, breakdown):
+            log.report.broke_down_ms = log.ms()
+            kind, moment = breakdown.kind, breakdown.moment
+            log.emit("breaks_down", leg=breakdown.leg, kind=kind, moment=moment)
+
+    def _speaks_to(self, tag: int, call_tag: int) -> bool:
+        """Whether the session whose voice has this tag hears the call of that one."""
+        sessions = self.openai.sessions if self.openai is not None else []
+        calls = self.vapi.calls.values() if self.vapi is not None else ()
+        return any(each.tag == tag and each.call_tag == call_tag for each in (*sessions, *calls))
 
     async def _ring(
         self, script: Scenario, log: CallLog, faults: Faults | None, max_seconds: float
@@ -170,6 +209,7 @@ class World:
             done_ms=DONE_MS if emulated else REAL_DONE_MS,
             patience_ms=PATIENCE_MS if emulated else REAL_PATIENCE_MS,
         )
+        party.get_to_know(self.lines, script.caller.repeats_after)
         leg = inbound_leg(party, log, forwarded_from=report.forwarded_from)
         if script.callee is not None:
             self.twilio.callees.setdefault(script.tenant.transfer_number, script.callee)
@@ -251,7 +291,8 @@ class World:
 class _Voices:
     """Who says what: the renderings of every session, by the tag in its audio."""
 
-    def __init__(self) -> None:
+    def __init__(self, speaks_to: Callable[[int, int], bool]) -> None:
+        self.speaks_to = speaks_to
         self._said: dict[int, list[tuple[str, bytes]]] = {}
         self._listeners: dict[int, list[Listener]] = {}
         self._sentences: dict[str, Recording] = {}
@@ -306,6 +347,7 @@ def _summary(session: SessionRecord) -> dict[str, Any]:
     brain = session.brain
     return {
         "heard": [asdict(each) for each in session.heard],
+        "read": list(session.read),
         "said": [asdict(each) for each in session.said],
         "functions": [asdict(each) for each in session.calls],
         "tools": [each["name"] for each in session.config.get("tools", ())],

@@ -446,6 +446,7 @@ class Bridge:
         pieces = self._announcements.audio(text)
         if not pieces:
             self._metrics.count("announcements_missing")
+            self._feed(ev.AnnouncementMissing())
             return
         self._announced += 1
         item_id = f"{ev.ANNOUNCEMENT}{self._announced}"
@@ -647,7 +648,7 @@ class Bridge:
         self._record(ev.Record("latency", {"stage": stage, "ms": round(seconds * 1000, 1)}, began))
 
     def _record(self, command: ev.Record) -> None:
-        if command.kind == "turn":
+        if command.kind == "turn" and not command.data.get("announced"):
             self._turns.append((str(command.data["who"]), str(command.data["text"])))
         elif command.kind == "latency":
             self._metrics.observe(str(command.data["stage"]), float(command.data["ms"]) / 1000)

@@ -93,6 +93,7 @@ class Call:
             ev.AgentFault: self._agent_fault,
             ev.AgentGone: self._agent_gone,
             ev.NoAgentLeft: self._no_agent_left,
+            ev.AnnouncementMissing: self._announcement_missing,
             ev.DigitPressed: self._digit_pressed,
             ev.CallerLeft: self._caller_left,
             ev.TimerFired: self._timer_fired,
@@ -201,14 +202,18 @@ class Call:
     def _watch_agent(self) -> None:
         self._state.progress = self._now
         self._do(ev.StopTimer(PROMPT))
-        self._do(ev.StartTimer(AGENT, self._rules.agent_within))
+        self._do(ev.StartTimer(AGENT, self._patience()))
+
+    def _patience(self) -> float:
+        """Who was stuck already gets half the time."""
+        return self._rules.agent_within / (2 if self._state.failures else 1)
 
     def _agent_quiet(self) -> None:
         """No sign of the agent for so long?"""
         state = self._state
         if state.phase is not Phase.TALKING or not self._agent_owes():
             return
-        left = state.progress + self._rules.agent_within - self._now
+        left = state.progress + self._patience() - self._now
         if self._sounds():  # that is a sign
             self._watch_agent()
         elif left > 0.05:
@@ -250,11 +255,15 @@ class Call:
         state.audible = True
         state.dry = False
         self._rescue.was_cut = False
+        self._rescue.hushed = None
         self._do(ev.StopTimer(PROMPT))
         if event.item_id.startswith(ev.ANNOUNCEMENT):
             self._spoken(event.item_id).began = self._now
+            if state.phase in (Phase.CLOSING, Phase.LEAVING):
+                state.words_due = False  # these were the last words
             return  # the agent owes its answer all the same
         self._rescue.held = 0
+        self._rescue.unheard = False
         state.owed = False
         state.sounded = True
         state.spoke = True
@@ -323,6 +332,7 @@ class Call:
             self._settle()
             return
         self._state.heard_anything = True
+        self._rescue.given.clear()
         if self._state.addressed:  # a greeting, or the words after a cut, answer nothing
             self._state.answered = True
             self._state.ever_answered |= self._state.caller_turns > 0
@@ -354,11 +364,10 @@ class Call:
         if not item_id.startswith(ev.ANNOUNCEMENT):
             self._state.introduced |= not cut or len(text) >= len(self._script.disclosure)
             self._state.last_was_caller &= not text
-        self._record(
-            "turn",
-            {"who": "agent", "text": text, "heard_until_ms": round(heard_ms), "cut": cut},
-            at=spoken.began,
-        )
+        turn = {"who": "agent", "text": text, "heard_until_ms": round(heard_ms), "cut": cut}
+        if item_id.startswith(ev.ANNOUNCEMENT):
+            turn["announced"] = True  # nothing that another agent must know
+        self._record("turn", turn, at=spoken.began)
 
     def _settle(self) -> None:
         """The agent may have come to rest: act on what was waiting for that."""
@@ -387,6 +396,7 @@ class Call:
         state.addressed = True
         state.answered = state.owed = False
         self._rescue.noticed = True
+        self._rescue.presumed = self._rescue.unheard = False
         self._rescue.deaf = 0
         state.caller_began.append(self._now)
         del state.caller_began[:-8]  # a bound: transcripts that never came
@@ -419,12 +429,15 @@ class Call:
             self._do(ev.StopTimer(GOODBYE))
 
     def _turn_without_end(self) -> None:
+        """Noise without a pause; or an agent that heard the caller begin, and has died since."""
         self._record("event", {"name": "speech_without_end"})
         self._caller_speech_stopped(ev.CallerSpeechStopped())
+        self._rescue.presumed = True
 
     def _caller_speech_stopped(self, _: ev.CallerSpeechStopped) -> None:
         state = self._state
         state.caller_speaking = False
+        self._rescue.presumed = False
         self._waiting.since = self._now
         self._do(ev.StopTimer(TURN))
         if state.functions:
@@ -510,6 +523,8 @@ class Call:
         # speaks, the leg waits for the vendor's own answer.)
         respond = not then and state.phase is Phase.TALKING and not state.functions
         self._do(ev.GiveResult(event.function_call_id, output, respond))
+        if not then:
+            self._rescue.given.append(self._note(event, output))
         if respond:
             self._expect_agent()
         elif then == "end":
@@ -600,8 +615,10 @@ class Call:
         self._do(ev.StopTimer(PROMPT))
         self._do(ev.StopTimer(FILLER))
         self._do(ev.StartTimer(GOODBYE, self._rules.goodbye_cap))
-        if spoken or not state.ready:
+        if spoken:
             self._settle()
+        elif not state.ready:
+            self._announce_last(words)
         else:
             self._ask(ev.Say(words))
             state.words_due = True
@@ -615,10 +632,35 @@ class Call:
         self._do(ev.StartTimer(GOODBYE, self._rules.goodbye_cap))
         self._record("event", {"name": "transfer_wanted", "reason": reason})
         if not state.ready:
-            self._settle()
+            self._announce_last(self._script.transfer_wait)
         elif not (state.spoke and (state.audible or state.responding)):
             self._ask(ev.Say(self._script.transfer_wait))
             state.words_due = True
+
+    def _last_words(self) -> None:
+        """Of an agent that can't say them any more, or says nothing: they are ours. Those that it
+        has said already aren't said twice."""
+        state = self._state
+        said = state.spoke and not state.words_due
+        if state.ready:
+            self._interrupt(cancel=True)
+        state.responding = state.words_due = False
+        if said:
+            self._settle()
+        elif state.phase is Phase.LEAVING:
+            self._announce_last(self._script.transfer_wait)
+        else:
+            maximum = state.closing_because == "maximum"
+            self._announce_last(self._script.maximum_goodbye if maximum else self._script.goodbye)
+
+    def _announce_last(self, words: str) -> None:
+        self._state.words_due = True
+        self._do(ev.Announce(words))
+
+    def _announcement_missing(self, _: ev.AnnouncementMissing) -> None:
+        if self._state.phase in (Phase.CLOSING, Phase.LEAVING) and not self._state.ready:
+            self._state.words_due = False
+            self._settle()
 
     def _hang_up(self) -> None:
         reason = self._state.closing_because
@@ -654,18 +696,27 @@ class Call:
     def _lose_agent(self, reason: str) -> None:
         """The agent is gone, stuck or deaf: the ladder's next one takes over, on this stream."""
         state, rescue = self._state, self._rescue
-        state.responding = state.asked = state.owed = state.words_due = False
+        state.asked = state.owed = False
         if state.phase in (Phase.CLOSING, Phase.LEAVING):
             state.ready = False
-            self._settle()  # of the last words, what is on the line is still heard
+            if state.words_due or (state.responding and not state.spoke):
+                self._last_words()  # behind what is still on the line
+            else:
+                state.responding = False
+                self._settle()
             return
+        state.responding = state.words_due = False
         if not state.ready or rescue.changes >= self._rules.agents:
             self._leave_stream(reason)
             return
         rescue.changes += 1
         rescue.orphans.update(state.functions)
-        rescue.replaying = state.caller_speaking or bool(state.caller_began) or rescue.deaf > 0
+        spoken_to_nobody = rescue.unheard or rescue.deaf > 0 or rescue.loud_since is not None
+        rescue.replaying = state.caller_speaking or bool(state.caller_began) or spoken_to_nobody
         rescue.deaf = 0
+        rescue.unheard = rescue.presumed = False
+        rescue.notes[:0] = rescue.given
+        rescue.given.clear()
         state.ready = False
         state.failures = 0
         state.caller_began.clear()
@@ -707,8 +758,7 @@ class Call:
         """Its asker is gone; the deed is done, and the agent that is there now must know."""
         state = self._state
         self._rescue.orphans.discard(event.function_call_id)
-        note = self._script.function_note
-        self._rescue.notes.append(note.replace("{name}", event.name).replace("{result}", output))
+        self._rescue.notes.append(self._note(event, output))
         if not state.ready:
             return
         self._give_notes()
@@ -718,6 +768,10 @@ class Call:
             self._leave(event.detail)
         elif state.phase is Phase.TALKING and not state.functions and not state.caller_speaking:
             self._ask(ev.Respond())
+
+    def _note(self, event: ev.FunctionFinished, output: str) -> str:
+        note = self._script.function_note
+        return note.replace("{name}", event.name).replace("{result}", output)
 
     def _give_notes(self) -> None:
         for note in self._rescue.notes:
@@ -732,23 +786,41 @@ class Call:
         state, rescue = self._state, self._rescue
         alone = (
             state.joined is not None
-            and state.phase in (Phase.OPENING, Phase.TALKING)
             and not (self._sounds() or state.caller_speaking)
-            and (not state.ready or self._agent_owes() or bool(state.functions))
+            and self._words_are_due()
         )
+        # Into what our own ears hear nothing is said either; if it is noise, they get used to it.
+        alone = alone and (rescue.loud_since is None or not state.ready)
         if alone and not rescue.holding:
-            cut = rescue.was_cut
-            after = self._rules.hold_after_cut if cut else self._rules.hold_after
-            self._do(ev.StartTimer(HOLD, after))
+            self._do(ev.StartTimer(HOLD, self._hold_after()))
         elif rescue.holding and not alone:
             self._do(ev.StopTimer(HOLD))
         rescue.holding = alone
+
+    def _words_are_due(self) -> bool:
+        """It is the agent's turn."""
+        state = self._state
+        if state.phase in (Phase.CLOSING, Phase.LEAVING):
+            return state.ready and (state.words_due or state.responding)
+        if state.phase is Phase.OVER:
+            return False
+        return not state.ready or self._agent_owes() or bool(state.functions)
+
+    def _hold_after(self) -> float:
+        """Counted from when the caller fell silent, if our ears know."""
+        rescue, rules = self._rescue, self._rules
+        if rescue.was_cut:
+            return rules.hold_after_cut
+        silent = self._now - rescue.hushed if rescue.hushed is not None else 0.0
+        return max(rules.hold_after - silent, 0.0)
 
     def _hold(self) -> None:
         """A line of our own, another one each time."""
         rescue, lines = self._rescue, self._script.holds
         rescue.holding = False
-        if lines:
+        if self._state.phase in (Phase.CLOSING, Phase.LEAVING):
+            self._last_words()
+        elif lines:
             self._do(ev.Announce(lines[min(rescue.held, len(lines) - 1)]))
             rescue.held += 1
             if self._state.functions:
@@ -758,6 +830,11 @@ class Call:
         """Our own ears: all there is while no agent listens, and a check on one that does."""
         state, rescue = self._state, self._rescue
         if event.loud:
+            rescue.hushed = None
+            if rescue.presumed:  # too early: the caller goes on, and the agent may hear it
+                state.caller_speaking, state.owed, rescue.presumed = True, False, False
+            if state.caller_speaking and state.ready:
+                self._do(ev.StartTimer(TURN, self._rules.longest_turn))
             rescue.loud_since, rescue.noticed = self._now, state.caller_speaking
             if not state.ready:
                 state.caller_speaking = True
@@ -765,13 +842,23 @@ class Call:
                     self._interrupt()
             return
         since, rescue.loud_since = rescue.loud_since, None
+        rescue.hushed = self._now
         if not state.ready:
             state.caller_speaking = False
             rescue.replaying = True
+        elif state.caller_speaking:
+            self._do(ev.StartTimer(TURN, self._rules.hushed_turn))
         elif since is not None and not rescue.noticed and state.phase is Phase.TALKING:
-            over = self._agent_owes() or state.audible or state.caller_speaking
-            if not over and self._now - since >= self._rules.deaf_after:
-                self._deaf_agent()
+            self._unnoticed(self._now - since)
+
+    def _unnoticed(self, seconds: float) -> None:
+        """The caller was loud for so long, and the agent didn't notice."""
+        if seconds < self._rules.deaf_after:
+            return
+        if self._agent_owes() or self._state.audible:
+            self._rescue.unheard = True
+        else:
+            self._deaf_agent()
 
     def _deaf_agent(self) -> None:
         """The caller has spoken, and the agent didn't notice. Once may be noise, or too soft for
@@ -818,8 +905,7 @@ class Call:
             self._interrupt(cancel=True)
             self._close("maximum", self._script.maximum_goodbye)
         elif state.phase in (Phase.OPENING, Phase.TALKING):
-            state.closing_because = "maximum"
-            self._hang_up()
+            self._close("maximum", self._script.maximum_goodbye)
 
     def _goodbye_too_long(self) -> None:
         if self._state.phase is Phase.CLOSING:

@@ -20,14 +20,17 @@ class Rules:
     digits_pause: float = 1.5
     opening_cap: float = 8.0
     agent_within: float = 4.0  # without a sign of an agent that owes us words
-    # 2.5 s at the ear is the limit. The model's ears need half a second to be sure that the caller
-    # has finished, so does Twilio's buffer for a frame or two.
-    hold_after: float = 1.8  # it is the agent's turn and nothing sounds: a line of our own
+    # 2.5 s at the ear is the limit. Any ears, ours or a model's, need half a second to be sure that
+    # the caller has finished; the rest is for a busy machine, and Twilio's buffer.
+    hold_after: float = 1.7  # it is the agent's turn and nothing sounds: a line of our own
     # After a stream that broke the line has been silent for as long as it took to notice: a second
     # with two nodes, three where one of them froze. What the agent says at once is soon enough.
     hold_after_cut: float = 0.1
     agents: int = 4  # changes of agent on one stream, then the stream is left
     deaf_after: float = 0.8  # loud for so long and the agent heard nothing: is it deaf?
+    # By our own ears the caller has fallen silent, and the agent, who heard them speak, doesn't say
+    # so: longer than any of ours waits for a hesitating caller (voice/turn_taking.py: 1.24 s).
+    hushed_turn: float = 1.5
     longest_turn: float = 60.0  # without a pause: that is no speech but noise
 
 
@@ -98,6 +101,10 @@ class Rescue:
     notes: list[str] = field(default_factory=list)  # their results, while nobody is there
     loud_since: float | None = None  # by our own ears
     noticed: bool = False  # … and the agent heard it too
+    hushed: float | None = None  # by our own ears: since when, if nothing has sounded since
+    presumed: bool = False  # that the caller has finished: the agent didn't say so
+    unheard: bool = False  # the caller spoke to an agent that owed an answer, and didn't notice
+    given: list[str] = field(default_factory=list)  # results, as notes, not spoken of to the end
     deaf: int = 0  # how often it didn't
 
 

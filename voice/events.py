@@ -171,6 +171,11 @@ class NoAgentLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class AnnouncementMissing:
+    """A line of ours was to be heard, and was never spoken beforehand."""
+
+
+@dataclass(frozen=True, slots=True)
 class DigitPressed:
     """The caller pressed a key: 0-9, *, #."""
 
@@ -210,6 +215,7 @@ Event = (
     | AgentFault
     | AgentGone
     | NoAgentLeft
+    | AnnouncementMissing
     | DigitPressed
     | CallerLeft
     | TimerFired

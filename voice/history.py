@@ -42,7 +42,10 @@ async def read_history(handle: TenantHandle, call_id: str) -> History:
     async with handle.read() as rows:
         timeline = await rows.calls.timeline(call_id)
         functions = await rows.functions.of_call(call_id)
-    turns = sorted((entry for entry in timeline if entry.kind == "turn"), key=lambda turn: turn.at)
+    spoken = [entry for entry in timeline if entry.kind == "turn"]
+    # Lines of our own, while an agent was late, are nothing that the next one must know.
+    conversation = [turn for turn in spoken if not turn.data.get("announced")]
+    turns = sorted(conversation, key=lambda turn: turn.at)
     last = turns[-1].data if turns else {}
     # Of events only: a function's name, which a model makes up, may be any.
     events = [entry.data for entry in timeline if entry.kind == "event"]

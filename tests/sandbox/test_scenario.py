@@ -23,7 +23,7 @@ def test_a_scenario_can_be_played(name: str) -> None:
         if "call" in rule and rule["call"]["name"] in ("end_call", "transfer_call")
     ]
     if scenario.expect.hung_up_by == "server" and scenario.rules:
-        assert len(farewells) == 1  # the model ends what it began
+        assert len(set(farewells)) == 1  # the model ends what it began
         assert scenario.caller.steps[-1].wait_end
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -105,9 +105,10 @@ async def deployed(
         account_sid=ACCOUNT,
         number=NUMBER,
         openai_key=openai_key,
-        lines=lines,
-        speed=speed,
     ) as world:
+        world.lines = lines
+        assert world.openai is not None
+        world.openai.pace = replace(world.openai.pace, speed=speed)
         if vapi_key:
             vapi_url = await world.serve_vapi(vapi_key)
             environment |= {"VAPI_API_KEY": vapi_key, "VAPI_BASE_URL": vapi_url}

@@ -43,7 +43,7 @@ async def test_the_next_agent_goes_on_with_what_was_said() -> None:
         assert world.actions.told == (("agent", "Bonjour à vous"),)
         assert second.done == [("say", SCRIPT.resume)]
         heard(world)
-        assert turns(world)[-1] == ("agent", SCRIPT.holds[0])
+        assert turns(world) == [("agent", "Bonjour à vous")], "our lines need no agent's attention"
         world.frame()
         assert second.done[-1] == ("hear", FRAME)
         assert world.bridge.agent_name == second.name
@@ -89,7 +89,7 @@ async def test_a_stuck_response_doesnt_keep_our_line_from_being_heard() -> None:
         world.bridge.on_agent_event(ev.ResponseStarted("r"))
         world.bridge._announce(SCRIPT.holds[0])
         heard(world)
-        assert turns(world) == [("agent", SCRIPT.holds[0])]
+        assert not world.bridge._audible
 
 
 async def test_nobody_left_leaves_the_stream() -> None:

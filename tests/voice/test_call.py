@@ -72,6 +72,14 @@ class Line:
         if heard:
             self.on(ev.AgentHeard(((item, 2000.0),)), after=2.0)
 
+    def announced(self) -> None:
+        """The line of ours that was ordered last has been heard."""
+        last = [each.text for each in self.done if isinstance(each, ev.Announce)][-1]
+        item = f"{ev.ANNOUNCEMENT}9"
+        self.on(ev.AgentText(item, last, final=True))
+        self.on(ev.AgentAudioStarted(item))
+        self.on(ev.AgentHeard(((item, 2000.0),)), after=2.0)
+
     def caller_speaks(self, text: str) -> None:
         self.on(ev.CallerSpeechStarted())
         self.on(ev.CallerSpeechStopped(), after=1.0)
@@ -346,7 +354,25 @@ def test_a_dead_agent_is_replaced_and_the_stream_left_when_there_is_no_other() -
 def test_an_agent_that_dies_in_the_goodbye_ends_the_call() -> None:
     line = talking()
     end_call(line)
-    assert ev.HangUp("done") in line.on(ev.AgentGone("1006"))
+    assert ev.Announce(SCRIPT.goodbye) in line.on(ev.AgentGone("1006"))
+    assert line.call.phase is Phase.CLOSING
+    line.announced()
+    assert line.done[-1] == ev.HangUp("done")
+
+
+def test_last_words_that_nobody_can_say_hold_nobody_up() -> None:
+    line = talking()
+    end_call(line)
+    line.on(ev.AgentGone("1006"))
+    assert ev.HangUp("done") in line.on(ev.AnnouncementMissing())
+
+
+def test_an_agent_that_says_no_goodbye_is_not_waited_for() -> None:
+    line = talking()
+    end_call(line)
+    assert ev.Announce(SCRIPT.goodbye) in line.fire("hold")
+    line.announced()
+    assert line.done[-1] == ev.HangUp("done")
 
 
 def test_a_model_that_fails_twice_in_a_row_is_left() -> None:

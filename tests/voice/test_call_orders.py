@@ -191,7 +191,7 @@ def test_a_result_is_spoken_before_the_call_ends(order: tuple[str, str]) -> None
     assert [c.respond for c in given if isinstance(c, ev.GiveResult)] == [False, True]
     assert line.said(given) == []
     line.agent_speaks("C'est réservé", "i5")
-    assert line.said(line.done[-3:]) == [SCRIPT.goodbye]
+    assert line.said(line.done[-4:]) == [SCRIPT.goodbye]
     line.agent_speaks(SCRIPT.goodbye, "bye")
     assert line.done[-1] == ev.HangUp("done")
 
@@ -254,7 +254,9 @@ def test_time_that_runs_out_before_the_agent_is_there_ends_the_call() -> None:
     line = Line()
     commands = line.on(ev.TimerFired("maximum"), after=900)
     assert line.said(commands) == []
-    assert ev.HangUp("maximum") in commands
+    assert ev.Announce(SCRIPT.maximum_goodbye) in commands
+    line.announced()
+    assert line.done[-1] == ev.HangUp("maximum")
 
 
 @pytest.mark.parametrize("status", ["failed", "incomplete", "cancelled"])

@@ -222,7 +222,9 @@ def test_agents_are_not_changed_for_ever() -> None:
 def test_the_maximum_ends_a_call_without_an_agent_too() -> None:
     line = talking()
     line.on(ev.AgentGone("1006"))
-    assert ev.HangUp("maximum") in line.fire("maximum")
+    assert ev.Announce(SCRIPT.maximum_goodbye) in line.fire("maximum")
+    line.announced()
+    assert line.done[-1] == ev.HangUp("maximum")
     assert line.call.phase is Phase.OVER
 
 
@@ -316,3 +318,86 @@ def test_a_long_answer_is_no_stuck_one() -> None:
     line.on(ev.AgentAudioStarted("i2"))
     for _ in range(15):
         assert not any(isinstance(c, ev.Interrupt | ev.ChangeAgent) for c in line.fire("agent"))
+
+
+# ------------------------------------------------------------- an agent that dies while it listens
+
+
+def heard_to_speak(line: Line) -> None:
+    """The caller has said something: the agent heard the beginning, our ears the end, too."""
+    line.on(ev.CallerSpeechStarted())
+    line.on(ev.CallerAudible(True), after=0.2)
+    line.on(ev.CallerAudible(False), after=2.0)
+
+
+def test_the_end_of_a_turn_that_no_agent_tells_is_taken_from_our_own_ears() -> None:
+    line = talking()
+    heard_to_speak(line)
+    hushed = line.now
+    line.fire("turn")
+    assert announced(line.fire("hold")) == [HOLD_1]
+    assert line.now - hushed == pytest.approx(RULES.hold_after), "counted from the caller's end"
+    plays(line, HOLD_1)
+    line.fire("agent")
+    assert ev.ChangeAgent("agent_stuck") in line.fire("agent")
+    assert line.call.words_lost, "the next one hears them"
+
+
+def test_an_agent_that_tells_the_end_of_a_turn_is_believed() -> None:
+    line = talking()
+    heard_to_speak(line)
+    line.on(ev.CallerSpeechStopped(), after=0.1)
+    assert "turn" not in line.timers
+
+
+def test_who_goes_on_after_a_pause_is_not_spoken_over() -> None:
+    line = talking()
+    heard_to_speak(line)
+    line.fire("turn")
+    line.on(ev.CallerAudible(True), after=0.1)
+    assert "hold" not in line.timers
+    assert line.timers["turn"] - line.now == pytest.approx(RULES.longest_turn)
+
+
+def test_nothing_is_said_into_what_only_our_ears_hear() -> None:
+    line = talking()
+    asks(line)
+    line.on(ev.CallerAudible(True), after=0.5)
+    assert "hold" not in line.timers
+    line.on(ev.CallerAudible(False), after=2.0)
+    assert announced(line.fire("hold")) == [HOLD_1]
+
+
+def test_words_to_an_agent_that_was_silent_already_are_played_to_the_next() -> None:
+    line = talking()
+    asks(line)
+    line.on(ev.CallerAudible(True))
+    line.on(ev.CallerAudible(False), after=1.5)
+    line.on(ev.AgentGone("1006"))
+    assert line.call.words_lost
+
+
+def test_a_result_of_which_nobody_has_spoken_is_told_to_the_next() -> None:
+    line = talking()
+    asks(line)
+    line.on(ev.ResponseStarted("r"))
+    line.on(ev.FunctionCalled("f1", "book_appointment", "{}"))
+    line.on(ev.ResponseDone("r", "completed"))
+    line.on(ev.FunctionFinished("f1", "book_appointment", {"status": "booked"}, Outcome.BOOKED))
+    line.on(ev.AgentGone("1006"))
+    told = [each for each in line.on(ev.AgentReady()) if isinstance(each, ev.TellAgent)]
+    assert len(told) == 1
+    assert "booked" in told[0].text
+    assert told[0].role == "system"
+
+
+def test_a_result_that_was_spoken_of_is_not_told_again() -> None:
+    line = talking()
+    asks(line)
+    line.on(ev.ResponseStarted("r"))
+    line.on(ev.FunctionCalled("f1", "book_appointment", "{}"))
+    line.on(ev.ResponseDone("r", "completed"))
+    line.on(ev.FunctionFinished("f1", "book_appointment", {"status": "booked"}, Outcome.BOOKED))
+    line.agent_speaks("C'est réservé", "i5")
+    line.on(ev.AgentGone("1006"))
+    assert not [each for each in line.on(ev.AgentReady()) if isinstance(each, ev.TellAgent)]

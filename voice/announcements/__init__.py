@@ -8,7 +8,11 @@ from voice.audio import pieces
 
 LANGUAGES: tuple[Language, ...] = ("fr", "en")
 #: Keys of `domain.messages`: sentences without variables.
-KEYS = ("hold_1", "hold_2", "hold_3", "repeat")
+KEYS = ("hold_1", "hold_2", "hold_3", "repeat", "goodbye", "max_duration_goodbye", "transfer_wait")
+#: A frame of a telephone line: 20 ms.
+FRAME_BYTES = 160
+#: µ-law's zero.
+_SILENCE = b"\xff"
 
 
 class SpokenLines:
@@ -26,10 +30,15 @@ class SpokenLines:
 
 
 def bundled() -> dict[str, bytes]:
-    """The lines that come with the program: text → µ-law, 8 kHz."""
+    """The lines that come with the program: text → µ-law, 8 kHz, whole frames of 20 ms."""
     here = files(__package__)
     return {
-        text(language, key): here.joinpath(f"{language}_{key}.ulaw").read_bytes()
+        text(language, key): _whole_frames(here.joinpath(f"{language}_{key}.ulaw").read_bytes())
         for language in LANGUAGES
         for key in KEYS
     }
+
+
+def _whole_frames(mulaw: bytes) -> bytes:
+    """What follows on the line begins with a frame of its own."""
+    return mulaw + _SILENCE * (-len(mulaw) % FRAME_BYTES)

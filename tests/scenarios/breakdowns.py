@@ -1,0 +1,176 @@
+"""Calls in which a vendor breaks down, and what must be true of each: for `make faults` and, of a
+sample, for `make test`.
+
+Each call has a tenant with a key of its own, so that one call's vendor is not another's: breakers
+are per key.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sandbox.breakdown import KINDS, MOMENTS, Breakdown, Kind, Moment
+from sandbox.report import CallReport, Utterance
+from sandbox.scenario import Scenario, load
+from sandbox.silences import Silence, at_the_breakdown, longest
+from tests.scenarios.conftest import Deployment
+
+#: The issue's limit at the ear.
+LIMIT_MS = 2500.0
+SCENARIO = "rescue"
+
+#: Of a leg: the tenant's ladder. The first rung breaks down; what follows takes over.
+LEGS: dict[str, tuple[str, ...]] = {
+    "realtime": ("realtime",),  # the same vendor, connected anew
+    "realtime, cascade": ("realtime", "cascade"),
+}
+#: Where there is no other vendor, and none that answers, the call leaves the stream: that is not a
+#: rescue, and the lower rungs' tests look at it.
+_ALONE = {"realtime"}
+_NO_SESSION: frozenset[Kind] = frozenset({"refuse", "hang", "429", "5xx", "brown_out", "half_dead"})
+
+
+def cells(legs: Sequence[str]) -> list[tuple[str, Kind, Moment]]:
+    """All that can be: leg, kind, moment."""
+    return [
+        (leg, kind, moment)
+        for leg in legs
+        for kind in KINDS
+        for moment in MOMENTS
+        if not (leg in _ALONE and (moment == "before_answer" or kind == "refuse"))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One call of the matrix, and what came of it."""
+
+    leg: str
+    kind: Kind
+    moment: Moment
+    report: CallReport
+    call: dict[str, Any]
+    appointments: list[dict[str, Any]]
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return f"{self.leg}: {self.kind} at {self.moment}"
+
+    @property
+    def silence(self) -> Silence | None:
+        """The longest of the whole call."""
+        return longest(self.report)
+
+    @property
+    def rescue(self) -> Silence | None:
+        """The longest from the breakdown on."""
+        return at_the_breakdown(self.report)
+
+    @property
+    def lost(self) -> list[str]:
+        """Why agents were given up."""
+        return [e["reason"] for e in self.call["events"] if e["name"] == "agent_lost"]
+
+    @property
+    def agents(self) -> list[str]:
+        """Who answered, in order."""
+        return [e["agent"] for e in self.call["events"] if e["name"] == "agent_connected"]
+
+
+async def play(deployment: Deployment, leg: str, kind: Kind, moment: Moment) -> Cell:
+    """One call, with its tenant and the tenant's key."""
+    scenario = load(SCENARIO)
+    key = f"sk-{secrets.token_hex(16)}"
+    assert deployment.world.openai is not None
+    deployment.world.openai.keys.add(key)
+    business = await deployment.tenant(
+        scenario.tenant.sector, scenario.tenant.agent_type, ladder=list(LEGS[leg])
+    )
+    secret = {"configSecret": {"openaiApiKey": key}}
+    await deployment.request(business.key, "PUT", "/api/v1/channels/phone", secret)
+    report = await deployment.world.call(
+        scenario, line=business.line, faults=Breakdown(kind, moment, key=key)
+    )
+    call = await business.the_call()
+    appointments = (await business.get("/api/v1/appointments"))["appointments"]
+    cell = Cell(leg, kind, moment, report, call, appointments)
+    cell.wrong.extend(_wrong(cell, scenario))
+    return cell
+
+
+async def play_all(
+    deployment: Deployment, wanted: Sequence[tuple[str, Kind, Moment]], at_once: int
+) -> list[Cell]:
+    """So many at once, begun apart."""
+    places = asyncio.Semaphore(at_once)
+
+    async def one(index: int, leg: str, kind: Kind, moment: Moment) -> Cell:
+        await asyncio.sleep(min(index, at_once) * 0.35)
+        async with places:
+            return await play(deployment, leg, kind, moment)
+
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(one(n, *cell)) for n, cell in enumerate(wanted)]
+    return [task.result() for task in running]
+
+
+def _wrong(cell: Cell, scenario: Scenario) -> list[str]:
+    """What isn't as it must be, but for the silences."""
+    report, call = cell.report, cell.call
+    found = []
+    if report.broke_down_ms is None:
+        found.append("nothing broke down")
+    if report.gave_up:
+        found.append(f"the caller waited in vain: {report.gave_up}")
+    if call["outcome"] != scenario.expect.outcome:
+        found.append(f"the outcome is {call['outcome']}")
+    if len(cell.appointments) != 1:
+        found.append(f"{len(cell.appointments)} appointments")
+    if report.errors:
+        found.append(f"the carrier complains: {report.errors}")
+    amiss = {name: n for name, n in report.ear_defects.items() if n and name != "late"}
+    if amiss:
+        found.append(f"at the ear: {amiss}")
+    found += _transcript(report, call)
+    found += _context(cell)
+    return found
+
+
+def _transcript(report: CallReport, call: dict[str, Any]) -> list[str]:
+    """What is stored of the agent's words is what was heard."""
+    heard = [said for said in report.utterances if said.who == "agent" and said.text]
+    stored = [turn for turn in call["turns"] if turn["who"] == "agent"]
+    missing = [said.text for said in heard if not any(_same(turn, said) for turn in stored)]
+    invented = [turn["text"] for turn in stored if not any(_same(turn, said) for said in heard)]
+    return [
+        *(f"heard, and not stored: {text}" for text in missing),
+        *(f"stored, and not heard: {text}" for text in invented),
+    ]
+
+
+def _same(turn: dict[str, Any], said: Utterance) -> bool:
+    if said.cut or turn["cut"]:
+        return said.text.startswith(turn["text"]) or turn["text"].startswith(said.text)
+    return bool(turn["text"] == said.text)
+
+
+def _context(cell: Cell) -> list[str]:
+    """Who took over was told what the caller had been heard to say before."""
+    sessions = (cell.report.model or {}).get("sessions", [])
+    if len(sessions) < 2:
+        return []
+    said = [turn["text"] for turn in cell.call["turns"] if turn["who"] == "caller"]
+    first = [heard["text"] for heard in sessions[0]["heard"]]
+    last = sessions[-1]
+    known = " ".join([*last["read"], *(heard["text"] for heard in last["heard"])])
+    return [
+        f"the next agent doesn't know of: {text}"
+        for text in said
+        if text in first and text not in known
+    ]
+
+
+__all__ = ["KINDS", "LEGS", "LIMIT_MS", "MOMENTS", "Cell", "cells", "play", "play_all"]
