@@ -93,6 +93,7 @@ class CallJournal:
                 table.c.answered_at,
                 table.c.call_status,
                 table.c.duration_seconds,
+                table.c.transcript,
             ).where(table.c.id == call_id, table.c.outcome.is_(None))
             call = (await connection.execute(statement.with_for_update())).mappings().first()
             if call is None:
@@ -111,6 +112,8 @@ class CallJournal:
                 **await _from_timeline(connection, call_id),
                 **await _from_functions(connection, call_id),
             }
+            # Of a call that we didn't hear, a vendor may have told the words already.
+            values["transcript"] = values["transcript"] or call["transcript"] or ""
             if agent is not None:
                 values["agent"] = agent
             await connection.execute(sa.update(table).where(table.c.id == call_id).values(**values))

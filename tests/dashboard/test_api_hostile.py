@@ -86,7 +86,7 @@ async def send_everywhere(
                 "application/problem+json",
             )
             answer.json()
-    assert sent == 13
+    assert sent == 11
 
 
 @given(body=bodies)
