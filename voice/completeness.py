@@ -67,7 +67,7 @@ _SPELLING: Final = re.compile(r"(arobase|@|e-?mail|adresse mail|courriel)")
 _UNITS: Final = frozenset("zéro zero un deux trois quatre cinq six sept huit neuf".split())
 _TEENS: Final = frozenset("dix onze douze treize quatorze quinze seize".split())
 _TENS: Final = frozenset("vingt vingts trente quarante cinquante soixante".split())
-_WORD: Final = re.compile(r"[\w'@.-]*\w|@")
+_WORD: Final = re.compile(r"\w+(?:['@.-]+\w+)*'?|@")
 
 
 def completeness(text: str) -> Completeness:

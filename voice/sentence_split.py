@@ -45,10 +45,8 @@ class SentenceSplitter:
     def feed(self, text: str) -> Iterator[str]:
         """The sentences that this piece completes."""
         self._text += text
-        at = 0
-        while (end := self._next_end(at)) is not None:
+        while (end := self._next_end()) is not None:
             sentence, self._text = self._text[:end], self._text[end:]
-            at = 0
             yield from self._give(sentence)
 
     def rest(self) -> Iterator[str]:
@@ -67,8 +65,8 @@ class SentenceSplitter:
         elif any(each.isalnum() for each in spoken):
             yield spoken
 
-    def _next_end(self, at: int) -> int | None:
-        for found in _END.finditer(self._text, at):
+    def _next_end(self) -> int | None:
+        for found in _END.finditer(self._text, 0, LONGEST + 2):  # a bound: texts may be hostile
             if self._is_end(found):
                 return found.end()
         if len(self._text) <= LONGEST:

@@ -15,16 +15,19 @@ _SUBTITLES: Final = re.compile(
 _FASTEST: Final = 40.0
 _SHORT: Final = 14
 
+#: Longer than anybody speaks in a minute.
+_MAX_CHARACTERS: Final = 2_000
+
 _BACK_CHANNEL: Final = re.compile(
-    r"((oui|ouais|ouai|m+h?m*|hm+|hum+|mh+m*|m-?hm|ah|oh|ok|okay|o\.k\.|d'accord|voilà|très bien"
-    r"|c'est ça|bien sûr|parfait|je vois|entendu|yes|yeah|uh-?huh|right|i see|sure)[ ,.!…]*)+",
-    re.I,
+    r"oui|ouais|ouai|m+h?m*|hm+|hum+|ah|oh|ok|okay|o\.k|d'accord|voilà|très bien|c'est ça"
+    r"|bien sûr|parfait|je vois|entendu|yes|yeah|uh-?huh|right|i see|sure"
 )
+_BETWEEN: Final = re.compile(r"[,.!…;]\s*|\s+(?=oui|ok|d'accord|ouais|ah|oh)")
 
 
 def clean(text: str, spoken_ms: int) -> str:
     """The transcript of a turn with so much speech in it; "" when it can't be what was said."""
-    said = " ".join(text.split())
+    said = " ".join(text[:_MAX_CHARACTERS].split())
     if not any(each.isalnum() for each in said):
         return ""
     if _SUBTITLES.search(said):
@@ -35,4 +38,6 @@ def clean(text: str, spoken_ms: int) -> str:
 
 def is_back_channel(text: str) -> bool:
     """ "Oui", "d'accord", "mmh": somebody listens, and wants nothing."""
-    return _BACK_CHANNEL.fullmatch(text.strip().replace("’", "'")) is not None
+    said = text[:_MAX_CHARACTERS].strip().casefold().replace("’", "'")
+    parts = [part for part in _BETWEEN.split(said) if part.strip()]
+    return bool(parts) and all(_BACK_CHANNEL.fullmatch(part.strip()) for part in parts)

@@ -369,7 +369,7 @@ async def test_a_voice_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_ears_that_hang_are_the_end_of_the_leg(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("voice.cascade.STT_SECONDS", 0.1)
+    monkeypatch.setattr("voice.cascade_leg.STT_SECONDS", 0.1)
     async with connected(30.0) as on:
         hear(on.leg, QUIET * 20 + SENTENCE, 1800)
         await on.ear.until(lambda: on.ear.of(ev.AgentGone))

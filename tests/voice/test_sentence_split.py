@@ -1,5 +1,7 @@
 """A model's stream in sentences: French as it is written, and nothing that is for the eye."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,3 +67,10 @@ def test_nothing_that_can_be_said_is_lost_or_said_twice(text: str, size: int) ->
 
 def test_markdown_is_not_read_out() -> None:
     assert spoken_text("**Oui**, _vraiment_ : ~~non~~ ```\nx\n```") == "Oui, _vraiment_ : non x"
+
+
+@pytest.mark.parametrize("text", ["." * 8000, "**a " * 2000, "`" * 8000, "a. " * 2600, "\n" * 8000])
+def test_a_hostile_text_takes_no_longer_than_an_honest_one(text: str) -> None:
+    began = time.perf_counter()
+    split(text, len(text))
+    assert time.perf_counter() - began < 0.5

@@ -134,3 +134,13 @@ def test_voices_over_the_agent_are_noticed_in_time() -> None:
     short = [murmur for name, _, murmur in seen if "00" in name and "back" in name]
     assert all(short)  # "oui"
     assert not any(murmur for name, _, murmur in seen if "interruptions" in name)
+
+
+@pytest.mark.parametrize(
+    "text", ["m" * 5000, "oui " * 900 + "x", "." * 5000, "a-" * 2000, "1 " * 2000]
+)
+def test_a_hostile_transcript_takes_no_longer_than_an_honest_one(text: str) -> None:
+    began = time.perf_counter()
+    completeness(clean(text, 60_000))
+    is_back_channel(text)
+    assert time.perf_counter() - began < 0.2
