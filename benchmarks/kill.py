@@ -50,6 +50,9 @@ FRAME = 160
 #: How long the outcome of a call may take to be stored.
 OUTCOME_SECONDS = 20.0
 
+#: For how long a patient caller says nothing: longer than any silence that we allow ourselves.
+PATIENCE_MS = 3500
+
 MODES = ("killed", "frozen", "restarted", "stopped")
 
 
@@ -294,12 +297,21 @@ def end_all(nodes: Sequence[Node]) -> None:
 # ---------------------------------------------------------------------------------- the plays
 
 
+def scenarios() -> tuple[Scenario, Scenario]:
+    """Callers who speak as soon as the agent doesn't, so into a line that has just died; and callers
+    who wait, and hear for how long it is dead."""
+    text = (HERE / "kill.toml").read_text()
+    wait = f'[[caller.step]]\nwait = "silence"\nover_ms = {PATIENCE_MS}\nsay'
+    return parse(text, "hasty"), parse(text.replace("[[caller.step]]\nsay", wait), "patient")
+
+
 async def one_round(play: Theatre, mode: str, calls: int, chance: random.Random) -> None:
     """Some calls at once, and one signal, or two, at random moments of them."""
-    scenario = parse((HERE / "kill.toml").read_text(), "kill")
+    hasty, patient = scenarios()
     businesses = [await play.business() for _ in range(calls)]
     async with asyncio.TaskGroup() as ringing:
-        for business in businesses:
+        for number, business in enumerate(businesses):
+            scenario = patient if number % 2 else hasty
             ringing.create_task(play.ring(business, scenario, chance.uniform(0, 3)))
         await asyncio.sleep(chance.uniform(2, 14))
         await strike(play, mode, chance)
