@@ -298,7 +298,7 @@ def end_all(nodes: Sequence[Node]) -> None:
 
 
 def scenarios() -> tuple[Scenario, Scenario]:
-    """Callers who speak as soon as the agent doesn't, so into a line that has just died; and callers
+    """Callers who speak as soon as the agent doesn't, so into a line that has just died; and those
     who wait, and hear for how long it is dead."""
     text = (HERE / "kill.toml").read_text()
     wait = f'[[caller.step]]\nwait = "silence"\nover_ms = {PATIENCE_MS}\nsay'
