@@ -68,6 +68,7 @@ async def called(
     return business, report, await business.the_call()
 
 
+@pytest.mark.long  # three callers in real time
 async def test_speaking_vendors_refuse_and_a_text_model_books_by_turns(tmp_path: Path) -> None:
     async with OpenAIHttpEmulator(KEY, lambda _: Brain(RULES)) as http:
         models = {

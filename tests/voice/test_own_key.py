@@ -67,7 +67,7 @@ async def test_one_that_does_not_open_loses_no_call(tmp_path: Path) -> None:
 async def test_one_that_is_refused_is_not_replaced(
     tmp_path: Path,
 ) -> None:
-    """Nobody else pays for a tenant whose key has expired: its callers hear an apology."""
+    """Nobody else pays for a tenant whose key has expired: its callers are answered by turns."""
     async with serving(tmp_path, encryption_key=RING_KEY) as served:
         await _bring(served.owner, OTHER)
         answer = await served.twilio.ring(1, ForwardedFrom=LINE)
