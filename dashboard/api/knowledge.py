@@ -370,6 +370,8 @@ def _url(text: str) -> str:
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable()
+        # A password would be kept in plain, and the door refuses it anyway.
+        good = good and "@" not in parts.netloc
     except ValueError:
         good = False
     if not good or len(url) > LONGEST_URL or " " in url:

@@ -223,6 +223,7 @@ def test_every_reason_has_its_sentence() -> None:
         ({"url": "ftp://a.fr/x"}, "url"),
         ({"url": "file:///etc/passwd"}, "url"),
         ({"url": "https://"}, "url"),
+        ({"url": "https://me:hunter2@a.fr/prices"}, "url"),
         ({"url": "https://[::1"}, "url"),
         ({"url": "https://a.fr/" + "a" * 2000}, "url"),
         ({"url": "javascript:alert(1)"}, "url"),
