@@ -126,7 +126,7 @@ class VapiLeg(picows.WSListener):
 
     def interrupt(self, heard: Sequence[tuple[str, float, float]], *, cancel: bool) -> None:
         # Vapi keeps its own account of what was heard, and can't be told ours.
-        self._report(self._protocol.interrupt())
+        self._report(self._protocol.interrupt(cancel=cancel))
 
     def tell(self, text: str, role: str) -> None:
         self._write(self._protocol.tell(text, role))

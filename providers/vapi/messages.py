@@ -79,6 +79,10 @@ def add_message(role: str, text: str, *, respond: bool = False) -> bytes:
     )
 
 
-def say(text: str) -> bytes:
-    """Speak this very sentence, behind what is being said."""
-    return msgspec.json.encode({"type": "say", "content": text, "endCallAfterSpoken": False})
+def say(text: str, *, replaces: bool = False) -> bytes:
+    """Speak this very sentence, behind what is being said or instead of it
+    (ClientInboundMessageSay of Vapi's OpenAPI)."""
+    order: dict[str, Any] = {"type": "say", "content": text, "endCallAfterSpoken": False}
+    if replaces:
+        order["interruptAssistantEnabled"] = True
+    return msgspec.json.encode(order)

@@ -90,6 +90,7 @@ class VapiProtocol:
         self._told_ms = 0.0
         self._preroll: deque[bytes] = deque(maxlen=PREROLL_FRAMES)
         self._cut = False
+        self._replaced = False  # the next sentence takes the place of what was cut
         self._words = ""  # of this item, as they were given to the voice
         self._voice_input = False
         self._transcript = ""  # of this item, as far as it was spoken
@@ -130,7 +131,8 @@ class VapiProtocol:
     def say(self, text: str) -> list[bytes]:
         """Speak this very sentence."""
         self._saying.append(text)
-        return [*self.settle(), say(text)]
+        replaces, self._replaced = self._replaced, False
+        return [*self.settle(), say(text, replaces=replaces)]
 
     def respond(self) -> list[bytes]:
         """Answer now: there is no order for that but to a message, which is the note that came
@@ -150,10 +152,12 @@ class VapiProtocol:
         note, self._note = self._note, None
         return [] if note is None else [add_message(*note)]
 
-    def interrupt(self) -> list[Output]:
-        """The caller hears no more of this. Vapi stops by itself when the caller speaks, and there
-        is no order for the rest: what still comes of it is dropped."""
+    def interrupt(self, *, cancel: bool) -> list[Output]:
+        """The caller hears no more of this. Vapi stops by itself when the caller interrupts it; for
+        the rest (`cancel`) there is no order but to say something else instead. What still comes is
+        dropped."""
         self._cut = self._sounding or self._speaks is True
+        self._replaced = cancel and self._cut
         self._saying.clear()
         return self._close("cancelled")
 

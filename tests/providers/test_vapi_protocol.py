@@ -113,21 +113,21 @@ def test_large_pieces() -> None:
 def test_what_is_cut_stays_cut_until_it_speaks_anew() -> None:
     wire = Wire().tells(**speech("started", "assistant")).frames(LOUD, 300)
     before = len(wire.sound)
-    wire.take(wire.protocol.interrupt())
+    wire.take(wire.protocol.interrupt(cancel=False))
     cancelled = ev.ResponseDone("vapi-1", "cancelled")
     assert wire.happened() == [ev.ResponseStarted("vapi-1"), cancelled]
     wire.frames(LOUD, 400)
     assert (wire.happened(), len(wire.sound)) == ([], before)
     wire.frames(QUIET, 200).frames(LOUD, 100)
     assert wire.happened() == [ev.ResponseStarted("vapi-2")]
-    wire.take(wire.protocol.interrupt())
+    wire.take(wire.protocol.interrupt(cancel=False))
     wire.tells(**speech("started", "assistant")).frames(LOUD, 100)
     assert wire.happened()[-1] == ev.ResponseStarted("vapi-3")
 
 
 def test_an_interruption_of_nothing_cuts_nothing() -> None:
     wire = Wire()
-    wire.take(wire.protocol.interrupt())
+    wire.take(wire.protocol.interrupt(cancel=False))
     wire.frames(LOUD, 100)
     assert wire.happened() == [ev.ResponseStarted("vapi-1")]
 
@@ -229,7 +229,7 @@ def test_words_come_as_fast_as_they_are_spoken(kind: str) -> None:
     said = collect(wire, 60)
     assert whole.startswith(said[-1])
     assert 8 <= len(said[-1]) <= 24
-    cut = texts(wire, wire.protocol.interrupt())
+    cut = texts(wire, wire.protocol.interrupt(cancel=False))
     assert not cut or len(cut[0]) < len(whole) / 2
 
 
@@ -352,6 +352,17 @@ def test_a_note_goes_with_the_answer_or_alone() -> None:
     assert second["triggerResponseEnabled"] is False
     assert say == {"type": "say", "content": "Bonjour.", "endCallAfterSpoken": False}
     assert protocol.settle() == []
+
+
+def test_what_is_said_after_a_cut_of_ours_takes_its_place() -> None:
+    wire = Wire().tells(**speech("started", "assistant")).frames(LOUD, 100)
+    wire.take(wire.protocol.interrupt(cancel=True))
+    replacing, following = (json.loads(wire.protocol.say("Au revoir.")[0]) for _ in range(2))
+    assert replacing["interruptAssistantEnabled"] is True
+    assert "interruptAssistantEnabled" not in following
+    wire.tells(**speech("started", "assistant")).frames(LOUD, 100)
+    wire.take(wire.protocol.interrupt(cancel=False))
+    assert "interruptAssistantEnabled" not in json.loads(wire.protocol.say("Oui ?")[0])
 
 
 def test_only_whole_fields_are_overridden() -> None:
