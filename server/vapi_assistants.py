@@ -219,7 +219,7 @@ class Provisioning:
             stored = await rows.assistants.store(claim.by, assistant_id, wanted.hash)
         if not stored:  # we took so long that somebody took over: theirs counts
             return self._clock.now() + SOON
-        log.info("assistant.provisioned", tenant_id=tenant_id, result=what)
+        log.info("assistant.provisioned", tenant_id=tenant_id, state=what)
         return what
 
     async def _orphan(self, tenant_id: str, deployment_id: str, asked_at: datetime) -> str | None:
