@@ -71,7 +71,7 @@ async def called(
 @pytest.mark.long  # three callers in real time
 async def test_speaking_vendors_refuse_and_a_text_model_books_by_turns(tmp_path: Path) -> None:
     async with OpenAIHttpEmulator(KEY, lambda _: Brain(RULES)) as http:
-        models = {
+        models: dict[str, Any] = {
             "OPENAI_BASE_URL": NOWHERE,
             "LLM_BASE_URL": http.url,
             "LLM_API_KEY": KEY,
