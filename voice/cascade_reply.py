@@ -23,7 +23,7 @@ from voice.sentence_split import SentenceSplitter, spoken_text
 _PIECE: Final = 100 * BYTES_PER_MS
 #: PCM of one step of resampling, seconds; after so many steps the event loop has its turn.
 _STEP_SECONDS: Final = 0.04
-_STEPS: Final = 5
+_STEPS: Final = 2
 #: Steps of one sentence that wait to be sent: 30 s of sound.
 _BUFFERED: Final = 750
 #: Sentences that are made and haven't begun to be played; what the model may have asked for.
