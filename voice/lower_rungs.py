@@ -167,7 +167,7 @@ class LowerRungs:
             connected = {"name": CONNECTED, "agent": name}
             lines.insert(0, JournalEntry(row.id, lines[0].at, "event", connected))
         await self.streams.storage.turns.begin(row.id, lines)
-        log.info("call.steps_down", call_id=row.id, to=opening["kind"])
+        log.info("call.steps_down", call_id=row.id, rung=opening["kind"])
         self.streams.surroundings.metrics.count("calls_stepped_down", opening["kind"])
 
     async def dialling(self, row: CallRow) -> None:
