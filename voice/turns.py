@@ -164,14 +164,18 @@ _WORDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "human",
         re.compile(
-            r"\b(humain|humaine|quelqu un|une personne|un conseiller|une conseillere|un operateur"
-            r"|le patron|le responsable|vrai\w*|human|somebody|someone|a person|an agent"
-            r"|the owner|the manager)\b"
+            r"\b(humain|humaine|quelqu un|vraie personne|a une personne|un conseiller"
+            r"|une conseillere|un operateur|le patron|la patronne|le responsable|la responsable"
+            r"|human|somebody|someone|a real person|to a person|an agent|the owner|the manager)\b"
         ),
     ),
     (
         "message",
-        re.compile(r"\b(message|messages|rappel\w*|rappeler|call me back|call back)\b"),
+        # Rules offer slots and nothing else: who wants to cancel or move one leaves a message.
+        re.compile(
+            r"\b(message|messages|rappel\w*|annul\w*|deplac\w*|report\w*|decal\w*|modifi\w*"
+            r"|call me back|call back|cancel\w*|reschedul\w*|move|change)\b"
+        ),
     ),
     (
         "book",
@@ -233,11 +237,13 @@ _ORDINALS = (
     re.compile(r"\b(deuxieme|second|seconde|2|two)\b"),
     re.compile(r"\b(troisieme|3|third|dernier|derniere|last)\b"),
 )
-#: Understood when no ordinal is said: "the third one", "un rendez-vous".
-_CARDINALS = (
-    re.compile(r"\b(un|une|one)\b"),
-    re.compile(r"\b(deux|two)\b"),
-    re.compile(r"\b(trois|three)\b"),
+#: Understood alone: "un peu plus tard" names no slot.
+_CARDINALS = tuple(
+    re.compile(
+        rf"(?:(?:le|la|the|oui|yes|numero|number|option|choix|plutot)\s)*(?:{names})"
+        r"(?:\s(?:s il vous plait|please))?"
+    )
+    for names in ("un|une|one", "deux|two", "trois|three")
 )
 _OTHERS = re.compile(r"\b(autre|autres|aucun|aucune|other|others|none|another|neither)\b")
 _REFUSES = re.compile(r"\b(non|pas|no|not)\b")
@@ -245,11 +251,9 @@ _REFUSES = re.compile(r"\b(non|pas|no|not)\b")
 
 def _named(words: str) -> int | None:
     """Which of the offered slots was said, from 0; None for none, or more than one."""
-    for names in (_ORDINALS, _CARDINALS):
-        found = [at for at, pattern in enumerate(names) if pattern.search(words)]
-        if found:
-            return found[0] if len(found) == 1 else None
-    return None
+    found = [at for at, pattern in enumerate(_ORDINALS) if pattern.search(words)]
+    found = found or [at for at, pattern in enumerate(_CARDINALS) if pattern.fullmatch(words)]
+    return found[0] if len(found) == 1 else None
 
 
 def _slots(state: State, event: Heard, facts: Facts) -> Step:

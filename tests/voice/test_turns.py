@@ -91,6 +91,7 @@ def test_a_slot_is_chosen_by_keys_and_booked(locale: str) -> None:
         ("plutôt la deuxième", 1),
         ("the third one", 2),
         ("le dernier", 2),
+        ("le numéro deux", 1),
     ],
 )
 def test_a_slot_is_chosen_by_word(said: str, start: int) -> None:
@@ -99,6 +100,14 @@ def test_a_slot_is_chosen_by_word(said: str, start: int) -> None:
     talk(said)
     assert talk.state.chosen is not None
     assert talk.state.chosen.start == SLOTS[start]["start"]
+
+
+def test_a_word_that_merely_holds_a_number_chooses_nothing() -> None:
+    talk = booking()
+    talk("rendez-vous")
+    talk("un peu plus tard dans la semaine")
+    assert talk.state.chosen is None
+    assert talk.ran[-1].arguments == {"date": "un peu plus tard dans la semaine"}
 
 
 def test_other_slots_then_another_day() -> None:
@@ -125,6 +134,9 @@ def test_other_slots_then_another_day() -> None:
         ("C'est une urgence, je veux un rendez-vous", "urgent"),
         ("Je veux parler à un être humain", "human"),
         ("Can I speak to somebody", "human"),
+        ("Je voudrais vraiment un rendez-vous pour une personne", "book"),
+        ("Je voudrais annuler mon rendez-vous", "message"),
+        ("I need to reschedule my appointment", "message"),
         ("Au revoir", "bye"),
         ("la météo", None),
     ],
