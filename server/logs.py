@@ -42,12 +42,22 @@ SHOWN = frozenset(
             "detail",
         ),
         *("direction", "effect", "error", "error_type", "event_type", "fatal", "found_by"),
-        *("frozen", "function", "kind", "meanwhile", "method", "model", "outcome", "path"),
+        *(
+            "found_words",
+            "frozen",
+            "function",
+            "kind",
+            "meanwhile",
+            "method",
+            "model",
+            "outcome",
+            "path",
+        ),
         *("reason", "resumed", "retryable", "route", "rung", "signal", "stage", "state", "status"),
         *("stream", "task", "timer", "variable", "vendor", "work"),
         # how much
         *("buffered", "bytes", "calls", "count", "days", "dropped", "frames", "limit", "lines"),
-        *("live", "ms", "open", "seconds", "size", "slots", "total"),
+        *("live", "missing", "ms", "open", "seconds", "size", "slots", "total"),
         # this server
         *("database", "dialect", "host", "listening", "port", "public_url", "revision", "version"),
     }
