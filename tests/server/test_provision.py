@@ -9,7 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from sandbox.brain import Brain
 from sandbox.twilio import TwilioEmulator
+from sandbox.vapi import VapiEmulator
 from server.__main__ import main
 from server.settings import Settings
 
@@ -171,3 +173,33 @@ async def test_without_credentials_twilio_is_not_asked(
     code, _, err = await coccinelle("provision", "--twilio", "--fallback-url", BIN)
     assert code == 1
     assert "auth token" in err
+
+
+async def test_brings_the_assistants_of_all_tenants_up_to_date(
+    coccinelle: Coccinelle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAPI_WEBHOOK_SECRET", "what-vapi-shows-at-our-door")
+    first, second = [
+        re.findall(r"[0-9a-f]{32}", (await coccinelle("tenants", "create", "--name", name))[1])[0]
+        for name in ("Garage du Port", "Cabinet Molaire")
+    ]
+    async with VapiEmulator("vapi-private-key", lambda _: Brain([])) as vapi:
+        monkeypatch.setenv("VAPI_BASE_URL", vapi.url)
+        code, _, err = await coccinelle("provision", "--vapi")
+        assert code != 0
+        assert "VAPI_API_KEY" in err
+        monkeypatch.setenv("VAPI_API_KEY", "vapi-private-key")
+        assert await coccinelle("provision", "--vapi", "--tenant", first) == (
+            0,
+            f"{first}\tcreated\n",
+            "",
+        )
+        code, out, _ = await coccinelle("provision", "--vapi")
+        assert code == 0
+        assert set(out.splitlines()) == {f"{first}\tunchanged", f"{second}\tcreated"}
+        assert len(vapi.assistants) == 2
+        assert "nobody" in (await coccinelle("provision", "--vapi", "--tenant", "nobody"))[2]
+        monkeypatch.setenv("VAPI_API_KEY", "another-key")
+        code, out, _ = await coccinelle("provision", "--vapi")
+        assert code == 1
+        assert out.count("failed: vapi") == 2

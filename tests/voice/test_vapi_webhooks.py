@@ -284,7 +284,7 @@ async def test_unknown_types_are_taken_and_counted(vapi: Vapi) -> None:
         assert await vapi.served.metric(name) == times
 
 
-REPORT = {
+REPORT: dict[str, Any] = {
     "endedReason": "customer-ended-call",
     "cost": 0.1349,
     "analysis": {"summary": "L'appelant voulait un devis."},
