@@ -20,7 +20,7 @@ WITHOUT_KEYS := env -u ADMIN_API_KEY -u DATABASE_URL -u ENCRYPTION_KEY -u ENCRYP
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all setup check fix docs test long demo bench recall kill lock clean
+.PHONY: all setup check fix docs test long demo bench faults recall kill lock clean
 
 all: check test
 
@@ -65,8 +65,8 @@ $(VENV)/.compiled: $(VENV)/.run
 setup: $(VENV)/.compiled ## .venv with all that the server needs
 
 # --------------------------------------------------------------------------------- every day
-demo: $(VENV)/.run ## a call, live, against emulated vendors
-	@$(BIN)/coccinelle demo
+demo: $(VENV)/.run ## a call, live, against emulated vendors; FAULT=vapi-dies: one breaks down
+	@$(BIN)/coccinelle demo $(if $(FAULT),--fault $(FAULT))
 
 test: $(VENV)/.test ## everything but the minutes-long ones
 	@$(WITHOUT_KEYS) $(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
@@ -79,6 +79,9 @@ kill: $(VENV)/.test ## nodes that die under calls: nothing lost, and how long ca
 
 bench: $(VENV)/.test ## the figures of benchmarks/
 	@$(WITHOUT_KEYS) $(BIN)/python -m benchmarks.bench $(ARGS)
+
+faults: $(VENV)/.test ## every breakdown of a vendor at every moment of a call; ARGS="--only cut"
+	@$(WITHOUT_KEYS) $(BIN)/python -m benchmarks.faults $(ARGS)
 
 recall: $(VENV)/.test ## what searches find; Pinecone's with PINECONE_API_KEY and PINECONE_HOST
 	@$(BIN)/python -m benchmarks.recall $(ARGS)

@@ -2,11 +2,14 @@
 
 Commands are JSON lines on standard input, events JSON lines on standard output:
 
-    {"call": {"scenario": "appointment", "line": "+33199001234"}}   see `World.call`; "faults": {…}
+    {"call": {"scenario": "appointment", "line": "+33199001234"}}   see `World.call`; "faults": {…},
+        "breakdown": {"kind": "cut", "moment": "agent_speech"}      see `sandbox.breakdown`
     {"callee": {"number": "+33…", "behaviour": "presses_1"}}        whom a transfer reaches
     {"target": "http://127.0.0.1:8000"}                             where the server listens
     {"models_faults": [{"kind": "stall", "endpoint": "speech"}]}    see `sandbox.http_faults`
     {"vapi_faults": {"close_after_s": 5}}                           see `sandbox.vapi_faults`
+    {"lines": {"Un instant.": "<base64 µ-law>"}}                    the server's own sentences
+    {"voice_speed": 1.2}                                            of the realtime model's voice
     {"quit": true}
 
 The first line out is {"ready": true, "twilio_url": …, "openai_url": …, "models_url": …}, with
@@ -22,10 +25,13 @@ import os
 import signal
 import stat
 import sys
+from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sandbox.breakdown import Breakdown
 from sandbox.callee import Callee
 from sandbox.faults import Faults
 from sandbox.http_faults import HttpFault
@@ -33,8 +39,9 @@ from sandbox.scenario import names
 from sandbox.world import World
 
 _PARENT_SECONDS = 0.5
+_LONGEST_LINE = 4 * 1024 * 1024  # spoken sentences, in base64
 _CALL_OPTIONS = frozenset(
-    "scenario line number caller forwarded_from faults max_seconds".split(),
+    "scenario line number caller forwarded_from faults breakdown max_seconds".split(),
 )
 
 
@@ -42,7 +49,9 @@ _KINDS: Mapping[str, type] = {
     "call": dict,
     "callee": dict,
     "models_faults": list,
+    "lines": dict,
     "target": str,
+    "voice_speed": float,
     "vapi_faults": dict,
 }
 
@@ -134,6 +143,8 @@ def _obey(line: bytes, world: World, tasks: asyncio.TaskGroup, stop: asyncio.Eve
             world.twilio.callees[number] = Callee(**options)
         elif name == "target":
             world.target(given)
+        elif name in ("lines", "voice_speed"):
+            _set_voices(name, given, world)
         elif name == "models_faults":
             world.models.faults[:] = [HttpFault.of(each) for each in given]
         elif name == "vapi_faults" and world.vapi is not None:
@@ -144,6 +155,13 @@ def _obey(line: bytes, world: World, tasks: asyncio.TaskGroup, stop: asyncio.Eve
             raise ValueError(f"unknown command {name!r}")
     except (ValueError, TypeError, KeyError) as error:
         _refuse(line.decode(errors="replace").strip(), error)
+
+
+def _set_voices(name: str, given: Any, world: World) -> None:
+    if name == "lines":
+        world.lines = {text: b64decode(audio) for text, audio in given.items()}
+    elif world.openai is not None:
+        world.openai.pace = replace(world.openai.pace, speed=given)
 
 
 def _check_kind(name: str, given: Any) -> None:
@@ -158,6 +176,8 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     options = dict(given)
     if "faults" in options:
         options["faults"] = Faults.of(options["faults"])
+    if "breakdown" in options:
+        options["faults"] = Breakdown.of(options.pop("breakdown"))
     return options
 
 
@@ -188,7 +208,7 @@ async def _lines() -> AsyncIterator[bytes]:
         for line in sys.stdin.buffer.readlines():  # a file: never blocks
             yield line
         return
-    reader = asyncio.StreamReader()
+    reader = asyncio.StreamReader(limit=_LONGEST_LINE)
     loop = asyncio.get_running_loop()
     transport, _ = await loop.connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin

@@ -115,6 +115,7 @@ class Brain:
     def think(self, stimuli: Sequence[Stimulus], tools: Iterable[Tool]) -> list[Action]:
         """What to do about all that happened since the last response. Only calls declared tools."""
         declared = {tool.name: tool for tool in tools}
+        stimuli = self._without_old_notes(stimuli)
         actions: list[Action] = []
         for stimulus in stimuli:
             result = self._remember(stimulus)
@@ -126,6 +127,16 @@ class Brain:
             actions.extend(self._follow(rule, result, declared))
         answered = any(isinstance(stimulus, Result) for stimulus in stimuli)
         return actions or ([] if answered else [Speak(_LISTENING)])
+
+    def _without_old_notes(self, stimuli: Sequence[Stimulus]) -> list[Stimulus]:
+        """Of all that it is given to read at once, what it answers is the last."""
+        known = [
+            each
+            for each in stimuli
+            if isinstance(each, Note)
+            and any(_matches(rule.table, each, None) for rule in self._rules)
+        ]
+        return [each for each in stimuli if each not in known[:-1]]
 
     def _remember(self, stimulus: Stimulus) -> Any:
         if not isinstance(stimulus, Result):

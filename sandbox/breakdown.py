@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, get_args
 Kind = Literal[
     "refuse",  # the connection is cut, and the next one is answered 503
     "hang",  # it listens on and answers no more; a handshake stays without an answer
-    "late",  # all that it sends comes `seconds` later; so does the answer to a handshake
+    "late",  # its answers begin `seconds` later; so does that to a handshake
     "brown_out",  # it takes everything, and sends nothing
     "half_dead",  # its socket stays open: nothing is read, nothing sent, no ping answered
     "close",  # it says goodbye in the middle, after `at` more events (0: at once)
@@ -34,7 +34,7 @@ Moment = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
-Leg = Literal["realtime"]
+Leg = Literal["realtime", "vapi"]
 
 #: Into a sentence, so that it really is in the middle of one.
 _INTO_MS = 400

@@ -252,7 +252,7 @@ class _Line:
     def break_down(self, breakdown: Breakdown, now: float) -> None:
         """From here on."""
         self._spoiler = Spoiler(breakdown)
-        self._session.break_down(breakdown.kind, now)
+        self._session.break_down(breakdown.kind, breakdown.seconds, now)
         if self._spoiler.dead:
             self._connection.transport.pause_reading()
         self._wake.set()
@@ -314,22 +314,17 @@ class _Line:
         for event in self._session.drain():
             _observe(event, self._tell)
             if mute is None or now - self._began < mute:
-                for text in self._leaving(event, now):
+                for text in self._leaving(event):
                     await self._connection.send(text)
-        if self._spoiler is not None:
-            for text in self._spoiler.late(now):
-                await self._connection.send(text)
 
-    def _leaving(self, event: dict[str, Any], now: float) -> Iterable[str]:
+    def _leaving(self, event: dict[str, Any]) -> Iterable[str]:
         # `_observe` may have been what broke it.
-        return [json.dumps(event)] if self._spoiler is None else self._spoiler.spoil(event, now)
+        return [json.dumps(event)] if self._spoiler is None else self._spoiler.spoil(event)
 
     async def _pause(self) -> None:
         until = self._session.due()
-        if self._spoiler is not None:
-            until = min(until, self._spoiler.due())
-            if self._spoiler.over:
-                return
+        if self._spoiler is not None and self._spoiler.over:
+            return
         if self._faults.close_after_s is not None:
             until = min(until, self._began + self._faults.close_after_s)
         try:

@@ -1,7 +1,6 @@
 """What a breakdown looks like on a Realtime session's socket: events in, what is sent out. Pure."""
 
 import json
-from collections import deque
 from collections.abc import Iterator
 from itertools import cycle
 from typing import Any
@@ -28,11 +27,9 @@ class Spoiler:
 
     def __init__(self, breakdown: Breakdown) -> None:
         self._kind = breakdown.kind
-        self._seconds = breakdown.seconds
         self._left = breakdown.at
         self._nonsense = cycle(_NONSENSE)
         self._held: str | None = None
-        self._waiting: deque[tuple[float, str]] = deque()
 
     @property
     def dead(self) -> bool:
@@ -49,13 +46,10 @@ class Spoiler:
         """With which code; None: without a word."""
         return 1011 if self._kind == "close" else None
 
-    def spoil(self, event: ServerEvent, now: float) -> Iterator[str]:
+    def spoil(self, event: ServerEvent) -> Iterator[str]:
         """What leaves instead of this event, now."""
         text = json.dumps(event)
         if self._kind in ("brown_out", "half_dead"):
-            return
-        if self._kind == "late":
-            self._waiting.append((now + self._seconds, text))
             return
         if self._kind == "garbage":
             yield next(self._nonsense)
@@ -70,15 +64,6 @@ class Spoiler:
         yield text
         if self._kind == "duplicates":
             yield text
-
-    def due(self) -> float:
-        """When the next late event leaves."""
-        return self._waiting[0][0] if self._waiting else float("inf")
-
-    def late(self, now: float) -> Iterator[str]:
-        """Events that leave now, long after they should have."""
-        while self._waiting and self._waiting[0][0] <= now:
-            yield self._waiting.popleft()[1]
 
     def _swapped(self, event: dict[str, Any], text: str) -> Iterator[str]:
         """Each event after the one that follows it, except sound: that is one stream."""

@@ -108,6 +108,7 @@ class Replies:
         self._rendered = rendered
         self._running: list[_Running] = []
         self._broken = ""
+        self._late_s = 0.0
         self._sequence = 0
         self._playing_until = 0.0
         # Since when nobody answers: the end of the last response's sound at the caller's.
@@ -153,17 +154,18 @@ class Replies:
             if running.due <= now:
                 self._play(running, now)
 
-    def break_down(self, kind: str) -> None:
-        """From now on no answer comes to an end ("hang"), or each one fails ("429", "5xx")."""
-        if kind != "hang" and kind not in _BROKEN:
+    def break_down(self, kind: str, seconds: float) -> None:
+        """From now on no answer comes to an end ("hang"), each one fails ("429", "5xx"), or takes
+        so many seconds longer ("late")."""
+        if kind not in ("hang", "late", *_BROKEN):
             return
-        self._broken = kind
+        self._broken, self._late_s = kind, seconds
         for running in list(self._running):
             self._spoil(running)
 
     def _spoil(self, running: _Running) -> None:
-        if self._broken == "hang":
-            running.due = float("inf")
+        if self._broken in ("hang", "late"):
+            running.due += self._late_s if self._broken == "late" else float("inf")
             return
         code, message = _BROKEN[self._broken]
         error = {"type": "server_error", "code": code, "message": message}
@@ -265,6 +267,7 @@ class Replies:
         self._running.append(running)
         number = len(self._record.responses)
         if self._broken:
+            running.due = self._outbox.now
             self._spoil(running)
         elif number in self._habits.fail:
             code, message = self._habits.failure

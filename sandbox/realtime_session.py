@@ -71,13 +71,13 @@ class Session:
             self._outbox.refuse(Refused("session_expired", message))
             self.expired = True
 
-    def break_down(self, kind: str, now: float) -> None:
+    def break_down(self, kind: str, seconds: float, now: float) -> None:
         """What breaks in the model itself, not on its socket: its answers, or its age."""
         self._outbox.now = now
         if kind == "expired":
             self._expires_at = now
         else:
-            self._replies.break_down(kind)
+            self._replies.break_down(kind, seconds)
 
     def due(self) -> float:
         """When `advance` has something to do next."""

@@ -102,6 +102,8 @@ class CallReport:
     sounds: list[list[float]] = field(default_factory=list)
     #: ms: when a vendor broke down, as ordered.
     broke_down_ms: float | None = None
+    #: The longest silence that wasn't over then.
+    rescue_silence_ms: float | None = None
     requests: list[Request] = field(default_factory=list)
     twiml: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)

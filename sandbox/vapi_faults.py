@@ -67,3 +67,20 @@ class VapiFaults:
                 each.times -= 1
                 return each
         return None
+
+
+def broken_down(kind: str) -> VapiFaults:
+    """What a breakdown (`sandbox.breakdown`) looks like on the socket of a call that has begun.
+    Raises ValueError for one that Vapi doesn't have in the middle of a call."""
+    known = {
+        "brown_out": VapiFaults(mute_after_s=0.0),
+        "half_dead": VapiFaults(half_dead_after_s=0.0),
+        "close": VapiFaults(close_after_s=0.0),
+        "cut": VapiFaults(close_after_s=0.0, close_code=None),
+        "garbage": VapiFaults(garbage=True),
+        "duplicates": VapiFaults(duplicates=True),
+        "out_of_order": VapiFaults(shuffle=True),
+    }
+    if kind not in known:
+        raise ValueError(f"a call at Vapi has no {kind!r}; it has {', '.join(known)}")
+    return known[kind]

@@ -21,8 +21,10 @@ from sandbox.recogniser import Recording, recording
 from sandbox.recording import LineRecording
 from sandbox.report import CallLog, CallReport, OnEvent
 from sandbox.scenario import Scenario, load
+from sandbox.silences import at_the_breakdown
 from sandbox.twilio import MAX_CALL_SECONDS, TwilioEmulator, inbound_leg
 from sandbox.vapi import VapiEmulator
+from sandbox.vapi_faults import broken_down
 
 #: A real model thinks between two sentences, and takes its time: the caller is more patient.
 REAL_DONE_MS = 1500
@@ -160,13 +162,20 @@ class World:
             await self._ring(script, log, faults, max_seconds)
         finally:
             del self._scenarios[tag], self._logs[tag]
+        silence = at_the_breakdown(report)
+        report.rescue_silence_ms = silence.ms if silence is not None else None
         log.emit("report", report=report.to_json())
         return report
 
     def _prepare(self, breakdown: Breakdown, log: CallLog) -> None:
         """See to it that a vendor breaks down when the moment comes."""
-        assert self.openai is not None, "a real model breaks down when it wants to"
+        if breakdown.leg == "vapi":
+            broken_down(breakdown.kind)  # raises ValueError
+        if self.openai is None or (breakdown.leg == "vapi" and self.vapi is None):
+            raise ValueError(f"no {breakdown.leg} is emulated that could break down")
         if breakdown.moment == "before_answer":
+            if breakdown.leg == "vapi":
+                raise ValueError("of Vapi before an answer: VapiEmulator.faults")
             log.report.broke_down_ms = 0.0
             self.openai.arm(breakdown)
             return
@@ -184,8 +193,13 @@ class World:
         log.on_event = sees
 
     def _break(self, breakdown: Breakdown, log: CallLog) -> None:
-        assert self.openai is not None, "as above"
-        if self.openai.befall(log.report.tag, breakdown):
+        assert self.openai is not None, "prepared"
+        if breakdown.leg == "vapi":
+            assert self.vapi is not None, "prepared"
+            broken = self.vapi.befall(log.report.tag, broken_down(breakdown.kind))
+        else:
+            broken = self.openai.befall(log.report.tag, breakdown)
+        if broken:
             log.report.broke_down_ms = log.ms()
             kind, moment = breakdown.kind, breakdown.moment
             log.emit("breaks_down", leg=breakdown.leg, kind=kind, moment=moment)

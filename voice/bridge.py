@@ -56,6 +56,8 @@ LOOKS_IN_VAIN = 3
 LAST_WORDS_SECONDS = 1.5
 #: By our own clock all was played this long ago, and no mark came back: take it as heard.
 MARK_GRACE_SECONDS = 1.5
+#: By our own clock all was played this long ago, and an answer that isn't over brought no more.
+DRY_SECONDS = 0.3
 
 #: The caller's last frames are kept for an agent that takes over: 15 s of them.
 KEPT_FRAMES = 750
@@ -470,9 +472,11 @@ class Bridge:
         if self._drained:
             self._drained = False
             self._feed(ev.AgentDry(False))
+            self._watch_for_more()
         if not self._audible or self._announcing is not announcement:
             if not announcement:
                 self._answers()
+                self._watch_for_more()
             self._audible = True
             self._announcing = announcement
             self._feed(ev.AgentAudioStarted(item_id))
@@ -520,6 +524,19 @@ class Bridge:
         """Marks are the authority; a carrier that loses one must not freeze the call."""
         if self._audible and self._playout.remaining_ms(self._clock.monotonic()) <= 0:
             self._metrics.count("marks_missing")
+            self._all_played()
+
+    def _watch_for_more(self) -> None:
+        """A vendor that dies in the middle of a sentence leaves no mark behind its last sound."""
+        left = self._playout.remaining_ms(self._clock.monotonic()) / 1000
+        self._call_later("dry", left + DRY_SECONDS, self._look_for_more)
+
+    def _look_for_more(self) -> None:
+        if not (self._audible and self._responding) or self._announcing or self._drained:
+            return
+        if self._playout.remaining_ms(self._clock.monotonic()) > 0:
+            self._watch_for_more()
+        else:
             self._all_played()
 
     def _all_played(self) -> None:

@@ -214,7 +214,7 @@ class Call:
         if state.phase is not Phase.TALKING or not self._agent_owes():
             return
         left = state.progress + self._patience() - self._now
-        if self._sounds():  # that is a sign
+        if self._sounds() and not state.announcing:  # that is a sign
             self._watch_agent()
         elif left > 0.05:
             self._do(ev.StartTimer(AGENT, left))
@@ -254,10 +254,11 @@ class Call:
         state = self._state
         state.audible = True
         state.dry = False
+        state.announcing = event.item_id.startswith(ev.ANNOUNCEMENT)
         self._rescue.was_cut = False
         self._rescue.hushed = None
         self._do(ev.StopTimer(PROMPT))
-        if event.item_id.startswith(ev.ANNOUNCEMENT):
+        if state.announcing:
             self._spoken(event.item_id).began = self._now
             if state.phase in (Phase.CLOSING, Phase.LEAVING):
                 state.words_due = False  # these were the last words

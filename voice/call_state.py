@@ -120,6 +120,7 @@ class State:
     caller_speaking: bool = False
     responding: bool = False
     audible: bool = False
+    announcing: bool = False  # … and it is a line of our own
     dry: bool = False  # … but what came has been played, and more is due
     asked: bool = False  # the agent shall speak; the response hasn't begun
     owed: bool = False  # the caller has finished; no response has begun

@@ -46,6 +46,11 @@ class Api:
         body = {"enabled": True, "config": dict(config)}
         await self._ask("PUT", "/api/v1/channels/phone", self.tenant_key, body)
 
+    async def has_assistant(self) -> bool:
+        """Whether the tenant's assistant at Vapi is stored."""
+        found = await self._ask("GET", "/api/v1/channels/phone", self.tenant_key)
+        return bool(found.get("assistantId") or (found.get("channel") or {}).get("assistantId"))
+
     async def call_id(self, call_sid: str) -> str | None:
         """Our id of Twilio's call."""
         found = await self._ask("GET", "/api/v1/calls", self.tenant_key)

@@ -6,7 +6,8 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from base64 import b64encode
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,10 +16,13 @@ from typing import Any
 from domain.clock import Clock
 from domain.errors import OperatorError
 from server.demo.api import Api, api
+from server.demo.breakdowns import SCENARIO as RESCUE
+from server.demo.breakdowns import VOICE_SPEED, Fault
 from server.demo.children import Child, Children, running
 from server.demo.show import Screen
 from server.demo.story import Line, Story, figures, transcript
 from server.settings import child_environment
+from voice.announcements import bundled
 
 TENANT = "Garage du Port"
 LINE = "01 99 00 12 34"
@@ -27,6 +31,7 @@ NUMBER = "+33939000001"
 SCENARIO = "appointment"
 #: What the emulated model asks for; the real one has its own.
 EMULATED_KEY = "sk-demo"
+VAPI_KEY = "vapi-demo"
 
 #: The whole demo, set-up and end included; with a real model a call takes its time.
 LIMIT_SECONDS = 85.0
@@ -35,6 +40,8 @@ START_SECONDS = 25.0
 POLL_SECONDS = 0.25
 #: The screen is so far behind the call: one poll, and the time a line waits to be stored.
 BEHIND_SECONDS = 0.6
+#: What a caller may hear nothing for when a vendor breaks down.
+LONGEST_SILENCE_MS = 2500.0
 #: How long after the call its outcome may take to be stored.
 OUTCOME_SECONDS = 10.0
 
@@ -49,6 +56,12 @@ class Stage:
     auth_token: str
     admin_key: str
     openai_key: str | None
+    fault: Fault | None = None
+
+    @property
+    def has_vapi(self) -> bool:
+        """Vapi answers first."""
+        return self.fault is not None and self.fault.leg == "vapi"
 
     @property
     def public_url(self) -> str:
@@ -68,10 +81,18 @@ class World:
     child: Child
     twilio_url: str
     openai_url: str
+    vapi_url: str = ""
 
 
-def play(openai_key: str | None, openai_base_url: str, clock: Clock, screen: Screen) -> bool:
-    """Show one call; whether it came to what it should. Raises OperatorError when it can't."""
+def play(
+    openai_key: str | None,
+    openai_base_url: str,
+    clock: Clock,
+    screen: Screen,
+    fault: Fault | None = None,
+) -> bool:
+    """Show one call, in which a vendor may break down; whether it came to what it should. Raises
+    OperatorError when it can't."""
     directory = Path("var/demo").absolute() / clock.now().strftime("%Y%m%d-%H%M%S-%f")
     directory.mkdir(parents=True)
     stage = Stage(
@@ -81,6 +102,7 @@ def play(openai_key: str | None, openai_base_url: str, clock: Clock, screen: Scr
         auth_token=secrets.token_hex(16),
         admin_key=secrets.token_urlsafe(24),
         openai_key=openai_key,
+        fault=fault,
     )
     limit = LIMIT_SECONDS if openai_key is None else REAL_LIMIT_SECONDS
     with running(child_environment(PYTHONUNBUFFERED="1")) as children:
@@ -115,6 +137,10 @@ async def _play(
         ):
             await _until_ready(operator, server)
             tenant = await _tenant(operator)
+            if stage.fault is not None:
+                screen.say(f"In this call {stage.fault.words}.")
+            if stage.has_vapi:
+                await _until_provisioned(tenant)
             screen.say(f"The server listens on {stage.public_url}; somebody calls {TENANT}.\n")
             show = _Show(stage, tenant, world.child, clock, screen)
             call = await show.run()
@@ -131,12 +157,14 @@ async def _sandbox(stage: Stage, children: Children) -> AsyncIterator[World]:
         *("-m", "sandbox", "serve", "--account-sid", stage.account_sid),
         *("--auth-token", stage.auth_token, "--number", NUMBER),
         *("--target", stage.public_url, "--wav-dir", str(stage.directory)),
+        *(("--vapi-key", VAPI_KEY) if stage.has_vapi else ()),
         *(("--real-model",) if stage.openai_key is not None else ("--openai-key", EMULATED_KEY)),
     ]
     log = stage.directory / "sandbox.log"
     async with children.start("sandbox", arguments, log, talks=True) as child:
         ready = await _ready_line(child)
-        yield World(child, str(ready["twilio_url"]), str(ready.get("openai_url") or ""))
+        urls = [str(ready.get(f"{name}_url") or "") for name in ("twilio", "openai", "vapi")]
+        yield World(child, *urls)
 
 
 async def _ready_line(child: Child) -> dict[str, Any]:
@@ -171,6 +199,12 @@ async def _server(
         "OPENAI_BASE_URL": model_url,
         "OPENAI_API_KEY": stage.openai_key or EMULATED_KEY,
     }
+    if stage.has_vapi:
+        environment |= {
+            "VAPI_API_KEY": VAPI_KEY,
+            "VAPI_BASE_URL": world.vapi_url,
+            "VAPI_WEBHOOK_SECRET": secrets.token_hex(16),
+        }
     arguments = ["-m", "server", "--env-file", os.devnull, "serve"]
     log = stage.directory / "server.log"
     async with children.start("server", arguments, log, environment=environment) as child:
@@ -198,6 +232,16 @@ async def _tenant(operator: Api) -> Api:
     return tenant
 
 
+async def _until_provisioned(tenant: Api) -> None:
+    """The worker makes the tenant's assistant at Vapi by itself."""
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while not await tenant.has_assistant():  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise OperatorError(f"no assistant at Vapi after {START_SECONDS:g} s") from None
+
+
 # ----------------------------------------------------------------------------------- the call
 
 
@@ -208,6 +252,7 @@ class _Show:
         self, stage: Stage, tenant: Api, world: Child, clock: Clock, screen: Screen
     ) -> None:
         self.story = Story(TENANT, ears=stage.openai_key is None)
+        self._fault = stage.fault
         self._tenant = tenant
         self._world = world
         self._clock = clock
@@ -219,8 +264,13 @@ class _Show:
 
     async def run(self) -> dict[str, Any]:
         """The call as the server stored it, once it is over."""
-        ring = {"call": {"scenario": SCENARIO, "line": LINE_E164}}
-        self._world.send_line(json.dumps(ring).encode())
+        call: dict[str, Any] = {"scenario": SCENARIO, "line": LINE_E164}
+        if self._fault is not None:
+            call |= {"scenario": RESCUE, "breakdown": self._fault.breakdown}
+            lines = {text: b64encode(audio).decode() for text, audio in bundled().items()}
+            self._order(lines=lines)
+            self._order(voice_speed=VOICE_SPEED)
+        self._order(call=call)
         try:
             async with asyncio.TaskGroup() as tasks:
                 watching = tasks.create_task(self._watch())
@@ -232,6 +282,9 @@ class _Show:
             raise failures.exceptions[0] from None
         self._tell(until=float("inf"))
         return self._call
+
+    def _order(self, **command: Any) -> None:
+        self._world.send_line(json.dumps(command).encode())
 
     async def _listen(self) -> None:
         async for line in self._world.lines():
@@ -269,6 +322,7 @@ async def _conclude(
 ) -> bool:
     report = story.report or {}
     screen.figures(figures(report))
+    rescued = stage.fault is None or _show_rescue(report, call, screen)
     booked = [each for each in await tenant.appointments() if each.get("start")]
     text = stage.directory / "transcript.txt"
     await asyncio.to_thread(text.write_text, transcript(call, story.agent))
@@ -289,7 +343,19 @@ async def _conclude(
         screen.say("\nThe appointment is in the database.")
     else:
         screen.say("\nThere is no booking: the demo has failed.")
-    return bool(booked)
+    return bool(booked) and rescued
+
+
+def _show_rescue(report: Mapping[str, Any], call: Mapping[str, Any], screen: Screen) -> bool:
+    """Whether somebody took over, and soon enough."""
+    silence = report.get("rescue_silence_ms")
+    agents = [each["agent"] for each in call.get("events") or () if each.get("agent")]
+    if report.get("broke_down_ms") is None or silence is None or len(agents) < 2:
+        screen.say("\nNobody broke down, or nobody took over: the demo has failed.")
+        return False
+    said = f"{agents[0]} was lost; the caller heard nothing for {silence / 1000:.1f} s at most"
+    screen.say(f"\nThe rescue: {said}; {agents[-1]} went on.")
+    return bool(silence <= LONGEST_SILENCE_MS)
 
 
 # ---------------------------------------------------------------------------------- the machine

@@ -53,6 +53,8 @@ class Story:
     _told: set[str] = field(default_factory=set)
     _turns: int = 0
     _functions: int = 0
+    _events: int = 0
+    _lost: bool = False
     _last_words: str = ""
     _cut: bool = True
 
@@ -114,6 +116,10 @@ class Story:
     def _on_model_refuses(self, event: Mapping[str, Any]) -> Iterator[_Told]:
         yield "error", "error", f"the model refuses: {event.get('error')}"
 
+    def _on_breaks_down(self, event: Mapping[str, Any]) -> Iterator[_Told]:
+        kind = str(event.get("kind")).replace("_", " ")
+        yield "error", "breakdown", f"{event.get('leg')}: {kind}, as ordered"
+
     def _on_refused(self, event: Mapping[str, Any]) -> Iterator[_Told]:
         self.refused = str(event.get("why"))
         return iter(())
@@ -140,6 +146,7 @@ class Story:
             if event.get("name") == "agent_connected" and self._once("agent"):
                 at = max(_since(began, event.get("at")), _SOON)
                 yield Line(at, "found", "agent", _connected(event))
+        yield from self._rescue(call.get("events") or (), began)
         functions = call.get("functions") or ()
         for function in functions[self._functions :]:
             yield from self._function(function, began)
@@ -148,6 +155,18 @@ class Story:
         if call.get("outcome") and self._once("outcome"):
             at = _since(began, call.get("ended_at"))
             yield Line(at, "outcome", "outcome", f"stored: {call['outcome']}")
+
+    def _rescue(self, events: Sequence[Mapping[str, Any]], began: object) -> Iterator[Line]:
+        """Agents that were lost, and who took over."""
+        for event in events[self._events :]:
+            at = _since(began, event.get("at"))
+            if event.get("name") == "agent_lost":
+                self._lost = True
+                why = str(event.get("reason")).replace("_", " ")
+                yield Line(at, "error", "agent lost", f"{why}: the next one is fetched")
+            elif event.get("name") == "agent_connected" and self._lost:
+                yield Line(at, "found", "agent", f"{event.get('agent')} takes over")
+        self._events = len(events)
 
     def _turns_of(self, call: Mapping[str, Any], began: object) -> Iterator[Line]:
         turns = call.get("turns") or ()
