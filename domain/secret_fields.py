@@ -38,6 +38,12 @@ _LAST_TWO = frozenset(
         *(("mot", "passe"), ("pass", "word"), ("pass", "phrase"), ("cle", "api")),
     }
 )
+#: Whatever its name: keys of OpenAI, Pinecone, Meta, Stripe, Slack, and private ones (RFC 7468).
+_KEY = re.compile(
+    r"\s*(?:(?:sk|rk|pcsk)[-_][\w-]{16,}|EAA[0-9A-Za-z]{40,}|xox[abeprs]-[\w-]{10,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----)",
+    re.ASCII,
+)
 #: Names written in one go.
 _ENDS = ("password", "motdepasse", "apikey", "token", "secret")
 
@@ -65,8 +71,9 @@ def is_secret_name(key: str) -> bool:
 
 
 def split(config: Mapping[str, Any]) -> Split:
-    """Take the secrets out, at any depth, whatever they are spelled like. A switch
-    (`showPassword: true`) is none. Raises Invalid when two of the same name differ."""
+    """Take the secrets out, at any depth, whatever they are spelled like; and what is written as
+    the key of a known vendor, whatever it is called. A switch (`showPassword: true`) is none.
+    Raises Invalid when two of the same name differ."""
     secrets: dict[str, Any] = {}
     public = _without(config, (), secrets)
     return Split(public, secrets)
@@ -143,6 +150,8 @@ def _without(value: Any, path: tuple[str, ...], secrets: dict[str, Any]) -> Any:
 
 
 def _is_secret(key: str, value: Any) -> bool:
+    if isinstance(value, str) and _KEY.match(value):
+        return True
     return is_secret_name(key) and not isinstance(value, bool)
 
 

@@ -65,6 +65,28 @@ def test_secrets_are_taken_out_at_any_depth() -> None:
     assert json.dumps(config) == before
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "sk-proj-abcdefghijklmnop0123",
+        " sk-0123456789abcdef0123",
+        "pcsk_0123456789abcdef",
+        "EAA" + "G0aZ" * 15,
+        "-----BEGIN PRIVATE KEY-----\nMIIE",
+        "-----BEGIN RSA PRIVATE KEY-----",
+    ],
+)
+def test_a_vendors_key_is_secret_whatever_it_is_called(key: str) -> None:
+    public, secrets = split({"openaiKey": key, "sara": {"note": key, "name": "Sara"}})
+    assert public == {"sara": {"name": "Sara"}}
+    assert secrets == {"openaiKey": key, "sara.note": key}
+
+
+@pytest.mark.parametrize("text", ["sk-i", "ski-alpin-pour-debutants", "EAA", "un sk-ateboard"])
+def test_other_texts_are_none(text: str) -> None:
+    assert split({"name": text}).public == {"name": text}
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: (
