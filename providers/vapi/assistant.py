@@ -124,7 +124,11 @@ def assistant(blueprint: Blueprint, choices: Choices) -> dict[str, Any]:
         "model": _model(blueprint, choices),
         "transcriber": transcriber(choices.transcriber, language),
         "voice": voice(choices.voices[blueprint.gender], language),
-        "server": _server(blueprint, EVENTS_PATH, EVENT_SECONDS),
+        # A report that we couldn't store is told again; tool calls have a server of their own.
+        "server": {
+            **_server(blueprint, EVENTS_PATH, EVENT_SECONDS),
+            "backoffPlan": {"type": "exponential", "maxRetries": 5, "baseDelaySeconds": 2},
+        },
         "serverMessages": list(SERVER_MESSAGES),
         # Later than our own limit, at which the caller is told so.
         "maxDurationSeconds": min(LONGEST_SECONDS, max(10, round(blueprint.seconds) + 60)),
