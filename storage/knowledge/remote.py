@@ -35,9 +35,9 @@ _NEAR: Final = 0.8
 #: More than are given, since some may be gone.
 _ASKED: Final = 4
 
-#: References and numbers ("R1234yf", "205/55"): meaning doesn't know them apart, so they must
-#: stand in the passage.
-_REFERENCE: Final = re.compile(r"\b(?=\w*\d)\w{3,}\b")
+#: References and numbers ("R1234yf", "205/55", "13 kg"): meaning doesn't know them apart, so they
+#: must stand in the passage. Where they don't, the embedded search is asked, which knows more.
+_REFERENCE: Final = re.compile(r"\b\w*\d\w*\b")
 
 Count = Callable[[str], None]
 

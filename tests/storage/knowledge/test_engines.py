@@ -110,6 +110,15 @@ async def engine(
 
 
 @pytest.mark.parametrize(
+    "question", ["une bouteille de gaz de 13 kg", "bouteille de gaz 6 kg, c'est combien"]
+)
+async def test_another_size_is_not_said(engine: Engine, garage: Tenant, question: str) -> None:
+    await engine.add(garage, "| Article | Prix |\n|---|---|\n| Bouteille de gaz 35 kg | 95 € |\n")
+    assert await engine.said(garage, "la bouteille de gaz de 35 kg") != []
+    assert await engine.said(garage, question) == []
+
+
+@pytest.mark.parametrize(
     ("question", "price"),
     [
         ("Combien coûte le montage et l'équilibrage d'un pneu ?", "15 €"),
