@@ -13,10 +13,8 @@ from voice.ports import AgentConnector, AgentLeg, AgentSpec, CallMetrics
 
 log = structlog.get_logger(__name__)
 
-#: How long one rung may take while another is left, seconds (the issue's rule).
+#: How long one rung may take, seconds (the issue's rule).
 RUNG_SECONDS = 1.5
-#: The last one gets longer: what follows it is no conversation any more.
-LAST_RUNG_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class Agents:
         left = [rung for rung in speaking(rungs, lost) if self._is_available(rung, spec)]
         while left:
             rung = left.pop(0)
-            leg = await self._try(rung, spec, RUNG_SECONDS if left else LAST_RUNG_SECONDS)
+            leg = await self._try(rung, spec)
             if leg is not None:
                 return leg
         raise ProviderError("ladder", "no agent can speak", retryable=True, code="no_agent")
@@ -71,20 +69,20 @@ class Agents:
     def _key(self, rung: Rung, spec: AgentSpec) -> str:
         return f"{rung.value}:{self._speakers[rung].account(spec)}"
 
-    async def _try(self, rung: Rung, spec: AgentSpec, seconds: float) -> AgentLeg | None:
+    async def _try(self, rung: Rung, spec: AgentSpec) -> AgentLeg | None:
         key = self._key(rung, spec)
         if not self._breakers.attempt(key):
             return None
         told = False
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(RUNG_SECONDS):
                 leg = await self._speakers[rung].connector.connect(spec)
             self._breakers.succeeded(key)
             told = True
             return leg
         except (ProviderError, TimeoutError) as error:
             reason = error.code or error.reason if isinstance(error, ProviderError) else "timeout"
-            if _is_the_vendors(error):
+            if is_the_vendors(error):
                 self._breakers.failed(key)
                 told = True
             log.warning("agent.stepped_over", rung=rung.value, reason=reason)
@@ -101,7 +99,7 @@ def rung_of(leg_name: str) -> Rung | None:
     return Rung(prefix) if prefix in {rung.value for rung in Rung} else None
 
 
-def _is_the_vendors(error: ProviderError | TimeoutError) -> bool:
+def is_the_vendors(error: ProviderError | TimeoutError) -> bool:
     """Not one tenant's own mistake, such as a wrong key or a model that doesn't exist; but too many
     requests, or calls, are everybody's concern."""
     if isinstance(error, TimeoutError) or error.status is None:

@@ -18,7 +18,7 @@ from storage import Storage
 from storage.calls import CallRow
 from storage.journal import JournalEntry
 from voice import twiml
-from voice.agents import RUNG_SECONDS, _is_the_vendors
+from voice.agents import RUNG_SECONDS, is_the_vendors
 from voice.endings import CLOSING, LIVE, OPENING
 from voice.history import CONNECTED
 from voice.ladder import Rung
@@ -66,7 +66,7 @@ class Bypass:
             told = True
         except (ProviderError, TimeoutError) as error:
             reason = error.code or error.reason if isinstance(error, ProviderError) else "timeout"
-            if _is_the_vendors(error):
+            if is_the_vendors(error):
                 self.breakers.failed(KEY)
                 told = True
             log.warning("agent.stepped_over", rung="vapi", reason=reason, call_id=row.id)

@@ -14,7 +14,7 @@ from domain.language_model import (
     ModelMessage,
     TextPiece,
 )
-from voice.agents import _is_the_vendors
+from voice.agents import is_the_vendors
 
 #: Its breaker; the cascade's own counts what that does.
 BREAKER = "text:"
@@ -65,7 +65,7 @@ class TurnModel:
             told = True
             raise ProviderError("llm", "it takes too long", retryable=True) from error
         except ProviderError as error:
-            if _is_the_vendors(error):
+            if is_the_vendors(error):
                 self.breakers.failed(BREAKER)
                 told = True
             raise
