@@ -241,10 +241,15 @@ class Documents:
         until this transaction ends, and sees what it has added."""
         await self._count_alone()
         sqlite = self._scope.connection.dialect.name == "sqlite"
-        length = sa.func.length if sqlite else sa.func.octet_length
         total = 0
         for owned in (table, files):
-            size = sa.func.coalesce(sa.func.sum(length(owned.c.content)), 0).label("size")
+            # SQLite counts a text's characters, and those before a NUL only.
+            length = (
+                sa.func.length(sa.cast(owned.c.content, sa.BLOB))
+                if sqlite
+                else sa.func.octet_length(owned.c.content)
+            )
+            size = sa.func.coalesce(sa.func.sum(length), 0).label("size")
             row = await self._scope.first(self._scope.select(owned, size))
             total += int(row["size"]) if row is not None else 0
         return total
@@ -277,6 +282,14 @@ class Documents:
         """`failed`, if that is still the revision. `error` is a key of the catalogue."""
         values = {"status": "failed", "error": error, "error_detail": detail}
         return await self._change(document_id, values, revision)
+
+    async def silence(self, document_id: str) -> Sequence[str]:
+        """It answers nothing until it is indexed again; the ids of the passages that are gone."""
+        gone = await self.chunk_ids(document_id)
+        if gone and await self._change(document_id, {"chunk_count": 0}):
+            mine = chunks.c.document_id == document_id
+            await self._scope.connection.execute(self._scope.delete(chunks).where(mine))
+        return gone
 
     async def replace_chunks(
         self,

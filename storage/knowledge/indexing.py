@@ -18,7 +18,7 @@ import structlog
 from domain.clock import Clock
 from domain.errors import Invalid, OperatorError, ProviderError
 from domain.fetching import AddressRefused, Fetcher
-from domain.jobs import BUG_ATTEMPTS, Backoff, Job, JobKind
+from domain.jobs import BUG_ATTEMPTS, Again, Backoff, Job, JobKind
 from domain.knowledge import PassageIndex
 from storage import Database, Storage
 from storage.knowledge.changes import FORGET, INDEX, forget, wake, wake_assistant
@@ -183,9 +183,7 @@ class Indexing:
 
     async def _store(self, tenant_id: str, document: Document, extracted: Extracted) -> None:
         """Everything of the document in one transaction, unless it was deleted or changed."""
-        text_is_the_source = document.source_type != "url" and not await self._has_file(
-            tenant_id, document.id
-        )
+        text_is_the_source = await self._is_posted(tenant_id, document)
         try:
             async with self._storage.tenant(tenant_id).write() as rows:
                 gone = await rows.knowledge.replace_chunks(
@@ -212,15 +210,22 @@ class Indexing:
             raise _Permanent(refused.message_key or "document_too_much_text") from refused
         log.info("knowledge.indexed", tenant_id=tenant_id, count=len(extracted.chunks))
 
-    async def _has_file(self, tenant_id: str, document_id: str) -> bool:
+    async def _is_posted(self, tenant_id: str, document: Document) -> bool:
+        """Whether its text is all that there is of it."""
         async with self._storage.tenant(tenant_id).read() as rows:
-            return await rows.knowledge.file(document_id) is not None
+            return document.source_type != "url" and await rows.knowledge.file(document.id) is None
 
     async def _fail(
         self, tenant_id: str, document: Document, error: str, detail: str | None
     ) -> None:
+        posted = await self._is_posted(tenant_id, document)
         async with self._storage.tenant(tenant_id).write() as rows:
             if await rows.knowledge.fail(document.id, document.revision, error, detail):
+                if posted:
+                    # The text that it answers from may have been replaced by the unreadable one:
+                    # better nothing than a price that its owner has taken back.
+                    await forget(rows.jobs, await rows.knowledge.silence(document.id))
+                    await wake_assistant(rows)
                 rows.events.publish("document.failed", document.id, {"errorCode": error})
         log.info("knowledge.failed", tenant_id=tenant_id, reason=error)
 
@@ -269,8 +274,9 @@ class Indexing:
         if lost:
             log.warning("knowledge.woken", count=len(lost))
 
-    async def purge(self, job: Job) -> None:
-        """Forget what was deleted BIN_DAYS ago."""
+    async def purge(self, job: Job) -> Again | None:
+        """Forget what was deleted BIN_DAYS ago. Goes on at once when there is more: a tenant that
+        deletes thousands doesn't hold up what others have deleted."""
         table = knowledge_documents
         before = self._clock.now() - timedelta(days=BIN_DAYS)
         old = await self._of_all_tenants(table.c.status == "deleted", table.c.deleted_at < before)
@@ -279,6 +285,7 @@ class Indexing:
                 await rows.knowledge.purge(document_id)
         if old:
             log.info("knowledge.purged", count=len(old))
+        return Again(self._clock.now()) if len(old) == _AT_ONCE else None
 
     async def _of_all_tenants(self, *where: sa.ColumnElement[bool]) -> list[tuple[str, str]]:
         """(tenant, document), those that wait longest first."""

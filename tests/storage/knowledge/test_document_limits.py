@@ -55,6 +55,15 @@ async def test_the_last_bytes_are_taken_once(
     assert both == ["kept", "knowledge_full"]
 
 
+async def test_bytes_are_counted_and_not_characters(
+    storage: Storage, garage: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "MAX_TENANT_BYTES", 10)
+    assert await at_once(storage, garage, adding("é" * 4)) == ["kept"]
+    assert await at_once(storage, garage, adding("abc")) == ["knowledge_full"]
+    assert await at_once(storage, garage, adding("ab")) == ["kept"]
+
+
 async def test_the_last_passages_are_taken_once(
     storage: Storage, garage: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:

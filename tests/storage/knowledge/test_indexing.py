@@ -15,7 +15,7 @@ import pytest
 
 from domain.errors import OperatorError, ProviderError
 from domain.fetching import AddressRefused, Fetched
-from domain.jobs import BUG_ATTEMPTS, Job
+from domain.jobs import BUG_ATTEMPTS, Again, Job
 from domain.knowledge import IndexEntry
 from domain.tenant import Tenant
 from server.clock import SystemClock
@@ -141,9 +141,8 @@ async def answers(storage: Storage, tenant: Tenant, question: str) -> list[str]:
 
 async def kinds_waiting(database: Database, clock: FakeClock) -> list[str]:
     """Of documents: the tenant's assistant is woken too, once there is something to search."""
-    waiting = {each.kind for each in await JobDesk(database, clock).waiting()}
-    assert PROVISION in waiting
-    return sorted(waiting - {PROVISION})
+    waiting = [each.kind for each in await JobDesk(database, clock).waiting()]
+    return sorted(kind for kind in waiting if kind != PROVISION)
 
 
 async def test_a_text_becomes_ready_and_answers(
@@ -414,6 +413,28 @@ async def test_passages_of_a_deleted_document_do_not_stay_elsewhere(
     assert elsewhere.held == {}
 
 
+async def test_a_text_that_was_replaced_by_an_unreadable_one_answers_no_more(
+    database: Database, storage: Storage, garage: Tenant, clock: FakeClock, pages: Pages
+) -> None:
+    index = Elsewhere()
+    indexing = Indexing(database, storage, clock, extractor=Extractor(), fetcher=pages, index=index)
+    document_id = await add(storage, garage, text())
+    await indexing.index(job(garage, document_id))
+    assert await answers(storage, garage, "la vidange") == ["Vidange diesel : 89 €"]
+    async with storage.tenant(garage.id).write() as rows:
+        await rows.knowledge.change(document_id, title="Tarifs", category=None, content="\u200b\n")
+        await rows.knowledge.reindex(document_id)
+    await indexing.index(job(garage, document_id))
+    document = await show(storage, garage, document_id)
+    assert (document.status, document.error, document.chunk_count) == (
+        "failed",
+        "document_empty",
+        0,
+    )
+    assert await answers(storage, garage, "la vidange") == []
+    assert FORGET in await kinds_waiting(database, clock)
+
+
 # ------------------------------------------------------------------------------- periodic
 
 
@@ -459,6 +480,25 @@ async def test_the_bin_is_emptied_after_thirty_days(
         assert await rows.knowledge.deleted() == []
         assert not await rows.knowledge.restore(document_id)
         assert await rows.knowledge.stored_bytes() == 0
+
+
+async def test_a_full_bin_is_emptied_in_one_go(
+    storage: Storage,
+    clock: FakeClock,
+    garage: Tenant,
+    indexing: Indexing,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("storage.knowledge.indexing._AT_ONCE", 2)
+    async with storage.tenant(garage.id).write() as rows:
+        for _ in range(3):
+            await rows.knowledge.delete(await rows.knowledge.add(text()))
+    clock.advance(timedelta(days=BIN_DAYS + 1))
+    own = Job("1", "knowledge.purge", {}, 1)
+    assert await indexing.purge(own) == Again(clock.now())
+    assert await indexing.purge(own) is None
+    async with storage.tenant(garage.id).read() as rows:
+        assert await rows.knowledge.deleted() == []
 
 
 # -------------------------------------------------------------------------------- SIGKILL
