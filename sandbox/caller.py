@@ -106,6 +106,8 @@ class ScriptedCaller:
         """What the line gives."""
         speech = frame is not None and is_speech(frame)
         self._hearing.feed(frame, speech=speech)
+        if self._hearing.was_only_a_line():
+            self._script.disregard()
         answers = not self._hearing.is_line
         self._script.listen(agent=speech, caller=self._saying is not None, answers=answers)
 
@@ -255,6 +257,10 @@ class _Script:
             return None
         return step
 
+    def disregard(self) -> None:
+        """What the agent has said since the last deed was no answer."""
+        self._agent_ms = 0
+
     def acted(self) -> None:
         """A deed is done: what is waited for next starts from here."""
         self._agent_ms = self._run_ms = self._waited_ms = self._nobody_ms = 0
@@ -279,7 +285,7 @@ class _Hearing:
         self._lines: dict[str, bytes] = {}
         self._texts: dict[str, str] = {}
         self._ear = self._new_ear()
-        self._is_line = False
+        self._is_line = self._was_line = False
         #: The last thing that was said, once it has come to its end.
         self.last_said = ""
         self._known_tag: int | None = None
@@ -333,6 +339,12 @@ class _Hearing:
     def is_line(self) -> bool:
         """What is heard just now, or was heard last, is a sentence of the server's own."""
         return self._is_line
+
+    def was_only_a_line(self) -> bool:
+        """Whether what has just been recognised by its likeness was a sentence of the server's own:
+        told once."""
+        was, self._was_line = self._was_line, False
+        return was
 
     def get_to_know_lines(self, lines: Mapping[str, bytes]) -> None:
         """These sentences may be heard at any time."""
@@ -430,7 +442,9 @@ class _Hearing:
         if current is None:
             return
         found = recognise_ulaw(audio, voices.sentences())
-        current.text = current.label = " ".join(each.words() for each in found)
+        words = [each.words() for each in found]
+        current.text = current.label = " ".join(words)
+        self._was_line = bool(words) and all(f"{_LINE}{each}" in self._lines for each in words)
         self._close(self._voice_ms, cut=bool(found) and not found[-1].complete)
         self._silent_ms = 0
 

@@ -117,6 +117,7 @@ class _Recent:
 #: What `receive` yields: a frame to send, audio to forward, or an event to report.
 Output = bytes | Audio | Event
 
+_EVENT_ID: Final = b'"event_id"'
 _APPEND: Final = b'{"type":"input_audio_buffer.append","audio":"%b"}'
 
 
@@ -151,6 +152,7 @@ class RealtimeProtocol:
         "_cut",
         "_dead",
         "_finished",
+        "_last",
         "_queue",
         "_ready",
         "_reported",
@@ -174,6 +176,7 @@ class RealtimeProtocol:
         self._reported = _Recent()
         self._cut = _Recent()  # items
         self._dead = _Recent()  # responses
+        self._last = b""  # event, as it came
         self._cancelled = _Recent()
         self._finished = _Recent()  # items whose audio is complete
 
@@ -241,7 +244,15 @@ class RealtimeProtocol:
     # ----------------------------------------------------------------------- what we hear
 
     def receive(self, text: bytes | memoryview | str) -> Sequence[Output]:
-        """One text frame of the server: frames to send first, then audio or events, in order."""
+        """One text frame of the server: frames to send first, then audio or events, in order.
+
+        Every event has an id of its own: one that is equal to the last, byte for byte, is that one
+        again, and nobody shall hear it twice.
+        """
+        if isinstance(text, bytes):
+            if text == self._last and _EVENT_ID in text:
+                return ()
+            self._last = text
         try:
             event = wire.parse(text)
         except wire.NotAnEvent as error:

@@ -25,6 +25,7 @@ class RealtimeServer:
     received: list[dict[str, Any]] = field(default_factory=list)
     connection: ServerConnection | None = None
     closed: asyncio.Event = field(default_factory=asyncio.Event)
+    sent: int = 0
     _arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
@@ -57,7 +58,9 @@ class RealtimeServer:
 
     async def sends(self, kind: str, **fields: Any) -> None:
         assert self.connection is not None
-        await self.connection.send(json.dumps({"type": kind, "event_id": "event_1", **fields}))
+        self.sent += 1
+        event = {"type": kind, "event_id": f"event_{self.sent}", **fields}
+        await self.connection.send(json.dumps(event))
 
     async def got(self, condition: Callable[[list[dict[str, Any]]], bool]) -> None:
         async with asyncio.timeout(5), self._arrived:

@@ -990,3 +990,14 @@ def test_what_is_remembered_is_bounded() -> None:
 @pytest.mark.parametrize("payload", ['AA","type":"session.update', "AA\\", "é", 'a"b'])
 def test_a_payload_that_would_write_json_of_its_own_is_not_sent(payload: str) -> None:
     assert append(payload) == b""
+
+
+def test_the_same_event_twice_in_a_row_is_one() -> None:
+    session = Session()
+    event = {"type": "response.output_audio.delta", "response_id": "r", "item_id": "a"}
+    first, second = (
+        json.dumps({**event, "event_id": f"event_{number}", "delta": "AAAA"}).encode()
+        for number in (1, 2)
+    )
+    heard = [output for text in (first, first, second) for output in session.protocol.receive(text)]
+    assert [type(output) for output in heard] == [Audio, Audio], "equal sounds, but two events"

@@ -37,17 +37,23 @@ pytestmark = pytest.mark.timeout(150)
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, Kind, Moment], Cell]:
-    async def run() -> list[Cell]:
+    async def run(*, cascade: bool) -> list[Cell]:
+        sample = [cell for cell in SAMPLE if ("cascade" in cell[0]) is cascade]
         async with deployed(
             tmp_path_factory.mktemp("faults"),
-            cascade=True,
+            cascade=cascade,
             lines=bundled(),
             speed=1.2,
             ENCRYPTION_KEY=secrets.token_hex(32),
         ) as deployment:
-            return await play_all(deployment, SAMPLE, len(SAMPLE))
+            return await play_all(deployment, sample, len(sample))
 
-    return dict(zip(SAMPLE, asyncio.run(run()), strict=True))
+    async def both() -> list[Cell]:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(run(cascade=each)) for each in (True, False)]
+        return [cell for task in running for cell in task.result()]
+
+    return {(cell.leg, cell.kind, cell.moment): cell for cell in asyncio.run(both())}
 
 
 def test_the_sample_has_every_kind_and_every_moment() -> None:
