@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.voice.test_bridge import FRAME, Leg, World, talking
 from tests.voice.test_call import SCRIPT
 from tests.voice.test_ears import QUIET, SPEECH
@@ -140,3 +142,20 @@ async def test_a_quiet_line_is_not_kept() -> None:
             world.frame(QUIET)
         world.speak("i2")
         assert len(world.bridge._frames) <= 30
+
+
+async def test_a_sentence_that_breaks_off_is_noticed_without_a_mark(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("voice.bridge.DRY_SECONDS", 0.05)
+    async with talking() as world:
+        told: list[ev.Event] = []
+        feed = world.bridge._feed
+        world.bridge._feed = lambda event: (told.append(event), feed(event))  # type: ignore[method-assign]
+        world.bridge.on_agent_event(ev.ResponseStarted("r"))
+        world.bridge.on_agent_audio("i1", QUIET)
+        await asyncio.sleep(0.02)
+        world.bridge.on_agent_audio("i1", QUIET)
+        assert ev.AgentDry(True) not in told
+        await asyncio.sleep(0.3)
+        assert told[-1] == ev.AgentDry(True)
