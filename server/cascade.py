@@ -13,6 +13,7 @@ from voice.announcements.voiced import VoicedLines
 from voice.cascade import CascadeConnector, CascadeModels
 from voice.ladder import Rung
 from voice.spoken_before import SpokenBefore
+from voice.streams import NOBODY
 
 
 @asynccontextmanager
@@ -37,7 +38,11 @@ def cascade(models: CascadeModels | None, tasks: asyncio.TaskGroup) -> dict[Rung
     if models is None:
         return {}
     connector = CascadeConnector(models, tasks)
-    return {Rung.CASCADE: Speaker(connector, lambda _: True, lambda _: "")}
+
+    async def probe() -> None:
+        await connector.probe(NOBODY)
+
+    return {Rung.CASCADE: Speaker(connector, lambda _: True, lambda _: "", probe)}
 
 
 def announcements(models: CascadeModels | None) -> SpokenLines:

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 
@@ -52,7 +52,7 @@ from voice.openings import Openings
 from voice.places import Places
 from voice.ports import AgentSpec, CallFacts, TurnDetection
 from voice.rescue import Rescue
-from voice.streams import Streams
+from voice.streams import NOBODY, Streams
 from voice.turn_answers import TurnAnswers
 from voice.turn_model import TurnModel
 from voice.turn_webhooks import TurnWebhooks
@@ -63,6 +63,10 @@ from voice.webhooks import VoiceWebhooks
 
 #: The vendor's voices (vapi-openai-pinecone.md §2.2); a tenant may choose one by name.
 REALTIME_VOICES = frozenset("alloy ash ballad coral echo sage shimmer verse marin cedar".split())
+
+
+#: An assistant that doesn't exist, in the form of Vapi's ids.
+NO_ASSISTANT = "00000000-0000-4000-8000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,14 +319,22 @@ def _places(
 
 
 def _speakers(settings: Settings) -> dict[Rung, Speaker]:
-    ours = _defaults(settings).api_key
+    defaults = _defaults(settings)
+    ours = defaults.api_key
 
     def account(spec: AgentSpec) -> str:
         """Ours is "", a tenant's own is known by its digest."""
         return "" if spec.api_key == ours else sha256(spec.api_key.encode()).hexdigest()[:16]
 
     realtime = OpenAIRealtime(settings.openai_base_url)
-    return {Rung.REALTIME: Speaker(realtime, lambda spec: bool(spec.api_key), account)}
+
+    async def probe() -> None:
+        nobody = replace(
+            NOBODY, model=defaults.model, voice=defaults.voices["female"], api_key=ours
+        )
+        await (await realtime.connect(nobody)).close()
+
+    return {Rung.REALTIME: Speaker(realtime, lambda spec: bool(spec.api_key), account, probe)}
 
 
 def _vapi(
@@ -336,7 +348,14 @@ def _vapi(
         return await storage.vapi_calls.link(facts.call_id, vapi_call_id)
 
     connector = VapiConnector(account, clock, Background(tasks).start, remember)
-    return {Rung.VAPI: Speaker(connector, lambda spec: bool(spec.assistant_id), lambda _: "")}
+
+    async def probe() -> None:
+        await account.get_assistant(NO_ASSISTANT)  # 404 is a sign of life
+
+    def usable(spec: AgentSpec) -> bool:
+        return bool(spec.assistant_id)
+
+    return {Rung.VAPI: Speaker(connector, usable, lambda _: "", probe)}
 
 
 def _bypass(

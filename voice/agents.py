@@ -1,12 +1,12 @@
 """Connects the agent of a call: the first of the ladder's rungs that is there, allowed and well."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 
-from domain.breaker import Breakers
+from domain.breaker import Breakers, State
 from domain.errors import ProviderError
 from voice.ladder import Rung, speaking
 from voice.ports import AgentConnector, AgentLeg, AgentSpec, CallMetrics
@@ -15,16 +15,22 @@ log = structlog.get_logger(__name__)
 
 #: How long one rung may take, seconds (the issue's rule).
 RUNG_SECONDS = 1.5
+#: How often we look whether a vendor that was left alone may be asked how it is …
+PROBE_EVERY_SECONDS = 1.0
+#: … and how long it may take to answer: more than a caller would wait.
+PROBE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
     """A rung that speaks. `usable`: configured, and allowed for this call; `account`: whose limits
-    and keys it uses, so that one tenant's empty account isn't everybody's ("" is ours)."""
+    and keys it uses, so that one tenant's empty account isn't everybody's ("" is ours); `probe`:
+    asks the vendor for a sign, at our own expense, and raises ProviderError."""
 
     connector: AgentConnector
     usable: Callable[[AgentSpec], bool]
     account: Callable[[AgentSpec], str]
+    probe: Callable[[], Awaitable[None]] | None = None
 
 
 class Agents:
@@ -54,6 +60,32 @@ class Agents:
                 return leg
         raise ProviderError("ladder", "no agent can speak", retryable=True, code="no_agent")
 
+    async def probe(self) -> None:
+        """Ask, for ever, the vendors whose breakers are open: no caller pays for finding out that
+        one is well again. But a tenant's own key is tried by that tenant's calls alone."""
+        while True:
+            await asyncio.sleep(PROBE_EVERY_SECONDS)
+            await self.probe_once()
+
+    async def probe_once(self) -> None:
+        """Each vendor whose pause is over, once."""
+        for key in list(self._breakers.open_keys()):
+            name, _, account = key.partition(":")
+            rung = rung_of(key)
+            speaker = self._speakers.get(rung) if rung is not None and not account else None
+            probe = speaker.probe if speaker is not None else None
+            if probe is None or self._breakers.state(key) is not State.HALF_OPEN:
+                continue
+            self._breakers.attempt(key)
+            try:
+                async with asyncio.timeout(PROBE_SECONDS):
+                    await probe()
+            except (ProviderError, TimeoutError):
+                self._breakers.failed(key)
+            else:
+                self._breakers.succeeded(key)
+                log.info("agent.well_again", rung=name)
+
     def lost(self, name: str, spec: AgentSpec) -> None:
         """A leg that was connected has died, hung or fallen silent."""
         rung = rung_of(name)
@@ -64,7 +96,10 @@ class Agents:
         speaker = self._speakers.get(rung)
         if speaker is None or not speaker.usable(spec):
             return False
-        return self._breakers.allows(self._key(rung, spec))
+        key = self._key(rung, spec)
+        if speaker.probe is not None and not speaker.account(spec):
+            return self._breakers.state(key) is State.CLOSED
+        return self._breakers.allows(key)
 
     def _key(self, rung: Rung, spec: AgentSpec) -> str:
         return f"{rung.value}:{self._speakers[rung].account(spec)}"

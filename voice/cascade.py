@@ -31,7 +31,7 @@ class CascadeConnector:
         minute must answer first. Raises ProviderError."""
         now = asyncio.get_running_loop().time()
         if self._failed_at is not None and now - self._failed_at < _SUSPECT_SECONDS:
-            await self._probe(spec)
+            await self.probe(spec)
         self._failed_at = None
         leg = CascadeLeg(spec, self._models, self._suspect)
         self._tasks.create_task(leg.run(), name="cascade")
@@ -47,7 +47,8 @@ class CascadeConnector:
     def _suspect(self) -> None:
         self._failed_at = asyncio.get_running_loop().time()
 
-    async def _probe(self, spec: AgentSpec) -> None:
+    async def probe(self, spec: AgentSpec) -> None:
+        """Each of the three must give a sign. Raises ProviderError."""
         voice = self._models.voice(spec.gender)
 
         async def speaks() -> None:

@@ -1,6 +1,7 @@
 """The ladder: who is connected, who is stepped over, and how long that takes."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -159,3 +160,51 @@ def test_rungs_by_the_names_of_legs() -> None:
         Rung.REALTIME,
         Rung.VAPI,
     ]
+
+
+# ----------------------------------------------------------------------------------- probes
+
+
+def probed(vendor: Vendor, clock: FakeClock, answers: list[bool]) -> tuple[Agents, Breakers]:
+    async def probe() -> None:
+        if not answers.pop(0):
+            raise down()
+
+    breakers = Breakers(clock)
+    speaker = Speaker(vendor, lambda _: True, lambda spec: spec.api_key, probe)
+    return Agents({vendor.rung: speaker}, breakers, Figures()), breakers
+
+
+async def test_no_caller_pays_for_finding_out_that_a_vendor_is_well_again() -> None:
+    clock = FakeClock()
+    vapi = Vendor(Rung.VAPI, down(503))
+    ours = dataclasses.replace(SPEC, api_key="")
+    only, _ = probed(vapi, clock, [False, True])
+    for _ in range(2):
+        with pytest.raises(ProviderError):
+            await only.connect(ours, DEFAULT)
+    vapi.error = None
+    await only.probe_once()
+    assert only.available(ours, DEFAULT) == [], "not before the pause is over"
+    clock.advance(6)
+    assert only.available(ours, DEFAULT) == [], "and then by a probe"
+    await only.probe_once()
+    assert only.available(ours, DEFAULT) == [], "which failed"
+    clock.advance(11)
+    await only.probe_once()
+    assert only.available(ours, DEFAULT) == [Rung.VAPI]
+    assert (await only.connect(ours, DEFAULT)).name == "vapi:m"
+    assert vapi.asked == 3
+
+
+async def test_a_tenants_own_key_is_tried_by_its_own_calls() -> None:
+    clock = FakeClock()
+    vapi = Vendor(Rung.VAPI, down(503))
+    only, _ = probed(vapi, clock, [])
+    for _ in range(2):
+        with pytest.raises(ProviderError):
+            await only.connect(SPEC, DEFAULT)
+    clock.advance(6)
+    await only.probe_once()
+    vapi.error = None
+    assert (await only.connect(SPEC, DEFAULT)).name == "vapi:m"
