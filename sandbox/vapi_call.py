@@ -203,6 +203,7 @@ class EmulatedCall:
         body = answer.content if answer is not None and answer.status_code == 200 else b""
         complaints = self.record.faults_seen
         results = read_results(body, calls, complaints.append)
+        self._tell_spectator("model_reads_result", {"tools": [call.name for call in calls]})
         self.assistant.results(results, self.now())
 
     async def _post(

@@ -168,7 +168,7 @@ def _wrong(cell: Cell, scenario: Scenario) -> list[str]:
     amiss = {name: n for name, n in report.ear_defects.items() if n and name != "late"}
     if amiss:
         found.append(f"at the ear: {amiss}")
-    found += _loosely(report, call) if "cascade" in cell.leg else _transcript(report, call)
+    found += _transcript(report, call) if cell.leg in _ALONE else _loosely(report, call)
     found += _context(cell)
     return found
 
@@ -186,8 +186,8 @@ def _transcript(report: CallReport, call: dict[str, Any]) -> list[str]:
 
 
 def _loosely(report: CallReport, call: dict[str, Any]) -> list[str]:
-    """The cascade's voice is recognised by its likeness, sentence after sentence: which of them
-    were one utterance isn't known."""
+    """The cascade's voice is recognised by its likeness, and what Vapi says in one breath is one
+    turn of its: which sentences were one utterance isn't known."""
     heard = " ".join(said.text for said in report.utterances if said.who == "agent")
     stored = [turn["text"] for turn in call["turns"] if turn["who"] == "agent" and not turn["cut"]]
     return [f"stored, and not heard: {text}" for text in stored if text not in heard]
