@@ -46,7 +46,11 @@ class SystemLookups:
             with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
                 loop.call_soon_threadsafe(tell, found)
 
-        threading.Thread(target=look_up, name="guarded-lookup", daemon=True).start()
+        try:
+            threading.Thread(target=look_up, name="guarded-lookup", daemon=True).start()
+        except RuntimeError as error:  # the system has no thread to give
+            self._free.release()
+            raise OSError(str(error)) from error
         return await answer
 
 
