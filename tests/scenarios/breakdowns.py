@@ -189,12 +189,14 @@ def _loosely(report: CallReport, call: dict[str, Any]) -> list[str]:
     """The cascade's voice is recognised by its likeness, and what Vapi says in one breath is one
     turn of its: which sentences were one utterance isn't known."""
     heard = " ".join(said.text for said in report.utterances if said.who == "agent")
-    stored = [turn["text"] for turn in call["turns"] if turn["who"] == "agent" and not turn["cut"]]
+    stored = [
+        turn["text"] for turn in call["turns"] if turn["who"] == "agent" and not turn.get("cut")
+    ]
     return [f"stored, and not heard: {text}" for text in stored if text not in heard]
 
 
 def _same(turn: dict[str, Any], said: Utterance) -> bool:
-    if said.cut or turn["cut"]:
+    if said.cut or turn.get("cut"):
         return said.text.startswith(turn["text"]) or turn["text"].startswith(said.text)
     return bool(turn["text"] == said.text)
 
