@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from domain.errors import OperatorError
 from tests.running import french_call, running
 from tests.voice.carrier import eventually
 
@@ -20,13 +21,18 @@ def sql(directory: Path, statement: str) -> None:
         other.execute(statement)
 
 
-async def test_an_agent_that_cannot_be_prepared_ends_nothing_else(tmp_path: Path) -> None:
+async def test_an_agent_that_cannot_be_prepared_ends_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise OperatorError("the database is away")
+
     async with running(tmp_path) as twilio:
         await twilio.tenant("Garage du Port", LINE)
-        sql(tmp_path, "ALTER TABLE channel_configurations RENAME TO gone")
-        assert (await twilio.ring(1, ForwardedFrom=LINE)).verbs == ["Connect"]
-        await asyncio.sleep(0.2)
-        sql(tmp_path, "ALTER TABLE gone RENAME TO channel_configurations")
+        with monkeypatch.context() as patched:
+            patched.setattr("voice.streams.Streams.setup", broken)
+            assert (await twilio.ring(1, ForwardedFrom=LINE)).verbs == ["Connect"]
+            await asyncio.sleep(0.2)
         assert (await twilio.ring(2, ForwardedFrom=LINE)).verbs == ["Connect"]
 
 
@@ -39,9 +45,13 @@ async def test_the_sweeper_and_the_journal_outlive_a_broken_database(
     async with running(tmp_path) as twilio:
         owner = await twilio.tenant("Garage du Port", LINE)
         await twilio.ring(1, ForwardedFrom=LINE)
-        sql(tmp_path, "UPDATE call_logs SET started_at = 'no instant at all'")
+        await asyncio.to_thread(
+            sql, tmp_path, "UPDATE call_logs SET started_at = 'no instant at all'"
+        )
         await asyncio.sleep(0.3)
-        sql(tmp_path, "UPDATE call_logs SET started_at = '2020-01-01T00:00:00.000000Z'")
+        await asyncio.to_thread(
+            sql, tmp_path, "UPDATE call_logs SET started_at = '2020-01-01T00:00:00.000000Z'"
+        )
 
         async def swept() -> bool:
             return bool((await owner.get("/api/v1/calls"))["calls"][0]["outcome"])
@@ -55,7 +65,7 @@ async def test_no_webhook_is_answered_from_a_database_that_is_away(tmp_path: Pat
         owner = await twilio.tenant("Garage du Port", LINE)
         await twilio.ring(1, ForwardedFrom=LINE)
         (call,) = (await owner.get("/api/v1/calls"))["calls"]
-        sql(tmp_path, "ALTER TABLE call_logs RENAME TO gone")
+        await asyncio.to_thread(sql, tmp_path, "ALTER TABLE call_logs RENAME TO gone")
         transfer = f"voice/transfer/{call['id']}"
         for path in (
             *("voice", f"voice/tenant/{call['id']}", "voice/continue", transfer),
