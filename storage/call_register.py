@@ -159,8 +159,8 @@ class CallRegister:
         self, token_hash: str, call_sid: str, stage: str, now: datetime, node_id: str | None = None
     ) -> CallRow | None:
         """Use the token up and let its stream join the call, which moves to `stage`, counts as
-        answered and is carried by this node from now on. None when the token doesn't open this call, now, for the first time, and when the
-        call has ended or has no tenant."""
+        answered and is carried by this node from now on. None when the token doesn't open this
+        call, now, for the first time, and when the call has ended or has no tenant."""
         use = (
             sa.update(stream_tokens)
             .where(

@@ -7,8 +7,8 @@ lock per tenant from the first number to its commit: on PostgreSQL an advisory o
 one writer that there is. A tenant's events can then be read with "all after this number".
 
 The lock is taken by the last statement of the transaction, and by none before: who waits for it
-holds everything else already, so that it can't be part of a circle. (Nobody locks a tenant's row FOR
-UPDATE and then publishes: a new event's foreign key asks for that row.) On PostgreSQL the same
+holds everything else already, so that it can't be part of a circle. (Nobody locks a tenant's row
+FOR UPDATE and then publishes: a new event's foreign key asks for that row.) On PostgreSQL the same
 statement wakes every node (NOTIFY, delivered at the commit) with `<tenant>:<number>`. A commit that
 notifies waits for all others that do (PostgreSQL has one lock for that), which this one adds
 nothing to: write few transactions with events, not many.

@@ -9,6 +9,7 @@ import httpx
 import pytest
 import structlog
 import uvicorn
+from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
 
 from dashboard.api import events as module
@@ -20,6 +21,12 @@ from storage.tickets import NewTicket
 from tests.dashboard.api_client import BOTH_DATABASES, SETTINGS, Client, assert_problem
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_stream import event_stream
+
+
+@pytest.fixture(autouse=True)
+def _nobody_has_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library remembers a process's first SIGTERM for ever; other tests send some."""
+    monkeypatch.setattr(AppStatus, "should_exit", False)
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ from tests.fakes.vapi_calls import (
     vendor,
 )
 from voice import events as ev
-from voice.agents import _is_the_vendors
+from voice.agents import is_the_vendors
 from voice.ports import AgentConnector, AgentLeg, CallFacts
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -269,7 +269,7 @@ async def test_what_keeps_it_from_connecting(
     with pytest.raises(ProviderError) as failed:
         await it.connector.connect(spec(assistant(it.vapi)))
     assert failed.value.code == code
-    assert _is_the_vendors(failed.value) is vendors
+    assert is_the_vendors(failed.value) is vendors
     await asyncio.sleep(0.05)
     assert it.vapi.live == [], "and no line is kept"
 
@@ -309,7 +309,7 @@ async def test_a_call_that_isnt_stored_isnt_joined(
 async def test_a_tenant_without_an_assistant(it: Vendor) -> None:
     with pytest.raises(ProviderError) as failed:
         await it.connector.connect(spec(None))
-    assert not _is_the_vendors(failed.value)
+    assert not is_the_vendors(failed.value)
     assert it.vapi.requests == []
 
 
