@@ -1,3 +1,39 @@
-"""Makes the repository importable from the tests, and offers them a real PostgreSQL."""
+"""Makes the repository importable from the tests, offers them a real PostgreSQL, and lets those
+begin first that take longest."""
+
+import pytest
 
 pytest_plugins = ["tests.postgres"]
+
+#: Files and folders whose tests live through calls, kills and restarts in real time: they wait more
+#: than they work, so that others run beside them. Longest first.
+SLOW = (
+    "tests/server/test_demo.py",
+    "tests/scenarios/",
+    "tests/providers/test_vapi_leg.py",
+    "tests/sandbox/test_world.py",
+    "tests/sandbox/test_carrier_calls.py",
+    "tests/voice/test_stream_life.py",
+    "tests/voice/test_stream_door.py",
+    "tests/storage/knowledge/",
+    "tests/storage/test_jobs_killed.py",
+    "tests/storage/test_capacity.py",
+    "tests/server/",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A stable sort: files stay whole, and fixtures of a session in their order."""
+
+    def rank(item: pytest.Item) -> int:
+        path = item.path.relative_to(config.rootpath).as_posix()
+        return next((n for n, slow in enumerate(SLOW) if path.startswith(slow)), len(SLOW))
+
+    items.sort(key=rank)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Files go to workers in that order, and not those of most tests first (pytest-xdist)."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
