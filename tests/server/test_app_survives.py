@@ -42,6 +42,7 @@ async def test_the_sweeper_and_the_journal_outlive_a_broken_database(
     monkeypatch.setattr("voice.background.AGAIN_SECONDS", 0.05)
     monkeypatch.setattr("voice.endings.SWEEP_SECONDS", 0.05)
     monkeypatch.setattr("voice.endings.UNSEEN", timedelta(0))
+    monkeypatch.setattr("voice.endings.CLAIMED", timedelta(0))
     async with running(tmp_path) as twilio:
         owner = await twilio.tenant("Garage du Port", LINE)
         await twilio.ring(1, ForwardedFrom=LINE)

@@ -150,7 +150,10 @@ async def _live_through_it(tmp_path: Path, url: str) -> bytes:
     return on_disk
 
 
-async def test_nothing_leaks(tmp_path: Path, url: str) -> None:
+async def test_nothing_leaks(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("uvicorn", "uvicorn.error"):  # a test before may have configured uvicorn's own
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+        monkeypatch.setattr(logging.getLogger(name), "disabled", False)
     stream = io.StringIO()
     known = settings(tmp_path, encryption_keys=f"{PROMOTED},{WRONG}").secrets
     with logging_to(stream, level="DEBUG", secrets=known):
