@@ -1,7 +1,11 @@
 """Makes the repository importable from the tests, offers them a real PostgreSQL, and lets those
 begin first that take longest."""
 
+import hypothesis
 import pytest
+
+#: Half of the library's own hundred: the suite has minutes, not hours. `make long` takes them all.
+hypothesis.settings.register_profile("short", max_examples=50)
 
 pytest_plugins = ["tests.postgres"]
 
@@ -35,5 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_configure(config: pytest.Config) -> None:
     """Files go to workers in that order, and not those of most tests first (pytest-xdist)."""
+    if config.option.markexpr == "not long":
+        hypothesis.settings.load_profile("short")
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False

@@ -170,7 +170,7 @@ class Worker:
 @pytest.fixture
 def server() -> tuple[_Server, Waiting, Worker]:
     drain, worker = Waiting(), Worker()
-    config = uvicorn.Config(lambda: None)
+    config = uvicorn.Config(lambda: None, log_config=None)
     return _Server(config, Settings.of(), worker, lambda: drain), drain, worker  # type: ignore[arg-type,return-value]
 
 

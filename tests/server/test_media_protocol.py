@@ -76,7 +76,7 @@ async def joined(route: Route) -> AsyncIterator[ClientConnection]:
 
 
 async def test_uvicorn_still_has_what_we_touch() -> None:
-    config = uvicorn.Config(lambda: None, lifespan="off")
+    config = uvicorn.Config(lambda: None, lifespan="off", log_config=None)
     config.load()
     protocol = MediaProtocol(config, uvicorn.server.ServerState(), {})
     for name in (
