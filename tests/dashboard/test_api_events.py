@@ -195,6 +195,7 @@ async def test_heartbeats(
         assert stream.comments > 5
 
 
+@pytest.mark.long  # the library's memory of a SIGTERM makes it depend on who ran before
 async def test_a_stopping_server_says_goodbye_and_is_not_held_up(
     storage: Storage,
     clock: FakeClock,

@@ -168,7 +168,9 @@ def test_libraries_go_the_same_way_with_their_arguments_scrubbed() -> None:
 
 
 @pytest.mark.parametrize("name", ["httpx", "twilio.http_client", "uvicorn.error", "sqlalchemy.x"])
-def test_chatty_libraries_speak_from_warning_on(name: str) -> None:
+def test_chatty_libraries_speak_from_warning_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in ("uvicorn", name):  # a test before may have configured uvicorn's own
+        monkeypatch.setattr(logging.getLogger(each), "propagate", True)
     lines = Lines()
     with logging_to(lines, level="DEBUG"):
         logging.getLogger(name).info("GET /calls?From=…")
