@@ -198,7 +198,8 @@ async def within(seconds: float, condition: Callable[[], Awaitable[bool]]) -> No
         await asyncio.sleep(0.02)
 
 
-@pytest.mark.long  # one of its processes dies now and then beside the whole suite: not yet known why
+#: One of its processes dies now and then beside the whole suite: not yet known why.
+@pytest.mark.long
 async def test_of_many_takes_in_three_processes_no_more_succeed(
     two: tuple[CallSlots, CallSlots], url: str, garage: Tenant
 ) -> None:
