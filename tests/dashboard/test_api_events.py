@@ -23,12 +23,6 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.event_stream import event_stream
 
 
-@pytest.fixture(autouse=True)
-def _nobody_has_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library remembers a process's first SIGTERM for ever; other tests send some."""
-    monkeypatch.setattr(AppStatus, "should_exit", False)
-
-
 @asynccontextmanager
 async def serving(storage: Storage, clock: FakeClock) -> AsyncIterator[uvicorn.Server]:
     """The API behind uvicorn as `coccinelle serve` configures it."""
@@ -37,6 +31,7 @@ async def serving(storage: Storage, clock: FakeClock) -> AsyncIterator[uvicorn.S
         app, http=HttpProtocol, lifespan="off", log_config=None, timeout_graceful_shutdown=10
     )
     server = uvicorn.Server(config)
+    AppStatus.should_exit = False  # the library remembers a process's first SIGTERM for ever
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         async with asyncio.TaskGroup() as tasks:
@@ -195,7 +190,6 @@ async def test_heartbeats(
         assert stream.comments > 5
 
 
-@pytest.mark.long  # the library's memory of a SIGTERM makes it depend on who ran before
 async def test_a_stopping_server_says_goodbye_and_is_not_held_up(
     storage: Storage,
     clock: FakeClock,
