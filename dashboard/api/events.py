@@ -15,7 +15,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 
 import anyio
 import msgspec
@@ -30,7 +30,7 @@ from dashboard.api.auth import tenant_access
 from dashboard.api.body import json_response
 from dashboard.api.problem import NO_STORE, problem
 from domain.errors import CallerError, Invalid, OperatorError
-from storage import LiveEvent, Storage
+from storage import LiveEvent, Storage, Subscription
 
 log = structlog.get_logger(__name__)
 
@@ -113,6 +113,7 @@ class _Stream(EventSourceResponse):
         self._tenant_id = tenant_id
         self._after = after
         self._stopping = anyio.Event()
+        self._subscription: Subscription | None = None
         super().__init__(
             self._events(),
             headers=NO_STORE,
@@ -130,7 +131,14 @@ class _Stream(EventSourceResponse):
             return
         self._counted[self._tenant_id] += 1
         try:
-            await super().__call__(scope, receive, send)
+            # Before the answer begins: what happens after it is never missed.
+            async with AsyncExitStack() as stack:
+                subscribed = self._storage.live_events.subscribe(self._tenant_id, self._after)
+                try:
+                    self._subscription = await stack.enter_async_context(subscribed)
+                except OperatorError as error:
+                    log.warning("events.not_begun", error=str(error))
+                await super().__call__(scope, receive, send)
         except SendTimeoutError:
             log.info("events.reader_too_slow", tenant_id=self._tenant_id)
         finally:
@@ -149,21 +157,23 @@ class _Stream(EventSourceResponse):
 
     async def _events(self) -> AsyncGenerator[ServerSentEvent, None]:
         yield ServerSentEvent(comment="", retry=RETRY_MS)
+        if self._subscription is None:
+            yield ServerSentEvent(comment="", retry=RETRY_LATER_MS)
+            return
         try:
-            async with aclosing(self._subscribed()) as events:
+            async with aclosing(self._subscribed(self._subscription)) as events:
                 async for event in events:
                     yield event
         except OperatorError as error:
             log.warning("events.broken_off", error=str(error))
             yield ServerSentEvent(comment="", retry=RETRY_LATER_MS)
 
-    async def _subscribed(self) -> AsyncGenerator[ServerSentEvent, None]:
+    async def _subscribed(self, events: Subscription) -> AsyncGenerator[ServerSentEvent, None]:
         now = asyncio.get_running_loop().time
         until = now() + STREAM_SECONDS
-        async with self._storage.live_events.subscribe(self._tenant_id, self._after) as events:
-            if events.missed:
-                yield ServerSentEvent(event="reset", id=str(events.seq), data="{}")
-            while not self._stopping.is_set() and now() < until:
-                for event in await events.next(LOOK_SECONDS):
-                    data = msgspec.json.encode(describe(event)).decode()
-                    yield ServerSentEvent(event=event.kind, id=str(event.seq), data=data)
+        if events.missed:
+            yield ServerSentEvent(event="reset", id=str(events.seq), data="{}")
+        while not self._stopping.is_set() and now() < until:
+            for event in await events.next(LOOK_SECONDS):
+                data = msgspec.json.encode(describe(event)).decode()
+                yield ServerSentEvent(event=event.kind, id=str(event.seq), data=data)
