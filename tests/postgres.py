@@ -27,7 +27,7 @@ _SETTINGS = (
     "synchronous_commit=off",
     "full_page_writes=off",
     "autovacuum=off",
-    "max_connections=60",
+    "max_connections=120",  # six processes and the test that looks at them, eleven each
     "shared_buffers=32MB",
 )
 _INITDB = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -156,18 +157,25 @@ class Process:
     """tests.fakes.node_process."""
 
     def __init__(self, url: str, *arguments: str) -> None:
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `end`
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.fakes.node_process", url, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
         )
 
     def hears(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline().strip()
-        assert line, "it died"
+        assert line, f"it died: {self._complaint()}"
         return line
+
+    def _complaint(self) -> str:
+        self._process.wait(10)
+        self._errors.seek(0)
+        return self._errors.read()
 
     def go(self) -> None:
         assert self._process.stdin is not None
@@ -180,6 +188,7 @@ class Process:
     def end(self) -> None:
         self._process.kill()
         self._process.communicate(timeout=10)
+        self._errors.close()
 
 
 @contextmanager
@@ -198,8 +207,6 @@ async def within(seconds: float, condition: Callable[[], Awaitable[bool]]) -> No
         await asyncio.sleep(0.02)
 
 
-#: One of its processes dies now and then beside the whole suite: not yet known why.
-@pytest.mark.long
 async def test_of_many_takes_in_three_processes_no_more_succeed(
     two: tuple[CallSlots, CallSlots], url: str, garage: Tenant
 ) -> None:
