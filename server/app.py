@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, WebSocketRoute
 
 from dashboard.api.auth import vapi_access
-from dashboard.api.router import resource
+from dashboard.api.operations import resource
 from dashboard.api.router import routes as api_routes
 from domain.clock import Clock
 from domain.errors import OperatorError

@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dashboard.api.operations import require_shape
 from dashboard.api.problem import NO_STORE
 from domain.errors import CallerError, Invalid
 
@@ -29,6 +30,7 @@ async def read_json(request: Request, shape: type[T], *, may_be_empty: bool = Fa
 
     Raises CallerError: 400 not JSON, 408 too slow, 413 too large, 415 not declared as JSON,
     422 a value is wrong (with its path)."""
+    require_shape(request, "body", shape)
     data = await _read(request)
     if may_be_empty and not data:
         data = b"{}"

@@ -4,11 +4,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+import msgspec
 from starlette.datastructures import QueryParams
+from starlette.requests import Request
 
+from dashboard.api.operations import require_shape
 from domain.errors import Invalid
+
+Q = TypeVar("Q", bound=msgspec.Struct)
 
 #: Pages beyond this are nobody's; the bound keeps offsets within 64 bits.
 LAST_PAGE = 1_000_000
@@ -18,6 +24,29 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 #: Outside these years no call of ours took place, and zones' arithmetic overflows at the ends.
 _FIRST_YEAR, _LAST_YEAR = 2000, 2200
 _LONGEST_DATE = 40
+
+
+def read_query(request: Request, shape: type[Q]) -> Q:
+    """The query string as a `shape`, the declared one: a Struct with a field per parameter, all
+    with defaults. Empty ones count as absent, of repeated ones the last counts unless the field is
+    a list, unknown ones are ignored. Raises Invalid, which names the parameter."""
+    require_shape(request, "query", shape)
+    query = request.query_params
+    given: dict[str, Any] = {}
+    for each in msgspec.structs.fields(shape):
+        values = [value for value in query.getlist(each.encode_name) if value]
+        if values:
+            many = isinstance(msgspec.inspect.type_info(each.type), msgspec.inspect.ListType)
+            given[each.encode_name] = values if many else values[-1]
+    for name, value in given.items():
+        if "\x00" in value:
+            raise Invalid(f"{name} must not contain U+0000.", name, "filter_invalid")
+    try:
+        return msgspec.convert(given, shape, strict=False)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$.")
+        name = path.rstrip("`").split("[", 1)[0] or None
+        raise Invalid(f"{what}.", field=name, message_key="filter_invalid") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,10 @@
 """The addresses of the API, and what stands before and around them."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from dashboard.api.appointments import Appointments
@@ -16,6 +14,7 @@ from dashboard.api.calls import Calls
 from dashboard.api.channels import Channels
 from dashboard.api.events import Events
 from dashboard.api.knowledge import KnowledgeDocuments
+from dashboard.api.operations import resource
 from dashboard.api.problem import EXCEPTION_HANDLERS
 from dashboard.api.prospects import Prospects
 from dashboard.api.settings import ApiSettings
@@ -25,8 +24,6 @@ from domain.clock import Clock
 from domain.knowledge import Knowledge
 from storage import Storage
 from storage.knowledge.search import EmbeddedKnowledge
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 PREFIX = "/api"
 
@@ -103,13 +100,3 @@ def endpoints(
         resource("/v1/knowledge/ask", POST=documents.ask),
         resource("/v1/knowledge/search", POST=documents.ask),
     ]
-
-
-def resource(path: str, **handlers: Handler) -> Route:
-    """One address with a handler per method, so that a 405 names all methods it knows."""
-
-    async def endpoint(request: Request) -> Response:
-        method = "GET" if request.method == "HEAD" else request.method
-        return await handlers[method](request)
-
-    return Route(path, endpoint, methods=list(handlers), name=path)
