@@ -10,6 +10,7 @@ from storage.channels import Channel
 from storage.counters import Rates
 from storage.database import Database
 from storage.functions import FunctionRun, StoredResult
+from storage.inbound import InboundTexts
 from storage.jobs.desk import JobDesk
 from storage.journal import CallJournal, JournalEntry
 from storage.live_events import LiveEvent
@@ -80,6 +81,7 @@ class Storage:
         self.rates = Rates(database, clock)
         self.assistants = AssistantRegister(database, clock)
         self.vapi_calls = VapiCalls(database, clock)
+        self.inbound = InboundTexts(database, clock)
 
     def tenant(self, tenant_id: str) -> TenantHandle:
         """The tenant's rows, and nobody else's."""

@@ -9,10 +9,12 @@ from storage.appointments import Appointments
 from storage.assistants import Assistants
 from storage.calls import Calls
 from storage.channels import Channels
+from storage.conversations import Conversations
 from storage.database import Database
 from storage.events import Events
 from storage.functions import Functions
 from storage.hours import Hours
+from storage.inbound import Endpoints, TenantInbound
 from storage.jobs import jobs_on
 from storage.knowledge.documents import Documents
 from storage.live_events import store
@@ -32,9 +34,12 @@ class TenantRows:
         "assistants",
         "calls",
         "channels",
+        "conversations",
+        "endpoints",
         "events",
         "functions",
         "hours",
+        "inbound",
         "jobs",
         "knowledge",
         "messages",
@@ -56,6 +61,9 @@ class TenantRows:
         self.jobs = jobs_on(scope.connection, scope.clock, scope.tenant_id)
         self.knowledge = Documents(scope)
         self.events = Events(scope)
+        self.conversations = Conversations(scope)
+        self.inbound = TenantInbound(scope)
+        self.endpoints = Endpoints(scope)
 
     async def tenant(self) -> Tenant:
         """The tenant itself; NotFound when it doesn't exist (any more)."""
