@@ -6,18 +6,13 @@ what it answers, and kill its whole process group. Whatever becomes of it, we go
 """
 
 import asyncio
-import os
 import signal
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
-from domain.errors import OperatorError
+from storage.child_process import ask
 from storage.knowledge.parsing.blocks import MAX_BYTES
 from storage.knowledge.split import LONGEST_HEADING, Chunk
 
@@ -42,21 +37,7 @@ CHILDREN: Final = 2
 #: The largest answer. What is read is told twice, as a text and as passages with their words, and
 #: an accent takes six bytes; a French price list of the largest size takes a tenth of this.
 MAX_ANSWER_BYTES: Final = 48 * 1024 * 1024
-_CHUNK: Final = 256 * 1024
-
-#: Starts `parsing.child` without `storage/__init__.py`, and with it the whole of our code: two
-#: bare packages stand in for those above it. A tenth of a second instead of half of one.
-_BOOT: Final = """
-import sys, types
-root = sys.argv[1]
-sys.path.append(root)
-for name, path in (("storage", "/storage"), ("storage.knowledge", "/storage/knowledge")):
-    package = types.ModuleType(name)
-    package.__path__ = [root + path]
-    sys.modules[name] = package
-from storage.knowledge.parsing.child import main
-main()
-"""
+_CHILD: Final = "storage.knowledge.parsing.child"
 
 
 class ExtractionFailed(Exception):
@@ -119,79 +100,16 @@ class Extractor:
         return _read(told, status)
 
     async def _ask(self, header: bytes, data: bytes) -> tuple[bytes, int]:
-        child = await _start()
         try:
-            async with asyncio.timeout(self._wall_seconds):
-                told = await _converse(child, header, data)
-                return told, await child.wait()
+            return await ask(
+                _CHILD,
+                header,
+                data,
+                wall_seconds=self._wall_seconds,
+                max_answer=MAX_ANSWER_BYTES,
+            )
         except TimeoutError:
             raise ExtractionFailed("too_slow", "wall clock", passing=True) from None
-        finally:
-            await _end(child)
-
-
-async def _start() -> Process:
-    root = Path(__file__).parent.parent.parent
-    try:
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-X", "utf8", "-c", _BOOT, str(root)),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=DEVNULL,  # a traceback quotes the document
-            env={},
-            cwd="/",
-            start_new_session=True,
-            limit=_CHUNK,
-        )
-    except OSError as error:
-        raise OperatorError(
-            f"no process could be started to read a document ({error.strerror}). Check the limits "
-            "on processes, open files and memory."
-        ) from error
-
-
-async def _converse(child: Process, header: bytes, data: bytes) -> bytes:
-    """Hand the document over and take the answer, both at once: neither side waits for the other
-    with a full pipe."""
-    async with asyncio.TaskGroup() as both:
-        both.create_task(_hand_over(child, header, data), name="document.hand_over")
-        answer = both.create_task(_take(child), name="document.take")
-    return answer.result()
-
-
-async def _hand_over(child: Process, header: bytes, data: bytes) -> None:
-    assert child.stdin is not None
-    # A child that dies early closes the pipe; how it ended tells why.
-    with suppress(BrokenPipeError, ConnectionResetError):
-        child.stdin.write(header)
-        for start in range(0, len(data), _CHUNK):
-            child.stdin.write(data[start : start + _CHUNK])
-            await child.stdin.drain()
-    child.stdin.close()
-
-
-async def _take(child: Process) -> bytes:
-    assert child.stdout is not None
-    told = bytearray()
-    while chunk := await child.stdout.read(_CHUNK):
-        told += chunk
-        if len(told) > MAX_ANSWER_BYTES:
-            _kill(child)
-            return b""
-    return bytes(told)
-
-
-def _kill(child: Process) -> None:
-    """The child and whatever it may have started: it leads a group of its own."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-
-
-async def _end(child: Process) -> None:
-    """Leave no process behind, not even when we are cancelled ourselves."""
-    if child.returncode is None:
-        _kill(child)
-    await asyncio.shield(child.wait())
 
 
 def _read(told: bytes, status: int) -> Extracted:

@@ -10,8 +10,6 @@ In: a line of JSON, `Wanted`, then the document. Out: `{"title": str, "content":
 
 import codecs
 import json
-import os
-import resource
 import sys
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -20,6 +18,7 @@ import pypdf._codecs
 import pypdf.filters  # noqa: F401 - pypdf imports it when the first page is read
 
 from domain.errors import Invalid
+from storage.confinement import answer_and_leave, confine
 from storage.knowledge.parsing.blocks import (
     MAX_BLOCKS,
     MAX_BYTES,
@@ -48,40 +47,13 @@ _CODECS = (
     *("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "iso-8859-15"),
     *("mac_roman", "latin-1", "charmap", "cp1250", "gbk", "gb18030", "big5", "shift_jis", "euc_kr"),
 )
-#: Descriptors: the three streams. With no other to be had, nothing can be opened and nobody
-#: dialled, whatever a document makes of its parser.
-OPEN_FILES = 3
 
 
-def confine() -> None:
-    """Take away from this process what reading a document doesn't need. What is imported later
-    can't be."""
-    os.nice(10)
-    try:
-        # When the machine runs out of memory, it is this process that the kernel takes (Linux).
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as adjust:
-            adjust.write("1000")
-    except OSError:
-        pass
-    _limit(resource.RLIMIT_AS, MEMORY_BYTES)
-    _limit(resource.RLIMIT_CPU, CPU_SECONDS)
-    _limit(resource.RLIMIT_FSIZE, 0)
-    _limit(resource.RLIMIT_CORE, 0)
+def prepare() -> None:
+    """Confine this process, with all in place that reading needs."""
     for each in _CODECS:
         codecs.lookup(each)
-    _limit(resource.RLIMIT_NOFILE, OPEN_FILES)
-    _limit(resource.RLIMIT_NPROC, 0)  # no child, no thread; root is not held to it
-
-
-def _limit(which: int, value: int) -> None:
-    hard = resource.getrlimit(which)[1]
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    try:
-        resource.setrlimit(which, (value, value))
-    except (ValueError, OSError):
-        # macOS knows no limit on address space; processor time and the wall clock remain.
-        if sys.platform == "linux":
-            raise
+    confine(MEMORY_BYTES, CPU_SECONDS)
 
 
 class Wanted(NamedTuple):
@@ -184,14 +156,11 @@ def answer(data: bytes, wanted: Wanted) -> dict[str, object]:
 
 def main() -> None:
     """Read, answer, leave."""
-    confine()
+    prepare()
     source = sys.stdin.buffer
     wanted = Wanted(**json.loads(source.readline(_LONGEST_HEADER)))
-    told = json.dumps(answer(source.read(MAX_BYTES + 1), wanted), ensure_ascii=True).encode()
-    view = memoryview(told)
-    while view:
-        view = view[os.write(1, view) :]
-    os._exit(0)
+    told = json.dumps(answer(source.read(MAX_BYTES + 1), wanted), ensure_ascii=True)
+    answer_and_leave(told.encode())
 
 
 if __name__ == "__main__":

@@ -458,7 +458,7 @@ async def test_the_child_has_no_environment_and_can_open_no_more_than_it_needs(
 
 async def test_the_child_can_open_nothing_and_dial_nobody() -> None:
     script = (
-        "import socket, sys; from storage.knowledge.parsing.child import confine; confine()\n"
+        "import socket, sys; from storage.knowledge.parsing.child import prepare; prepare()\n"
         "for opened in (lambda: open('/etc/hostname'), socket.socket, lambda: open('x', 'w')):\n"
         "    try: opened()\n"
         "    except OSError as error: print(error.errno)\n"
