@@ -9,7 +9,7 @@ from storage.calls import CallRow, NewCall, TimelineEntry
 from storage.channels import Channel
 from storage.counters import Rates
 from storage.database import Database
-from storage.functions import FunctionRun, StoredResult
+from storage.functions import FunctionRun, Occasion, StoredResult, TextTurn
 from storage.inbound import InboundTexts
 from storage.jobs.desk import JobDesk
 from storage.journal import CallJournal, JournalEntry
@@ -44,6 +44,7 @@ __all__ = [
     "NewMessage",
     "NewProspect",
     "NewTicket",
+    "Occasion",
     "OpenedCall",
     "OperatorStore",
     "Page",
@@ -55,6 +56,7 @@ __all__ = [
     "TenantHandle",
     "TenantKey",
     "TenantRows",
+    "TextTurn",
     "Ticket",
     "TimelineEntry",
 ]

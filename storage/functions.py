@@ -1,4 +1,5 @@
-"""What functions were run for during a call: once each, whoever repeats the question."""
+"""What functions were run for during a call, or for a turn of a text conversation: once each, whoever
+repeats the question."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,20 +10,33 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from domain.errors import Conflict
-from storage.schema import function_calls as table
+from storage.schema import conversation_functions, function_calls
 from storage.scope import Scope, new_id
 
+#: Of both tables, which differ in what they belong to.
 _COLUMNS = (
-    table.c.function_call_id,
-    table.c.name,
-    table.c.arguments,
-    table.c.result,
-    table.c.effect,
-    table.c.then,
-    table.c.detail,
-    table.c.started_at,
-    table.c.finished_at,
+    "function_call_id",
+    "name",
+    "arguments",
+    "result",
+    "effect",
+    "then",
+    "detail",
+    "started_at",
+    "finished_at",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class TextTurn:
+    """One answer in a text conversation: to the messages up to this number."""
+
+    conversation_id: str
+    turn: int
+
+
+#: What functions run for: a call (its id), or a turn of a text conversation.
+Occasion = str | TextTurn
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +48,7 @@ class FunctionRun:
     must do next, as in `voice.events.FunctionFinished`.
     """
 
-    call_id: str
+    occasion: Occasion
     function_call_id: str
     name: str
     arguments: Mapping[str, Any]
@@ -63,21 +77,30 @@ class StoredResult:
 
 
 class Functions:
-    """The functions run for a tenant's calls."""
+    """The functions run for a tenant's callers and correspondents.
+
+    A request is the same within its call or conversation; an effect within its call, or its turn:
+    months later somebody may well want the same again.
+    """
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
 
-    async def find(self, call_id: str, function_call_id: str) -> StoredResult | None:
+    async def find(self, occasion: Occasion, function_call_id: str) -> StoredResult | None:
         """The answer to this very function call, if it has run."""
-        return await self._first(call_id, table.c.function_call_id == function_call_id)
+        table, conditions = _whole(occasion)
+        return await self._first(table, *conditions, table.c.function_call_id == function_call_id)
 
     async def find_effect(
-        self, call_id: str, name: str, arguments_hash: str
+        self, occasion: Occasion, name: str, arguments_hash: str
     ) -> StoredResult | None:
-        """The answer to the same question in the same call, if it had an effect."""
+        """The answer to the same question on the same occasion, if it had an effect."""
+        table, conditions = _whole(occasion)
+        if isinstance(occasion, TextTurn):
+            conditions.append(table.c.turn == occasion.turn)
         return await self._first(
-            call_id,
+            table,
+            *conditions,
             table.c.name == name,
             table.c.arguments_hash == arguments_hash,
             table.c.effect.is_not(None),
@@ -89,11 +112,18 @@ class Functions:
         Raises Conflict when the same function call, or the same question with an effect, was
         stored meanwhile; let it leave the `write` block, which undoes the second effect.
         """
+        occasion = run.occasion
+        belongs: dict[str, Any] = (
+            {"conversation_id": occasion.conversation_id, "turn": occasion.turn}
+            if isinstance(occasion, TextTurn)
+            else {"call_id": occasion}
+        )
+        table, _ = _whole(occasion)
         try:
             await self._scope.insert(
                 table,
                 id=new_id(),
-                call_id=run.call_id,
+                **belongs,
                 function_call_id=run.function_call_id,
                 name=run.name,
                 arguments=dict(run.arguments),
@@ -106,19 +136,40 @@ class Functions:
                 finished_at=run.finished_at,
             )
         except IntegrityError as error:
-            raise Conflict("this function call has run already, or the call isn't ours") from error
+            raise Conflict(
+                "this function call has run already, or the occasion isn't ours"
+            ) from error
 
     async def of_call(self, call_id: str) -> list[StoredResult]:
         """All that ran during a call, in order."""
-        statement = self._scope.select(table, *_COLUMNS).where(table.c.call_id == call_id)
+        return await self._all(call_id)
+
+    async def of_conversation(self, conversation_id: str) -> list[StoredResult]:
+        """All that ran for a text conversation, in order."""
+        return await self._all(TextTurn(conversation_id, 0))
+
+    async def _all(self, occasion: Occasion) -> list[StoredResult]:
+        table, conditions = _whole(occasion)
+        statement = self._scope.select(table, *_columns(table)).where(*conditions)
         rows = await self._scope.all(statement.order_by(table.c.started_at, table.c.id))
         return [StoredResult(**row) for row in rows]
 
     async def _first(
-        self, call_id: str, *conditions: sa.ColumnElement[bool]
+        self, table: sa.Table, *conditions: sa.ColumnElement[bool]
     ) -> StoredResult | None:
-        statement = self._scope.select(table, *_COLUMNS).where(
-            table.c.call_id == call_id, *conditions
+        row = await self._scope.first(
+            self._scope.select(table, *_columns(table)).where(*conditions)
         )
-        row = await self._scope.first(statement)
         return None if row is None else StoredResult(**row)
+
+
+def _whole(occasion: Occasion) -> tuple[sa.Table, list[sa.ColumnElement[bool]]]:
+    """The table, and what selects the whole call or conversation."""
+    if isinstance(occasion, TextTurn):
+        table = conversation_functions
+        return table, [table.c.conversation_id == occasion.conversation_id]
+    return function_calls, [function_calls.c.call_id == occasion]
+
+
+def _columns(table: sa.Table) -> list[sa.ColumnElement[Any]]:
+    return [table.c[name] for name in _COLUMNS]

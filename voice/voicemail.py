@@ -123,7 +123,7 @@ class Voicemail:
         now = self.clock.now()
         await rows.functions.record(
             FunctionRun(
-                call_id=row.id,
+                occasion=row.id,
                 function_call_id=key,
                 name="voicemail" if effect is Outcome.MESSAGE else "call_back",
                 arguments=said,

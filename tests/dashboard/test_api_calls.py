@@ -63,7 +63,7 @@ async def talk(storage: Storage, tenant: Tenant, call: CallRow, clock: FakeClock
         )
         await rows.functions.record(
             FunctionRun(
-                call_id=call.id,
+                occasion=call.id,
                 function_call_id="fc_1",
                 name="qualify_prospect",
                 arguments={"name": "Jeanne d'Arc Martin"},

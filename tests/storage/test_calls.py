@@ -330,7 +330,7 @@ async def _effect(storage: Storage, call: CallRow, name: str, effect: str | None
         number = len(await rows.functions.of_call(call.id))
         await rows.functions.record(
             FunctionRun(
-                call_id=call.id,
+                occasion=call.id,
                 function_call_id=f"fc{number}",
                 name=name,
                 arguments={},

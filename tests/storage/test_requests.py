@@ -171,7 +171,7 @@ def _run(
     call: CallRow, function_call_id: str = "fc1", effect: str | None = "booked", digest: str = "h1"
 ) -> FunctionRun:
     return FunctionRun(
-        call_id=call.id,
+        occasion=call.id,
         function_call_id=function_call_id,
         name="book_appointment",
         arguments={"start": "2026-11-24T14:30:00+01:00", "name": "Léa"},

@@ -147,7 +147,7 @@ async def test_a_mark_is_seen_wherever_it_stands() -> None:
 
 def _run(call_id: str) -> FunctionRun:
     return FunctionRun(
-        call_id=call_id,
+        occasion=call_id,
         function_call_id="fc1",
         name="book_appointment",
         arguments={"name": MARK},

@@ -143,7 +143,7 @@ class Desk:
         async with self.storage.tenant(self.tenant.id).write() as rows:
             await rows.functions.record(
                 FunctionRun(
-                    call_id=call.id,
+                    occasion=call.id,
                     function_call_id="f1",
                     name="book_appointment",
                     arguments={},

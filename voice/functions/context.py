@@ -8,27 +8,40 @@ from domain.clock import Clock
 from domain.knowledge import Knowledge
 from domain.phone import DEFAULT_REGION
 from domain.tenant import Tenant
-from storage import TenantHandle
+from storage import Occasion, TenantHandle, TextTurn
 
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """One call of one tenant: whatever a model writes, nothing outside of it can be reached.
+    """One call or one text conversation of one tenant: whatever a model writes, nothing outside of
+    it can be reached.
 
     `storage` is bound to `tenant`; `caller_number` and `transfer_number` are E.164 or None
     (withheld, not configured); `locale` is the language that is spoken, a BCP 47 tag; `region`
-    is where national numbers belong. `knowledge` searches documents: always `tenant`'s.
+    is where national numbers belong. `knowledge` searches documents: always `tenant`'s. `channel`
+    is how they reach us; in a text conversation `text_turn` is what is being answered, and there is
+    no `call_id`. `contact_id`: who they may be, by their number or address.
     """
 
     tenant: Tenant
     storage: TenantHandle = field(repr=False)
-    call_id: str
+    call_id: str | None
     clock: Clock = field(repr=False)
     caller_number: str | None = field(default=None, repr=False)
     transfer_number: str | None = field(default=None, repr=False)
     locale: str = "fr-FR"
     region: str = DEFAULT_REGION
     knowledge: Knowledge | None = field(default=None, repr=False)
+    channel: str = "phone"
+    text_turn: TextTurn | None = None
+    contact_id: str | None = None
+
+    @property
+    def occasion(self) -> Occasion:
+        """What functions run for."""
+        occasion = self.text_turn or self.call_id
+        assert occasion is not None, "a context is of a call or of a conversation"
+        return occasion
 
     def now(self) -> datetime:
         """The current instant on the tenant's wall clock."""

@@ -173,9 +173,11 @@ async def _run(request: _Request, context: CallContext, rows: TenantRows) -> Ans
 
 async def _stored(request: _Request, context: CallContext, rows: TenantRows) -> Answer | None:
     """The answer that this function call had, or that the same effect had in this call."""
-    found = await rows.functions.find(context.call_id, request.function_call_id)
+    found = await rows.functions.find(context.occasion, request.function_call_id)
     if found is None and request.writes:
-        found = await rows.functions.find_effect(context.call_id, request.name, request.fingerprint)
+        found = await rows.functions.find_effect(
+            context.occasion, request.name, request.fingerprint
+        )
     return None if found is None else _answer_of(found)
 
 
@@ -190,7 +192,7 @@ async def _record(
     """Raises Conflict when somebody else has recorded the same request."""
     await rows.functions.record(
         FunctionRun(
-            call_id=context.call_id,
+            occasion=context.occasion,
             function_call_id=request.function_call_id,
             name=request.name,
             arguments=request.said,
