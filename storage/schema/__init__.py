@@ -7,6 +7,13 @@ Migrations repeat these definitions; a test holds both together.
 from storage.schema.access import ACTOR_KINDS, audit_log, revoked_tokens
 from storage.schema.assistants import assistant_claims, deployment
 from storage.schema.base import metadata
+from storage.schema.booking import (
+    APPOINTMENT_ACTIONS,
+    APPOINTMENT_ACTORS,
+    appointment_settings,
+    rendez_vous_history,
+    rendez_vous_requests,
+)
 from storage.schema.conversations import (
     channel_endpoints,
     conversation_functions,
@@ -76,6 +83,8 @@ __all__ = [
     "ACTOR_KINDS",
     "ADDRESS_KINDS",
     "ALERT_CHANNELS",
+    "APPOINTMENT_ACTIONS",
+    "APPOINTMENT_ACTORS",
     "APPOINTMENT_STATUSES",
     "CALL_STATUSES",
     "CHANNEL_TYPES",
@@ -91,6 +100,7 @@ __all__ = [
     "TICKET_PRIORITIES",
     "TICKET_STATUSES",
     "TRANSFER_STATES",
+    "appointment_settings",
     "assistant_claims",
     "audit_log",
     "business_hours",
@@ -128,6 +138,8 @@ __all__ = [
     "record_history",
     "rendez_vous",
     "rendez_vous_cells",
+    "rendez_vous_history",
+    "rendez_vous_requests",
     "retention_marks",
     "revoked_tokens",
     "schema_revisions",

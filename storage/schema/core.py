@@ -24,8 +24,25 @@ from storage.schema.base import (
 )
 
 CHANNEL_TYPES = ("phone", "sms", "email", "whatsapp")
-MESSAGE_STATUSES = ("pending", "sent", "delivered", "failed", "read")
-APPOINTMENT_STATUSES = ("confirmed", "cancelled", "completed", "no_show", "rescheduled")
+#: The dashboard's five (`pending`: queued by the earlier service, sent by nobody), and ours
+#: (domain/delivery.py).
+MESSAGE_STATUSES = (
+    "pending",
+    "sent",
+    "delivered",
+    "failed",
+    "read",
+    "queued",
+    "sending",
+    "accepted",
+    "unknown",
+    "expired",
+    "suppressed",
+    "cancelled",
+)
+MESSAGE_PURPOSES = ("service", "marketing", "answer", "owner")
+#: The dashboard's five; `held`: taken for a moment, while somebody decides (`hold_until`).
+APPOINTMENT_STATUSES = ("confirmed", "cancelled", "completed", "no_show", "rescheduled", "held")
 PROSPECT_STATUSES = ("new", "qualified", "not_qualified", "follow_up", "converted", "lost")
 TICKET_PRIORITIES = ("low", "medium", "high", "urgent")
 TICKET_STATUSES = ("open", "in_progress", "waiting_customer", "resolved", "closed")
@@ -97,6 +114,11 @@ tenant_keys = sa.Table(
     text("label", ""),
     created(),
     instant("revoked_at"),
+    # What it opens (`domain.permissions.SCOPES`); keys from before there were scopes open all.
+    json("scopes", '["admin"]'),
+    # Of a key that was rotated: until then both open.
+    instant("expires_at"),
+    instant("last_used_at"),
     sa.UniqueConstraint("key_hash"),
     sa.Index(None, "tenant_id"),
 )
@@ -160,8 +182,48 @@ channel_messages_log = sa.Table(
     instant("read_at"),
     instant("failed_at"),
     created(),
+    text("sender"),  # which number, name or mailbox it goes out by
+    text("contact_id"),
+    text("conversation_id"),
+    text("appointment_id"),
+    text("in_reply_to"),  # the vendor's id, or the Message-ID, of what it answers
+    text("purpose"),
+    text("dedupe_key"),
+    text("created_by"),
+    # What is sent in order: a conversation, or whatever goes to one address. `position` grows.
+    text("lane"),
+    sa.Column("position", sa.BigInteger),
+    instant("not_before"),
+    instant("expires_at"),
+    instant("due_at"),  # of the next attempt
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    text("claimed_by"),  # the job that says `sending`, since claimed_at
+    instant("claimed_at"),
+    sa.Column("template_version", sa.Integer),
+    text("template_language"),
+    text("message_id"),  # of an email, the same in each attempt
+    sa.Column("segments", sa.Integer),
+    text("encoding"),
+    sa.Column("price_micros", sa.BigInteger),  # millionths of price_currency
+    text("price_currency"),
+    json("extras", "{}"),  # buttons, attachments, parameters of a template: storage/outbox.py
+    instant("accepted_at"),
+    instant("settled_at"),  # nothing is left to do for us
     one_of("channel_type", CHANNEL_TYPES),
     one_of("status", MESSAGE_STATUSES),
+    one_of("purpose", MESSAGE_PURPOSES),
+    # What has no key is never the same (NULLs are distinct).
+    sa.Index(None, "tenant_id", "dedupe_key", unique=True),
+    sa.Index(None, "tenant_id", "conversation_id"),
+    sa.Index(None, "tenant_id", "contact_id"),
+    sa.Index(None, "tenant_id", "appointment_id"),
+    sa.Index(None, "message_id"),
+    partial(
+        "channel_messages_log_waiting",
+        "tenant_id",
+        "lane",
+        where="status IN ('queued', 'sending')",
+    ),
     sa.Index(None, "tenant_id", "created_at"),
     sa.Index(None, "tenant_id", "channel_type"),
     sa.Index(None, "tenant_id", "status"),
@@ -215,6 +277,7 @@ call_logs = sa.Table(
     instant("answered_at"),
     text("node_id"),  # whose bridge carries it: a row of nodes, as long as that lives
     text("vapi_call_id"),  # the call at Vapi that serves it, the latest if there were several
+    text("contact_id"),  # whom the number proposes; it identifies nobody
     sa.UniqueConstraint("call_sid"),
     # What function_calls refers to: a function runs for the call's own tenant or not at all.
     sa.UniqueConstraint("tenant_id", "id"),
@@ -228,6 +291,7 @@ call_logs = sa.Table(
     sa.Index(None, "started_at"),
     sa.Index(None, "forwarded_from"),
     sa.Index(None, "vapi_call_id", unique=True),
+    sa.Index(None, "tenant_id", "contact_id"),
     partial("call_logs_unfinished", "started_at", where="outcome IS NULL"),
     partial("call_logs_carried", "node_id", where="outcome IS NULL AND node_id IS NOT NULL"),
     partial("call_logs_dialling", "transfer_at", where="transfer_state = 'dialling'"),
@@ -335,8 +399,25 @@ rendez_vous = sa.Table(
     instant("ends_at", nullable=False),
     words("timezone"),  # the tenant's when it was booked
     text("resource", ""),
+    text("service_id"),
+    text("contact_id"),
+    text("prospect_id"),
+    # What the cells are taken for besides: preparing and clearing up.
+    sa.Column("before_minutes", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("after_minutes", sa.Integer, nullable=False, server_default="0"),
+    instant("hold_until"),
+    text("holder"),  # whose hold it is: a call, a conversation, a page
+    text("code"),  # for the ear
+    text("link_token"),  # for links: whoever has it may move and cancel
+    sa.Column("sequence", sa.Integer, nullable=False, server_default="0"),  # RFC 5545 §3.8.7.4
+    text("cancel_reason"),
+    instant("acknowledged_at"),  # the customer said that they will come
     one_of("status", APPOINTMENT_STATUSES),
     sa.CheckConstraint("starts_at < ends_at", name="starts_before_ends"),
+    sa.Index(None, "tenant_id", "code", unique=True),
+    sa.Index(None, "link_token", unique=True),
+    sa.Index(None, "tenant_id", "contact_id"),
+    partial("rendez_vous_held", "hold_until", where="status = 'held'"),
     # The parent of rendez_vous_cells: a cell belongs to the appointment's own tenant.
     sa.UniqueConstraint("tenant_id", "id"),
     sa.Index(None, "tenant_id", "starts_at"),
@@ -391,9 +472,20 @@ qualified_prospects = sa.Table(
     created(),
     updated(),
     text("deadline"),
+    text("contact_id"),
+    text("first_name"),  # as a page wrote them; NULL: `name` as it was said is all there is
+    text("last_name"),
+    json("answers", "{}"),
+    json("score_reasons", "[]"),
+    json("missing", "[]"),
+    text("assigned_to"),
+    text("request_key"),  # the conversation that it comes from: one row for each
+    sa.Column("version", sa.Integer, nullable=False, server_default="1"),
     one_of("source", ("phone", "sms", "email", "whatsapp", "web")),
     one_of("qualification_status", PROSPECT_STATUSES),
     sa.CheckConstraint("qualification_score BETWEEN 0 AND 100", name="qualification_score"),
+    sa.Index(None, "request_key", unique=True),
+    sa.Index(None, "tenant_id", "contact_id"),
     sa.Index(None, "tenant_id", "created_at"),
     sa.Index(None, "phone", "created_at"),
     sa.Index(None, "call_id"),
@@ -421,8 +513,12 @@ tickets = sa.Table(
     text("created_by", "sara"),
     created(),
     updated(),
+    text("contact_id"),
+    text("callback_when"),  # when they want to be called back, in their words
+    sa.Column("version", sa.Integer, nullable=False, server_default="1"),
     one_of("priority", TICKET_PRIORITIES),
     one_of("status", TICKET_STATUSES),
+    sa.Index(None, "tenant_id", "contact_id"),
     sa.Index(None, "tenant_id", "created_at"),
     sa.Index(None, "customer_phone", "created_at"),
     sa.Index(None, "call_id"),

@@ -1,6 +1,7 @@
 """Migrations as releases see them: they expand first, say which server they need, and lose no row
 on the way up or down."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,12 +61,19 @@ def contractions(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[st
         found += [f"{table}.{name} is gone" for name in old["columns"].keys() - new["columns"]]
         for aspect in ("unique", "checks", "foreign keys"):
             for name, constraint in new[aspect].items():
-                if constraint != old[aspect].get(name) and _concerns(constraint, old["columns"]):
+                before_it = old[aspect].get(name)
+                if (
+                    constraint != before_it
+                    and _concerns(constraint, old["columns"], new["columns"])
+                    and not _widened(before_it, constraint)
+                ):
                     found.append(f"{table} has the new or other constraint {name}")
         found += [
             f"{table} has the new unique index {name}"
             for name, index in new["indexes"].items()
-            if index["unique"] and name not in old["indexes"] and _concerns(index, old["columns"])
+            if index["unique"]
+            and name not in old["indexes"]
+            and _concerns(index, old["columns"], new["columns"])
         ]
     return found
 
@@ -74,10 +82,30 @@ def _relaxed(column: tuple[Any, ...]) -> tuple[Any, ...]:
     return (column[0], True, *column[2:])
 
 
-def _concerns(constraint: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:
-    """A constraint on new columns alone can't stop whoever doesn't know them."""
+def _concerns(
+    constraint: Mapping[str, Any], old: Mapping[str, Any], new: Mapping[str, Any]
+) -> bool:
+    """Constraints that name a new column which may be NULL, as it is for whoever doesn't know it,
+    or that name new columns alone, can't stop an older server. (A NULL is like no other, and no
+    foreign key looks at a row that has one.)"""
     named = constraint.get("column_names", constraint.get("constrained_columns"))
-    return named is None or any(name in columns for name in named)
+    if named is None:
+        text = str(constraint.get("sqltext", ""))
+        words = set(re.findall(r"\w+", re.sub(r"'[^']*'", "", text)))
+        return bool(words & old.keys()) or not words & new.keys()
+    if any(name not in old and new[name][1] and new[name][2] is None for name in named):
+        return False
+    return any(name in old for name in named)
+
+
+def _widened(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> bool:
+    """A CHECK … IN (…) that takes all it took, and more."""
+    if before is None or "sqltext" not in before:
+        return False
+    old, new = str(before["sqltext"]), str(after["sqltext"])
+    taken, takes = (set(re.findall(r"'([^']*)'", text)) for text in (old, new))
+    frames = {re.sub(r"'[^']*'(::text)?(, )?", "", text) for text in (old, new)}
+    return taken < takes and len(frames) == 1
 
 
 async def test_each_step_only_expands(empty_url: str) -> None:
