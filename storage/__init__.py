@@ -21,7 +21,8 @@ from storage.rows import TenantHandle, TenantRows
 from storage.scope import MAX_PAGE, Page
 from storage.sealed_rows import SealedRows
 from storage.secrets import KeyRing
-from storage.tenants import TenantDirectory, TenantKey
+from storage.sessions import Sessions
+from storage.tenants import KeyHolder, TenantDirectory, TenantKey
 from storage.tickets import NewTicket, Ticket
 from storage.vapi_calls import VapiCalls
 
@@ -36,6 +37,7 @@ __all__ = [
     "FunctionRun",
     "JobDesk",
     "JournalEntry",
+    "KeyHolder",
     "KeyRing",
     "LiveEvent",
     "LiveEvents",
@@ -81,6 +83,7 @@ class Storage:
         self.live_events = LiveEvents(database)
         self.jobs = JobDesk(database, clock)
         self.rates = Rates(database, clock)
+        self.sessions = Sessions(database, clock)
         self.assistants = AssistantRegister(database, clock)
         self.vapi_calls = VapiCalls(database, clock)
         self.inbound = InboundTexts(database, clock)

@@ -13,14 +13,21 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from storage.schema import (
+    audit_log,
     call_events,
     call_logs,
     channel_messages_log,
+    contacts,
+    conversation_messages,
+    conversations,
     dead_jobs,
     function_calls,
+    inbound_texts,
     live_events,
+    notifications,
     qualified_prospects,
     rendez_vous,
+    revoked_tokens,
     stream_tokens,
     tickets,
 )
@@ -39,8 +46,14 @@ class Periods:
     tickets: int = 3 * 365
     appointments: int = 3 * 365
     dead_jobs: int = 30
+    inbound_texts: int = 30  # longer than any vendor repeats a message (7 days)
     live_events: int = 1  # who was away for longer reads the lists
     stream_tokens: int = 1
+    # Who did what, and who read what was said: a year, as the CNIL advises for such journals.
+    audit: int = 365
+    revoked_tokens: int = 1  # after their own end
+    contacts: int = 3 * 365  # since they were last heard of
+    notifications: int = 365
 
     def of(self, kind: str) -> timedelta:
         """The period of a rule's kind. A transcript goes with its call at the latest."""
@@ -145,11 +158,26 @@ RULES: Final = (
             channel_messages_log.c.status != "pending",
         ),
     ),
+    Rule(
+        "messages",
+        conversation_messages,
+        lambda before, _: conversation_messages.c.created_at < before,
+    ),
+    # With what functions answered in it.
+    Rule("messages", conversations, lambda before, _: conversations.c.updated_at < before),
+    Rule("inbound_texts", inbound_texts, lambda before, _: inbound_texts.c.received_at < before),
     Rule("prospects", qualified_prospects, _prospect),
     Rule("tickets", tickets, _ticket),
+    # With their addresses and their history; what refers to them by id has its own period.
+    Rule("contacts", contacts, lambda before, _: contacts.c.last_seen_at < before),
+    Rule("notifications", notifications, lambda before, _: notifications.c.created_at < before),
     Rule("appointments", rendez_vous, lambda before, _: rendez_vous.c.ends_at < before),
     Rule("dead_jobs", dead_jobs, lambda before, _: dead_jobs.c.died_at < before),
     Rule("live_events", live_events, lambda before, _: live_events.c.at < before),
+    Rule("audit", audit_log, lambda before, _: audit_log.c.at < before),
+    Rule(
+        "revoked_tokens", revoked_tokens, lambda before, _: revoked_tokens.c.expires_at < before
+    ),
     Rule("stream_tokens", stream_tokens, lambda before, _: stream_tokens.c.expires_at < before),
 )
 
@@ -164,6 +192,9 @@ KEPT: Final[Mapping[str, str]] = MappingProxyType(
         "tenant_keys": "revoked keys stay, as hashes, so that it can be said when they were",
         "business_hours": "the tenant's configuration",
         "channel_configurations": "the tenant's configuration",
+        "channel_endpoints": "the tenant's configuration",
+        "notification_settings": "the tenant's configuration",
+        "appointment_settings": "the tenant's configuration",
         "knowledge_documents": "the tenant's own texts; deleted ones leave the bin by a job of "
         "their own (knowledge.purge), once every index has forgotten them",
         "assistant_claims": "what the tenant's assistant at Vapi was made of; nobody's words",

@@ -7,6 +7,7 @@ from domain.clock import Clock
 from domain.tenant import Tenant
 from storage.appointments import Appointments
 from storage.assistants import Assistants
+from storage.audit import Audit, committed, settle
 from storage.calls import Calls
 from storage.channels import Channels
 from storage.conversations import Conversations
@@ -16,6 +17,7 @@ from storage.functions import Functions
 from storage.hours import Hours
 from storage.inbound import Endpoints, TenantInbound
 from storage.jobs import jobs_on
+from storage.keys import Keys
 from storage.knowledge.documents import Documents
 from storage.live_events import store
 from storage.messages import Messages
@@ -32,6 +34,7 @@ class TenantRows:
         "_scope",
         "appointments",
         "assistants",
+        "audit",
         "calls",
         "channels",
         "conversations",
@@ -41,6 +44,7 @@ class TenantRows:
         "hours",
         "inbound",
         "jobs",
+        "keys",
         "knowledge",
         "messages",
         "prospects",
@@ -61,6 +65,8 @@ class TenantRows:
         self.jobs = jobs_on(scope.connection, scope.clock, scope.tenant_id)
         self.knowledge = Documents(scope)
         self.events = Events(scope)
+        self.keys = Keys(scope)
+        self.audit = Audit(scope)
         self.conversations = Conversations(scope)
         self.inbound = TenantInbound(scope)
         self.endpoints = Endpoints(scope)
@@ -96,4 +102,6 @@ class TenantHandle:
         async with self._database.write() as connection:
             scope = Scope(connection, self.tenant_id, self._clock, self._keyring)
             yield TenantRows(scope)
+            await settle(scope)
             await store(connection, scope.published)
+        committed(scope)

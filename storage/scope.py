@@ -55,6 +55,10 @@ class Scope:
     clock: Clock
     keyring: KeyRing | None = None
     published: list[NewEvent] = field(default_factory=list)
+    #: `table:id` of what this transaction inserted one by one, and the actions that it put into
+    #: the audit log (`storage.audit`).
+    inserted: list[str] = field(default_factory=list)
+    audited: list[str] = field(default_factory=list)
 
     @property
     def keys(self) -> KeyRing:
@@ -87,6 +91,8 @@ class Scope:
     async def insert(self, table: sa.Table, **values: Any) -> None:
         """INSERT one row of the tenant."""
         await self.connection.execute(sa.insert(table).values(tenant_id=self.tenant_id, **values))
+        if "id" in values:
+            self.inserted.append(f"{table.name}:{values['id']}")
 
     async def insert_all(self, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """INSERT rows of the tenant, in one go."""

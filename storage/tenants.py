@@ -3,17 +3,20 @@
 import hashlib
 import re
 import secrets
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.clock import Clock
 from domain.errors import Conflict, Invalid, NotFound, OperatorError
+from domain.permissions import ADMIN
 from domain.tenant import DEFAULT_LOCALE, DEFAULT_TIMEZONE, Tenant
 from storage.assistants import wake
 from storage.conflicts import insert_unless_taken
@@ -44,6 +47,22 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
+#: When a key was last used is noted this often: who looks wants to know whether it still is.
+USED_NOTED_EVERY = timedelta(minutes=10)
+
+KEY_COLUMNS = (
+    tenant_keys.c.id,
+    tenant_keys.c.label,
+    tenant_keys.c.created_at,
+    tenant_keys.c.revoked_at,
+    tenant_keys.c.scopes,
+    tenant_keys.c.expires_at,
+    tenant_keys.c.last_used_at,
+)
+
+log = structlog.get_logger(__name__)
+
+
 @dataclass(frozen=True, slots=True)
 class TenantKey:
     """An API key, without the key."""
@@ -52,6 +71,19 @@ class TenantKey:
     label: str
     created_at: datetime
     revoked_at: datetime | None
+    scopes: tuple[str, ...] = (ADMIN,)
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """Whose a good key is, and what it opens."""
+
+    tenant_id: str
+    key_id: str
+    label: str
+    scopes: tuple[str, ...]
 
 
 class TenantDirectory:
@@ -132,17 +164,20 @@ class TenantDirectory:
 
     # ------------------------------------------------------------------------------ keys
 
-    async def create_key(self, tenant_id: str, label: str = "") -> str:
+    async def create_key(
+        self, tenant_id: str, label: str = "", scopes: Sequence[str] = (ADMIN,)
+    ) -> str:
         """A new API key: shown now and never again, for only its hash is kept. NotFound."""
-        key = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
+        key = new_key()
         try:
             async with self._database.write() as connection:
                 await connection.execute(
                     sa.insert(tenant_keys).values(
                         id=new_id(),
                         tenant_id=tenant_id,
-                        key_hash=_hash(key),
+                        key_hash=key_hash(key),
                         label=label,
+                        scopes=list(scopes),
                         created_at=self._clock.now(),
                     )
                 )
@@ -153,17 +188,12 @@ class TenantDirectory:
     async def list_keys(self, tenant_id: str) -> list[TenantKey]:
         """A tenant's keys, revoked ones too, oldest first."""
         statement = (
-            sa.select(
-                tenant_keys.c.id,
-                tenant_keys.c.label,
-                tenant_keys.c.created_at,
-                tenant_keys.c.revoked_at,
-            )
+            sa.select(*KEY_COLUMNS)
             .where(tenant_keys.c.tenant_id == tenant_id)
             .order_by(tenant_keys.c.created_at, tenant_keys.c.id)
         )
         async with self._database.read() as connection:
-            return [TenantKey(*row) for row in await connection.execute(statement)]
+            return [described_key(row) for row in await connection.execute(statement)]
 
     async def revoke_key(self, tenant_id: str, key_id: str) -> bool:
         """From now on the key opens nothing. False when it was no valid key of this tenant."""
@@ -179,22 +209,52 @@ class TenantDirectory:
             )
             return revoked.rowcount > 0
 
-    async def tenant_of_key(self, key: str) -> str | None:
-        """The id of the tenant whose key this is; None if it is nobody's, revoked, or its
-        tenant suspended."""
+    async def holder_of_key(self, key: str) -> KeyHolder | None:
+        """Whose key this is, and what it opens; None if it is nobody's, revoked, over, or its
+        tenant suspended. Notes that it was used, a few times an hour at most."""
         if not key.startswith(KEY_PREFIX):
             return None
+        now = self._clock.now()
+        it = tenant_keys.c
         statement = (
-            sa.select(tenants.c.id)
-            .join(tenant_keys, tenant_keys.c.tenant_id == tenants.c.id)
+            sa.select(tenants.c.id, it.id, it.label, it.scopes, it.last_used_at)
+            .join(tenant_keys, it.tenant_id == tenants.c.id)
             .where(
-                tenant_keys.c.key_hash == _hash(key),
-                tenant_keys.c.revoked_at.is_(None),
+                it.key_hash == key_hash(key),
+                it.revoked_at.is_(None),
+                sa.or_(it.expires_at.is_(None), it.expires_at > now),
                 tenants.c.status == "active",
             )
         )
         async with self._database.read() as connection:
-            return (await connection.execute(statement)).scalar()
+            row = (await connection.execute(statement)).first()
+        if row is None:
+            return None
+        tenant_id, key_id, label, scopes, used = row
+        if used is None or now - used >= USED_NOTED_EVERY:
+            await self._note_use(key_id, now)
+        return KeyHolder(tenant_id, key_id, label, tuple(scopes))
+
+    async def _note_use(self, key_id: str, now: datetime) -> None:
+        """A database that can be read but not written must not refuse good keys."""
+        used = tenant_keys.c.last_used_at
+        statement = (
+            sa.update(tenant_keys)
+            .where(
+                tenant_keys.c.id == key_id, sa.or_(used.is_(None), used <= now - USED_NOTED_EVERY)
+            )
+            .values(last_used_at=now)
+        )
+        try:
+            async with self._database.single() as connection:
+                await connection.execute(statement)
+        except OperatorError as error:
+            log.warning("key.use_not_noted", reason=str(error))
+
+    async def tenant_of_key(self, key: str) -> str | None:
+        """The id of the tenant whose key this is; None as `holder_of_key`."""
+        holder = await self.holder_of_key(key)
+        return None if holder is None else holder.tenant_id
 
     # --------------------------------------------------------------------------- numbers
 
@@ -306,7 +366,19 @@ def _active() -> sa.ColumnElement[bool]:
     return tenants.c.status == "active"
 
 
-def _hash(key: str) -> str:
+def new_key() -> str:
+    """A key that nobody else has."""
+    return KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
+
+
+def described_key(row: Iterable[Any]) -> TenantKey:
+    """A row of KEY_COLUMNS."""
+    id, label, created_at, revoked_at, scopes, expires_at, last_used_at = row
+    return TenantKey(id, label, created_at, revoked_at, tuple(scopes), expires_at, last_used_at)
+
+
+def key_hash(key: str) -> str:
+    """What is kept of a key: 32 random bytes need no slow hash."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
