@@ -192,6 +192,8 @@ KEPT: Final[Mapping[str, str]] = MappingProxyType(
         "tenant_keys": "revoked keys stay, as hashes, so that it can be said when they were",
         "business_hours": "the tenant's configuration",
         "channel_configurations": "the tenant's configuration",
+        "calendar_feeds": "the tenant's configuration: addresses, as hashes",
+        "external_calendars": "the tenant's configuration; what is busy there dies with it",
         "channel_endpoints": "the tenant's configuration",
         "notification_settings": "the tenant's configuration",
         "appointment_settings": "the tenant's configuration",
@@ -213,5 +215,6 @@ EXPIRING: Final[Mapping[str, str]] = MappingProxyType(
         "nodes": "reaped when silent",
         "call_slots": "given back with the call, or reaped",
         "rate_counters": "deleted when expired",
+        "external_busy": "replaced with each reading, by what is to come",
     }
 )

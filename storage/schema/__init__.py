@@ -14,6 +14,12 @@ from storage.schema.booking import (
     rendez_vous_history,
     rendez_vous_requests,
 )
+from storage.schema.calendars import (
+    CALENDAR_STATES,
+    calendar_feeds,
+    external_busy,
+    external_calendars,
+)
 from storage.schema.conversations import (
     channel_endpoints,
     conversation_functions,
@@ -86,6 +92,7 @@ __all__ = [
     "APPOINTMENT_ACTIONS",
     "APPOINTMENT_ACTORS",
     "APPOINTMENT_STATUSES",
+    "CALENDAR_STATES",
     "CALL_STATUSES",
     "CHANNEL_TYPES",
     "CONSENT_DECISIONS",
@@ -104,6 +111,7 @@ __all__ = [
     "assistant_claims",
     "audit_log",
     "business_hours",
+    "calendar_feeds",
     "call_events",
     "call_logs",
     "call_slots",
@@ -119,6 +127,8 @@ __all__ = [
     "conversations",
     "dead_jobs",
     "deployment",
+    "external_busy",
+    "external_calendars",
     "function_calls",
     "inbound_texts",
     "job_rates",
