@@ -92,6 +92,12 @@ MESSAGES: Final[Mapping[str, str]] = {
     "slot_closed_no_other": "We don't take appointments at that time.",
     "slot_past": "That time has already passed. There is still {alternatives}.",
     "slot_past_no_other": "That time has already passed.",
+    "slot_soon": "That is too soon for an appointment. There is still {alternatives}.",
+    "slot_soon_no_other": "That is too soon for an appointment.",
+    "slot_far": "We don't take appointments that far ahead yet. There is still {alternatives}.",
+    "slot_far_no_other": "We don't take appointments that far ahead yet.",
+    "slot_unoffered": "No appointment begins at that time. There is still {alternatives}.",
+    "slot_unoffered_no_other": "No appointment begins at that time.",
     "slot_invalid": "I didn't quite get the day and the time. Could you say them again?",
     # What the tenant reads of a call that nobody could take
     "unknown_caller": "Caller",
@@ -156,5 +162,56 @@ MESSAGES: Final[Mapping[str, str]] = {
     "voicemail_text": "Automatic transcription: {words}",
     "voicemail_no_words": "Automatic transcription: no words recognised.",
     "call_back_missed": "To call back: a call without a message",
+    # Text conversations
+    "text_introduction_female": "{name}, AI assistant of {company}:",
+    "text_introduction_male": "{name}, AI assistant of {company}:",
+    "text_introduction_nobody_female": "{name}, AI assistant:",
+    "text_introduction_nobody_male": "{name}, AI assistant:",
+    "text_note": (
+        "This conversation is written: forget the rules of speech. Write times and numbers in "
+        "figures (2:30 p.m., €89, +44 20 7946 0123), addresses as they are. Don't introduce "
+        "yourself, greet only once, no lists, no formatting. One question at a time. Promise "
+        "nothing that a function hasn't confirmed."
+    ),
+    "text_note_sms": "It is an SMS: 300 characters at most, two or three sentences.",
+    "text_note_whatsapp": "It is WhatsApp: a few short sentences.",
+    "text_note_email": (
+        "It is an e-mail: a few complete sentences, with a closing formula and the company's name."
+    ),
+    "text_media_image": "photo",
+    "text_media_video": "video",
+    "text_media_audio": "voice message",
+    "text_media_document": "document",
+    "text_media_location": "location",
+    "text_media_other": "attachment",
+    "text_only_media": (
+        "I have received what you sent, but I can't open it myself: it is passed on to the team. "
+        "Could you tell me in a few words what you would like?"
+    ),
+    "text_confirmed": "Noted, your appointment {when} is confirmed. See you soon!",
+    "text_cancelled": (
+        "Done, your appointment {when} is cancelled. To make another one, write to us."
+    ),
+    "text_no_appointment": (
+        "That appointment isn't to come any more: I have changed nothing. What can I do for you?"
+    ),
+    "text_down": (
+        "I can't answer you right now. Your message is passed on to the team, who will get back "
+        "to you as soon as possible."
+    ),
+    "text_down_subject": "Message without an answer ({channel})",
+    "text_too_much": (
+        "Your message is passed on to the team, who will answer as soon as possible."
+    ),
+    "text_which": "Hello, which business are you writing to? Answer with the number: {choices}",
+    "text_which_unknown": (
+        "Hello, several businesses share this number. Answer with the name or the 4-digit code of "
+        "the one that you are writing to."
+    ),
+    "text_stopped": (
+        "{company}: noted, you won't get any more messages from us here. Answer START to get them "
+        "again."
+    ),
+    "text_started": "{company}: noted, you will get our messages again.",
     "or": "{first} or {last}",
 }

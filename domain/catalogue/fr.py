@@ -96,6 +96,12 @@ MESSAGES: Final[Mapping[str, str]] = {
     "slot_closed_no_other": "À ce moment-là, on ne prend pas de rendez-vous.",
     "slot_past": "Ce moment est déjà passé. Il reste {alternatives}.",
     "slot_past_no_other": "Ce moment est déjà passé.",
+    "slot_soon": "C'est trop proche pour prendre rendez-vous. Il reste {alternatives}.",
+    "slot_soon_no_other": "C'est trop proche pour prendre rendez-vous.",
+    "slot_far": "On ne prend pas encore de rendez-vous aussi loin. Il reste {alternatives}.",
+    "slot_far_no_other": "On ne prend pas encore de rendez-vous aussi loin.",
+    "slot_unoffered": "Aucun rendez-vous ne commence à cette heure-là. Il reste {alternatives}.",
+    "slot_unoffered_no_other": "Aucun rendez-vous ne commence à cette heure-là.",
     "slot_invalid": "Je n'ai pas bien saisi le jour et l'heure. Pouvez-vous me les redire ?",
     # What the tenant reads of a call that nobody could take
     "unknown_caller": "Appelant",
@@ -162,5 +168,57 @@ MESSAGES: Final[Mapping[str, str]] = {
     "voicemail_text": "Transcription automatique : {words}",
     "voicemail_no_words": "Transcription automatique : aucune parole reconnue.",
     "call_back_missed": "À rappeler : appel sans message",
+    # Text conversations
+    "text_introduction_female": "{name}, assistante IA de {company} :",
+    "text_introduction_male": "{name}, assistant IA de {company} :",
+    "text_introduction_nobody_female": "{name}, assistante IA :",
+    "text_introduction_nobody_male": "{name}, assistant IA :",
+    "text_note": (
+        "Cette conversation se fait par écrit : oublie les règles de la parole. Écris les heures "
+        "et les nombres en chiffres (14 h 30, 89 €, 06 39 98 12 34), les adresses telles quelles. "
+        "Ne te présente pas, ne salue qu'une fois, ne mets ni liste ni mise en forme. Une seule "
+        "question à la fois. Ne promets rien qu'une fonction n'a pas confirmé."
+    ),
+    "text_note_sms": "C'est un SMS : 300 caractères au plus, deux ou trois phrases.",
+    "text_note_whatsapp": "C'est WhatsApp : quelques phrases courtes.",
+    "text_note_email": (
+        "C'est un e-mail : quelques phrases complètes, avec une formule de politesse à la fin et "
+        "le nom de l'entreprise."
+    ),
+    "text_media_image": "photo",
+    "text_media_video": "vidéo",
+    "text_media_audio": "message vocal",
+    "text_media_document": "document",
+    "text_media_location": "position",
+    "text_media_other": "pièce jointe",
+    "text_only_media": (
+        "J'ai bien reçu votre envoi, mais je ne peux pas l'ouvrir moi-même : il est transmis à "
+        "l'équipe. Pouvez-vous me dire en quelques mots ce que vous souhaitez ?"
+    ),
+    "text_confirmed": "C'est noté, votre rendez-vous {when} est confirmé. À bientôt !",
+    "text_cancelled": (
+        "C'est fait, votre rendez-vous {when} est annulé. Pour en reprendre un, écrivez-nous."
+    ),
+    "text_no_appointment": (
+        "Ce rendez-vous n'est plus à venir : je n'ai rien changé. Que puis-je faire pour vous ?"
+    ),
+    "text_down": (
+        "Je n'arrive pas à vous répondre tout de suite. Votre message est transmis à l'équipe, "
+        "qui revient vers vous dès que possible."
+    ),
+    "text_down_subject": "Message sans réponse ({channel})",
+    "text_too_much": ("Votre message est transmis à l'équipe, qui vous répond dès que possible."),
+    "text_which": (
+        "Bonjour, à quelle entreprise écrivez-vous ? Répondez par le chiffre : {choices}"
+    ),
+    "text_which_unknown": (
+        "Bonjour, plusieurs entreprises partagent ce numéro. Répondez par le nom ou le code à 4 "
+        "chiffres de celle à qui vous écrivez."
+    ),
+    "text_stopped": (
+        "{company} : c'est noté, vous ne recevrez plus de messages de notre part ici. Répondez "
+        "START pour les recevoir à nouveau."
+    ),
+    "text_started": "{company} : c'est noté, vous recevrez à nouveau nos messages.",
     "or": "{first} ou {last}",
 }
