@@ -1,213 +1,374 @@
-"""Free appointment slots from opening hours and what is already taken. Pure.
+"""Free appointment slots from an agenda and what is already taken. Pure.
 
 Opening hours are wall-clock times of the tenant's zone, slots are instants: on the nights of the
-time change a range is as long as the clocks make it. A range whose `closes` isn't after `opens`
-runs past midnight ("18:00–02:00"; closing at 00:00 is midnight).
+time change a range is as long as the clocks make it.
+
+Fast enough to be asked during a call, and to be asked in parts: `days` yields one day at a time, so
+that whoever shares a thread with audio can let it through in between (`storage.free_time`).
 """
 
-import re
-import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
+from itertools import chain
 from typing import Final, Literal
-from zoneinfo import ZoneInfo
 
-DEFAULT_MINUTES: Final = 30
-#: How soon an appointment may begin.
-MINIMUM_NOTICE: Final = timedelta(0)
-#: How far ahead appointments are given, in days.
-HORIZON_DAYS: Final = 60
-#: Appointments begin on this grid: the width of a cell that the database guards.
-GRID_MINUTES: Final = 5
+from domain.agenda import (
+    GRID_MINUTES,
+    Agenda,
+    DayException,
+    DayRange,
+    OpeningRange,
+    Resource,
+    Service,
+)
+from domain.part_of_day import named_part, part_of
+from domain.wall_clock import Span, WallClock, common, merged, minute_after, minute_of
 
-Verdict = Literal["ok", "closed", "past"]
-PartOfDay = Literal["morning", "afternoon", "evening"]
-_Span = tuple[datetime, datetime]
+#: What is taken: instants by resource. Those under "" are everybody's.
+Busy = Mapping[str, Sequence[tuple[datetime, datetime]]]
+#: How many appointments there are, by day (the tenant's), resource and service ("" is none in
+#: particular).
+Booked = Mapping[tuple[date, str, str], int]
+#: "soon": less than the notice ahead; "far": beyond the horizon; "unoffered": the business is open,
+#: but appointments don't begin then.
+Verdict = Literal["ok", "past", "soon", "far", "closed", "unoffered"]
 
-
-@dataclass(frozen=True, slots=True)
-class OpeningRange:
-    """One opening of one weekday. `day`: 1 is Monday, 7 Sunday."""
-
-    day: int
-    opens: time
-    closes: time
+_DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A free appointment. `start` is aware, in the tenant's zone."""
+    """A free appointment. `start` is aware, in the tenant's zone. `resource` is who would take it
+    ("" where there is nobody else): of several, who has most time left that day; `others` are free
+    as well, in that order."""
 
     start: datetime
     minutes: int
-    resource: str | None = None
-
-
-DEFAULT_HOURS: Final[tuple[OpeningRange, ...]] = tuple(
-    OpeningRange(day, time(opens), time(closes))
-    for day in range(1, 6)
-    for opens, closes in ((9, 12), (14, 18))
-)
-
-_NOON: Final = time(12)
-_EVENING: Final = time(18)
-_PARTS: Final[tuple[tuple[PartOfDay, re.Pattern[str]], ...]] = (
-    # "après-midi" before anything that "midi" might mean.
-    ("afternoon", re.compile(r"\b(?:apres ?midi|aprem|afternoon|pm)\b")),
-    ("evening", re.compile(r"\b(?:soir|soiree|evening|tonight|night|nuit)\b")),
-    ("morning", re.compile(r"\b(?:matin|matinee|morning|am)\b")),
-)
-
-
-def named_part(text: str | None) -> PartOfDay | None:
-    """ "ce matin", "l'après-midi", "evening" …; None when it names none, or several."""
-    plain = unicodedata.normalize("NFKD", (text or "")[:80].casefold())
-    plain = "".join(c for c in plain if not unicodedata.combining(c))
-    plain = re.sub(r"[^a-z0-9]+", " ", plain)
-    named = [part for part, words in _PARTS if words.search(plain)]
-    return named[0] if len(named) == 1 else None
+    resource: str = ""
+    others: tuple[str, ...] = ()
 
 
 def free_slots(  # noqa: PLR0913 - one question, all of it
-    hours: Sequence[OpeningRange],
-    timezone: str,
-    busy: Sequence[tuple[datetime, datetime]],
+    agenda: Agenda,
+    service: Service,
+    busy: Busy,
     now: datetime,
     first: date,
     last: date,
-    minutes: int = DEFAULT_MINUTES,
+    *,
+    resource: str | None = None,
     part_of_day: str | None = None,
+    booked: Booked | None = None,
 ) -> list[Slot]:
-    """What can still be booked on the days `first` to `last`, in order.
+    """What can still be booked on the days `first` to `last`, in order: `days`, in one list."""
+    found = days(
+        agenda,
+        service,
+        busy,
+        now,
+        first,
+        last,
+        resource=resource,
+        part_of_day=part_of_day,
+        booked=booked,
+    )
+    return list(chain.from_iterable(found))
 
-    Slots of `minutes` follow one another from each opening. `busy` and `now` are aware instants.
-    Nothing before `now` nor beyond the horizon. A `part_of_day` that names none (or several)
-    restricts nothing. Raises ValueError when `minutes` isn't positive.
+
+def days(  # noqa: PLR0913 - one question, all of it
+    agenda: Agenda,
+    service: Service,
+    busy: Busy,
+    now: datetime,
+    first: date,
+    last: date,
+    *,
+    resource: str | None = None,
+    part_of_day: str | None = None,
+    booked: Booked | None = None,
+) -> Iterator[list[Slot]]:
+    """The free slots of each day from `first` to `last`, both included; nothing before the notice
+    nor beyond the horizon. `busy` and `now` are aware instants; `busy` has the buffers of what is
+    booked in it. A `part_of_day` that names none (or several) restricts nothing. Without `booked`
+    no daily cap counts. Raises ValueError when the service takes no time.
     """
-    if minutes <= 0:
-        raise ValueError(f"an appointment of {minutes} minutes")
-    zone = ZoneInfo(timezone)
-    today = now.astimezone(zone).date()
-    first, last = max(first, today), min(last, today + timedelta(days=HORIZON_DAYS))
-    length = timedelta(minutes=minutes)
-    taken = _merged((start, end) for start, end in busy if start < end)
+    plan = _Plan(agenda, service, agenda.able(service, resource))
+    today = plan.clock.day_of(now)
+    horizon = today + timedelta(days=agenda.horizon(service))
+    first, last = max(first, today), min(last, horizon)
+    earliest = minute_after(now + timedelta(minutes=agenda.notice(service)))
+    taken = [_taken(busy, each) for each in plan.resources]
+    caps = _Caps(agenda, service, booked or {})
     wanted = named_part(part_of_day)
-    # A set, since ranges that overlap may yield the same slot.
-    starts = {
-        start
-        for opens, closes in _openings(hours, zone, first, last)
-        for start in _steps(opens, closes, length)
-        if start >= now + MINIMUM_NOTICE and not _overlaps(taken, start, start + length)
-    }
-    slots = [Slot(start.astimezone(zone), minutes) for start in sorted(starts)]
-    return [
-        slot
-        for slot in slots
-        if first <= slot.start.date() <= last and wanted in (None, _part(slot.start.time()))
-    ]
+    day = first
+    while day <= last:
+        slots = _slots(plan, day, earliest, taken, caps)
+        yield slots if wanted is None else [s for s in slots if part_of(s.start.time()) == wanted]
+        day += _DAY
 
 
 def verdict(
-    start: datetime, hours: Sequence[OpeningRange], timezone: str, now: datetime, minutes: int
+    agenda: Agenda, service: Service, start: datetime, now: datetime, *, resource: str | None = None
 ) -> Verdict:
-    """Whether an appointment of `minutes` may begin at `start` (aware), whoever else has come.
+    """Whether the service may begin at `start` (aware), whoever else has come."""
+    notice = timedelta(minutes=agenda.notice(service))
+    if start < now + notice:
+        return "past" if start < now else "soon"
+    plan = _Plan(agenda, service, agenda.able(service, resource))
+    day = plan.clock.day_of(start)
+    if day > plan.clock.day_of(now) + timedelta(days=agenda.horizon(service)):
+        return "far"
+    judged = {plan.judge(each, day, start) for each in plan.resources}
+    return "ok" if "ok" in judged else "unoffered" if "unoffered" in judged else "closed"
 
-    "past" before now; "closed" outside the opening hours, beyond the horizon, or off the
-    five-minute grid of the wall clock.
-    """
-    if start < now + MINIMUM_NOTICE:
-        return "past"
-    zone = ZoneInfo(timezone)
-    local = start.astimezone(zone)
-    horizon = now.astimezone(zone).date() + timedelta(days=HORIZON_DAYS)
-    if local.date() > horizon or minutes <= 0:
-        return "closed"
-    if local.minute % GRID_MINUTES or local.second or local.microsecond:
-        return "closed"
-    begin = start.astimezone(UTC)
-    end = begin + timedelta(minutes=minutes)
-    openings = _merged(_openings(hours, zone, local.date(), local.date()))
-    return "ok" if any(opens <= begin and end <= closes for opens, closes in openings) else "closed"
+
+def able_at(
+    agenda: Agenda, service: Service, start: datetime, *, resource: str | None = None
+) -> tuple[str, ...]:
+    """The resources that work at `start` (aware) and can do the service, whether free or not."""
+    plan = _Plan(agenda, service, agenda.able(service, resource))
+    day = plan.clock.day_of(start)
+    return tuple(each.id for each in plan.resources if plan.judge(each, day, start) == "ok")
+
+
+def slot_at(
+    agenda: Agenda,
+    service: Service,
+    busy: Busy,
+    start: datetime,
+    now: datetime,
+    *,
+    resource: str | None = None,
+    booked: Booked | None = None,
+) -> Slot | None:
+    """The slot at exactly this moment (aware), whether `free_slots` would name it or not; None
+    when it can't be had."""
+    if verdict(agenda, service, start, now, resource=resource) != "ok":
+        return None
+    able = able_at(agenda, service, start, resource=resource)
+    plan = _Plan(agenda, service, tuple(each for each in agenda.able(service) if each.id in able))
+    day, minute = plan.clock.day_of(start), minute_of(start)
+    caps = _Caps(agenda, service, booked or {})
+    if caps.full(day):
+        return None
+    taken = [_taken(busy, each) for each in plan.resources]
+    free = [
+        index
+        for index, each in enumerate(plan.resources)
+        if not caps.full_for(day, each.id) and not _overlaps(taken[index], *plan.occupied(minute))
+    ]
+    return plan.slot(minute, free, _loads(plan, day, taken)) if free else None
 
 
 def nearest(slots: Sequence[Slot], wanted: datetime, n: int = 3) -> list[Slot]:
     """The `n` slots closest to `wanted` (aware), nearest first; of two as close, the earlier."""
-    moment = wanted.astimezone(UTC)
+    moment = minute_of(wanted)
 
-    def distance(slot: Slot) -> tuple[timedelta, datetime]:
-        start = slot.start.astimezone(UTC)
+    def distance(slot: Slot) -> tuple[int, int]:
+        start = minute_of(slot.start)
         return abs(start - moment), start
 
     return sorted(slots, key=distance)[: max(n, 0)]
 
 
-def _part(at: time) -> PartOfDay:
-    if at < _NOON:
-        return "morning"
-    return "afternoon" if at < _EVENING else "evening"
+class _Plan:
+    """When each of these resources works, and what the service takes of it."""
+
+    __slots__ = ("_exceptions", "_opened", "agenda", "clock", "fixed", "resources", "service")
+
+    def __init__(self, agenda: Agenda, service: Service, resources: tuple[Resource, ...]) -> None:
+        if service.minutes <= 0:
+            raise ValueError(f"an appointment of {service.minutes} minutes")
+        self.agenda = agenda
+        self.service = service
+        self.resources = resources
+        self.clock = WallClock(agenda.timezone)
+        self.fixed = agenda.step(service)
+        self._opened: dict[tuple[date, str | None], list[Span]] = {}
+        # Most agendas have few, most days none.
+        self._exceptions: dict[str | None, list[DayException]] = {}
+        for each in agenda.exceptions:
+            self._exceptions.setdefault(each.resource, []).append(each)
+
+    @property
+    def step(self) -> int:
+        """Minutes between two starts: a whole number of cells, or the next would begin in one that
+        is taken."""
+        return _up(self.fixed or self.service.minutes)
+
+    def occupied(self, minute: int) -> Span:
+        """What an appointment that begins then takes, in whole cells, its buffers included."""
+        service = self.service
+        return minute - _up(service.before), minute + _up(service.minutes + service.after)
+
+    def slot(self, minute: int, free: Sequence[int], loads: Sequence[int]) -> Slot:
+        """The slot, of the resources of these indices."""
+        order = sorted(free, key=lambda index: loads[index]) if len(free) > 1 else free
+        names = tuple(self.resources[index].id for index in order)
+        return Slot(self.clock.at(minute), self.service.minutes, names[0], names[1:])
+
+    def judge(self, resource: Resource, day: date, start: datetime) -> Verdict:
+        """Whether this resource is there, whatever it has to do."""
+        minute = minute_of(start)
+        # The night before may reach into this day, an appointment into the next.
+        around = (day - _DAY, day, day + _DAY)
+        openings = [opening for each in around for opening in self.openings(resource, each)]
+        end = minute + self.service.minutes
+        if not any(opens <= minute and end <= closes for opens, closes in merged(openings)):
+            return "closed"
+        if minute % GRID_MINUTES or start.second or start.microsecond:
+            return "unoffered"
+        step = self.step
+        if self.fixed is None or any(
+            opens <= minute < closes and (minute - _up(opens)) % step == 0
+            for opens, closes in openings
+        ):
+            return "ok"
+        return "unoffered"
+
+    def openings(self, resource: Resource, day: date) -> list[Span]:
+        """When it works, of the openings that begin on this day; they may end on the next."""
+        # Those without hours or exceptions of their own share the business's.
+        alone = resource.hours is not None or resource.id in self._exceptions
+        key = (day, resource.id if alone else None)
+        if key not in self._opened:
+            self._opened[key] = self._openings(resource, day)
+        return self._opened[key]
+
+    def _openings(self, resource: Resource, day: date) -> list[Span]:
+        own = self._exception(resource.id, day) if resource.id else None
+        if own is not None:
+            return self._spans(day, own)
+        weekday = day.isoweekday()
+        hours = self.agenda.hours if resource.hours is None else resource.hours
+        week = self._spans(day, [each for each in hours if each.day == weekday])
+        special = self._exception(None, day)
+        if special is None:
+            special = self._holiday(day)
+        if special is None:
+            return week
+        opened = self._spans(day, special)
+        return opened if resource.hours is None else common(opened, week)
+
+    def _exception(self, resource: str | None, day: date) -> Sequence[DayRange] | None:
+        found = [e for e in self._exceptions.get(resource, ()) if e.first <= day <= e.last]
+        if not found:
+            return None
+        if any(not each.ranges for each in found):
+            return ()
+        return [each for exception in found for each in exception.ranges]
+
+    def _holiday(self, day: date) -> Sequence[DayRange] | None:
+        rules = self.agenda.rules
+        if rules.on_holidays == "open" or day not in self.agenda.holidays:
+            return None
+        return rules.holiday_hours if rules.on_holidays == "special" else ()
+
+    def _spans(self, day: date, ranges: Sequence[DayRange | OpeningRange]) -> list[Span]:
+        spans = (self.clock.span(day, each.opens, each.closes) for each in ranges)
+        return merged(span for span in spans if span is not None)
 
 
-def _openings(
-    hours: Sequence[OpeningRange], zone: ZoneInfo, first: date, last: date
-) -> list[_Span]:
-    """When the business is open on these days, as UTC spans, one per range and day.
+class _Caps:
+    """How many more appointments a day may have."""
 
-    The days around them are looked at too: ranges run past midnight, appointments as well.
-    """
-    spans = []
-    for offset in range(-1, (last - first).days + 2):
-        day = first + timedelta(days=offset)
-        for opening in hours:
-            if opening.day == day.isoweekday():
-                past_midnight = opening.closes <= opening.opens
-                closing_day = day + timedelta(days=1) if past_midnight else day
-                spans.append(
-                    (
-                        _instant(day, opening.opens, zone, fold=1),
-                        _instant(closing_day, opening.closes, zone, fold=0),
-                    )
-                )
-    return [span for span in spans if span[0] < span[1]]
+    __slots__ = ("_by_resource", "_of_service", "_resource_cap", "_service_cap")
 
+    def __init__(self, agenda: Agenda, service: Service, booked: Booked) -> None:
+        self._resource_cap = agenda.rules.daily_cap
+        self._service_cap = service.daily_cap
+        self._by_resource: Counter[tuple[date, str]] = Counter()
+        self._of_service: Counter[date] = Counter()
+        for (day, resource, of), count in booked.items():
+            self._by_resource[day, resource] += count
+            if of == service.id:
+                self._of_service[day] += count
 
-def _instant(day: date, at: time, zone: ZoneInfo, *, fold: int) -> datetime:
-    """When the wall clock shows this, in UTC. `fold` chooses when it does so twice; when it never
-    does, the moment at which it jumps over it."""
-    wall = datetime.combine(day, at, tzinfo=zone)
-    early, late = wall.replace(fold=0).astimezone(UTC), wall.replace(fold=1).astimezone(UTC)
-    if early <= late:  # once, or twice (PEP 495)
-        return late if fold else early
-    before = late.astimezone(zone).utcoffset()
-    while early - late > timedelta(seconds=1):
-        middle = late + (early - late) // 2
-        if middle.astimezone(zone).utcoffset() == before:
-            late = middle
-        else:
-            early = middle
-    return early.replace(microsecond=0)
+    def full(self, day: date) -> bool:
+        """No more of this service."""
+        return self._service_cap is not None and self._of_service[day] >= self._service_cap
+
+    def full_for(self, day: date, resource: str) -> bool:
+        """No more for this resource."""
+        if self._resource_cap is None:
+            return False
+        return self._by_resource[day, resource] >= self._resource_cap
 
 
-def _steps(opens: datetime, closes: datetime, length: timedelta) -> Iterable[datetime]:
-    start = opens
-    while start + length <= closes:
-        yield start
-        start += length
+def _slots(
+    plan: _Plan, day: date, earliest: int, taken: Sequence[list[Span]], caps: _Caps
+) -> list[Slot]:
+    if caps.full(day):
+        return []
+    begins, ends = plan.clock.midnight(day), plan.clock.midnight(day + _DAY)
+    found: dict[int, list[int]] = {}
+    for index, resource in enumerate(plan.resources):
+        if caps.full_for(day, resource.id):
+            continue
+        openings = plan.openings(resource, day)
+        night = plan.openings(resource, day - _DAY)
+        if night and night[-1][1] > begins:
+            openings = [*night, *openings]
+        # A set, since a night may run into the morning and yield the same slot.
+        starts = {
+            start
+            for opens, closes in openings
+            for start in _starts(plan, opens, min(closes, ends + plan.service.minutes - 1))
+            if start >= begins and start >= earliest
+        }
+        for start in starts:
+            if not _overlaps(taken[index], *plan.occupied(start)):
+                found.setdefault(start, []).append(index)
+    loads = _loads(plan, day, taken) if found else []
+    return [plan.slot(start, found[start], loads) for start in sorted(found)]
 
 
-def _merged(spans: Iterable[_Span]) -> list[_Span]:
-    """Sorted, with spans that overlap or touch made one."""
-    merged: list[_Span] = []
-    for start, end in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
+def _starts(plan: _Plan, opens: int, closes: int) -> range:
+    """The starts within an opening."""
+    return range(_up(opens), closes - plan.service.minutes + 1, plan.step)
 
 
-def _overlaps(taken: Sequence[_Span], start: datetime, end: datetime) -> bool:
+def _loads(plan: _Plan, day: date, taken: Sequence[list[Span]]) -> list[int]:
+    """How many minutes of the day each resource is taken."""
+    if len(plan.resources) < 2:
+        return [0] * len(plan.resources)
+    begins, ends = plan.clock.midnight(day), plan.clock.midnight(day + _DAY)
+    loads = []
+    for spans in taken:
+        # Merged spans: only the one before the first that begins today can reach into it.
+        at = max(bisect_left(spans, (begins, begins)) - 1, 0)
+        load = 0
+        while at < len(spans) and spans[at][0] < ends:
+            load += max(0, min(spans[at][1], ends) - max(spans[at][0], begins))
+            at += 1
+        loads.append(load)
+    return loads
+
+
+def _taken(busy: Busy, resource: Resource) -> list[Span]:
+    """What this resource has no time for, in whole cells: an appointment takes each that it
+    touches. A business without resources has time for nothing that anybody ever took."""
+    taken = busy.values() if not resource.id else [busy.get("", ()), busy.get(resource.id, ())]
+    return merged(
+        (_down(minute_of(start)), _up(minute_after(end)))
+        for spans in taken
+        for start, end in spans
+        if start < end
+    )
+
+
+def _overlaps(taken: Sequence[Span], start: int, end: int) -> bool:
     """`taken` is merged: only the last span that begins before `end` can reach `start`."""
-    at = bisect_left(taken, end, key=lambda span: span[0])
+    at = bisect_left(taken, (end, end))
     return at > 0 and taken[at - 1][1] > start
+
+
+def _down(minute: int) -> int:
+    return minute - minute % GRID_MINUTES
+
+
+def _up(minute: int) -> int:
+    return minute + -minute % GRID_MINUTES

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import sqlalchemy as sa
 
-from domain.availability import DEFAULT_HOURS, OpeningRange
+from domain.agenda import DEFAULT_HOURS, OpeningRange
 from domain.errors import Invalid, NotFound
 from storage.schema import business_hours as table
 from storage.schema import tenants

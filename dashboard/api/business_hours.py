@@ -16,7 +16,7 @@ from starlette.responses import Response
 from dashboard.api.auth import tenant_access
 from dashboard.api.body import json_response, read_json
 from dashboard.catalogue import sentence
-from domain.availability import DEFAULT_MINUTES, OpeningRange
+from domain.agenda import DEFAULT_MINUTES, OpeningRange
 from domain.errors import Invalid
 from storage import Storage
 from storage.rows import TenantRows

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.api.business_hours import DayBody, RangeBody, week_of
-from domain.availability import OpeningRange
+from domain.agenda import OpeningRange
 from domain.errors import Invalid
 
 

@@ -5,7 +5,7 @@ from datetime import time, timedelta
 
 import pytest
 
-from domain.availability import DEFAULT_HOURS, OpeningRange
+from domain.agenda import DEFAULT_HOURS, OpeningRange
 from domain.errors import Conflict, Invalid, NotFound
 from domain.tenant import Tenant
 from storage import Channel, Database, OperatorStore, Storage

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from domain.availability import DEFAULT_MINUTES, verdict
+from domain.agenda import DEFAULT_MINUTES
+from domain.availability import verdict
 from domain.errors import Conflict
 from domain.messages import language_of, one_of, text
 from domain.outcome import Outcome
@@ -110,9 +111,8 @@ async def run(arguments: Arguments, context: CallContext, rows: TenantRows) -> A
     start = datetime.fromisoformat(arguments.start).astimezone(ZoneInfo(context.tenant.timezone))
     if start.date() > diary.horizon(context):
         return await _not_booked("closed", start, context, rows, say(context.locale, "too_far"))
-    hours = await rows.hours.get()
-    zone, now = context.tenant.timezone, context.clock.now()
-    judgement = verdict(start, hours, zone, now, DEFAULT_MINUTES)
+    agenda = await diary.load(rows, context)
+    judgement = verdict(agenda, agenda.plain(), start, context.clock.now())
     if judgement != "ok":
         return await _not_booked(judgement, start, context, rows)
     try:

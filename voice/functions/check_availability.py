@@ -7,8 +7,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from domain.availability import DEFAULT_MINUTES, HORIZON_DAYS, Slot, named_part, nearest
+from domain.agenda import DEFAULT_MINUTES, HORIZON_DAYS
+from domain.availability import Slot, nearest
 from domain.messages import language_of
+from domain.part_of_day import named_part
 from domain.spoken import parse_day, parse_instant, spoken_day
 from storage import TenantRows
 from voice.functions import diary

@@ -6,9 +6,8 @@ from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from domain.agenda import DEFAULT_MINUTES, HORIZON_DAYS, Agenda
 from domain.availability import (
-    DEFAULT_MINUTES,
-    HORIZON_DAYS,
     Slot,
     free_slots,
     nearest,
@@ -30,6 +29,11 @@ def horizon(context: CallContext) -> date:
     return context.today() + timedelta(days=HORIZON_DAYS)
 
 
+async def load(rows: TenantRows, context: CallContext) -> Agenda:
+    """The tenant's agenda."""
+    return Agenda(context.tenant.timezone, tuple(await rows.hours.get()))
+
+
 async def free(
     rows: TenantRows, context: CallContext, first: date, last: date, part: str | None = None
 ) -> list[Slot]:
@@ -38,25 +42,24 @@ async def free(
     if first > last:
         return []
     zone = context.tenant.timezone
-    hours = await rows.hours.get()
+    agenda = await load(rows, context)
     busy = await rows.appointments.busy(
         _midnight(first, zone), _midnight(last + timedelta(days=1), zone)
     )
-    return free_slots(hours, zone, busy, context.clock.now(), first, last, part_of_day=part)
+    now = context.clock.now()
+    return free_slots(agenda, agenda.plain(), {"": busy}, now, first, last, part_of_day=part)
 
 
 async def opens(rows: TenantRows, context: CallContext, day: date) -> bool:
     """Whether anything could be booked that day if nobody had booked yet."""
-    hours = await rows.hours.get()
-    now = context.clock.now()
-    return bool(free_slots(hours, context.tenant.timezone, (), now, day, day))
+    agenda = await load(rows, context)
+    return bool(free_slots(agenda, agenda.plain(), {}, context.clock.now(), day, day))
 
 
 async def is_free(rows: TenantRows, context: CallContext, start: datetime) -> bool:
     """Whether this very moment could be booked now, on the grid of `free` or off it."""
-    hours = await rows.hours.get()
-    zone, now = context.tenant.timezone, context.clock.now()
-    if verdict(start, hours, zone, now, DEFAULT_MINUTES) != "ok":
+    agenda = await load(rows, context)
+    if verdict(agenda, agenda.plain(), start, context.clock.now()) != "ok":
         return False
     begin = start.astimezone(UTC)
     return not await rows.appointments.busy(begin, begin + timedelta(minutes=DEFAULT_MINUTES))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from domain.availability import OpeningRange
+from domain.agenda import OpeningRange
 from storage import NewAppointment
 from tests.fakes.clock import FakeClock
 from tests.voice.functions.shop import Shop
