@@ -16,7 +16,12 @@ from storage.columns import Instant
 from storage.conflicts import unless_taken
 from storage.database import Database
 from storage.live_events import NewEvent, store
-from storage.schema import TRANSFER_STATES, channel_messages_log, stream_tokens
+from storage.schema import (
+    TRANSFER_STATES,
+    channel_messages_log,
+    contact_addresses,
+    stream_tokens,
+)
 from storage.schema import call_logs as table
 from storage.scope import new_id
 
@@ -79,10 +84,11 @@ class CallRegister:
             "started_at": now,
             "created_at": now,
             "seen_at": now,
+            "contact_id": _known(new.tenant_id, new.from_number),
         }
         async with self._database.write() as connection:
-            insert = unless_taken(connection, table, *CALL_COLUMNS)
-            created = (await connection.execute(insert, row)).mappings().first()
+            insert = unless_taken(connection, table, *CALL_COLUMNS).values(**row)
+            created = (await connection.execute(insert)).mappings().first()
             if created is not None:
                 await self._add_token(connection, new.call_sid, token)
                 call = CallRow(**created)
@@ -121,7 +127,11 @@ class CallRegister:
         statement = (
             sa.update(table)
             .where(table.c.id == call_id, table.c.tenant_id.is_(None), table.c.outcome.is_(None))
-            .values(tenant_id=tenant_id, found_by=found_by)
+            .values(
+                tenant_id=tenant_id,
+                found_by=found_by,
+                contact_id=_known(tenant_id, table.c.from_number),
+            )
             .returning(*CALL_COLUMNS)
         )
         async with self._database.write() as connection:
@@ -360,3 +370,12 @@ def _started(call: CallRow) -> dict[str, Any]:
         "found_by": call.found_by,
         "started_at": call.started_at.isoformat(),
     }
+
+
+def _known(tenant_id: str | None, number: str | sa.Column[str]) -> Any:
+    """The tenant's person who has this number, if it is known: who the caller may be."""
+    if tenant_id is None:
+        return sa.null()
+    it = contact_addresses.c
+    mine = (it.tenant_id == tenant_id, it.kind == "phone", it.value == number)
+    return sa.select(it.contact_id).where(*mine).scalar_subquery()

@@ -48,6 +48,7 @@ CALL_COLUMNS = (
     table.c.usage,
     table.c.detail,
     table.c.node_id,
+    table.c.contact_id,
 )
 
 
@@ -104,6 +105,7 @@ class CallRow:
     usage: dict[str, Any] | None
     detail: str
     node_id: str | None  # whose bridge carries it
+    contact_id: str | None = None  # whom the number proposes
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,6 +197,12 @@ KEPT: Final[Mapping[str, str]] = MappingProxyType(
         "channel_endpoints": "the tenant's configuration",
         "notification_settings": "the tenant's configuration",
         "appointment_settings": "the tenant's configuration",
+        "resources": "the tenant's configuration; appointments name what was archived",
+        "resource_hours": "the tenant's configuration",
+        "services": "the tenant's configuration; appointments name what was archived",
+        "service_resources": "the tenant's configuration",
+        "agenda_exceptions": "the tenant's configuration",
+        "agenda_rules": "the tenant's configuration",
         "knowledge_documents": "the tenant's own texts; deleted ones leave the bin by a job of "
         "their own (knowledge.purge), once every index has forgotten them",
         "assistant_claims": "what the tenant's assistant at Vapi was made of; nobody's words",

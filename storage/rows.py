@@ -10,6 +10,7 @@ from storage.assistants import Assistants
 from storage.audit import Audit, committed, settle
 from storage.calls import Calls
 from storage.channels import Channels
+from storage.contacts import Contacts
 from storage.conversations import Conversations
 from storage.database import Database
 from storage.events import Events
@@ -37,6 +38,7 @@ class TenantRows:
         "audit",
         "calls",
         "channels",
+        "contacts",
         "conversations",
         "endpoints",
         "events",
@@ -54,6 +56,7 @@ class TenantRows:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self.channels = Channels(scope)
+        self.contacts = Contacts(scope)
         self.assistants = Assistants(scope)
         self.hours = Hours(scope)
         self.appointments = Appointments(scope)

@@ -5,6 +5,16 @@ Migrations repeat these definitions; a test holds both together.
 """
 
 from storage.schema.access import ACTOR_KINDS, audit_log, revoked_tokens
+from storage.schema.agenda import (
+    ON_HOLIDAYS,
+    RESOURCE_KINDS,
+    agenda_exceptions,
+    agenda_rules,
+    resource_hours,
+    resources,
+    service_resources,
+    services,
+)
 from storage.schema.assistants import assistant_claims, deployment
 from storage.schema.base import metadata
 from storage.schema.booking import (
@@ -102,11 +112,15 @@ __all__ = [
     "EVENT_KINDS",
     "MESSAGE_PURPOSES",
     "MESSAGE_STATUSES",
+    "ON_HOLIDAYS",
     "PROOFS",
     "PROSPECT_STATUSES",
+    "RESOURCE_KINDS",
     "TICKET_PRIORITIES",
     "TICKET_STATUSES",
     "TRANSFER_STATES",
+    "agenda_exceptions",
+    "agenda_rules",
     "appointment_settings",
     "assistant_claims",
     "audit_log",
@@ -150,10 +164,14 @@ __all__ = [
     "rendez_vous_cells",
     "rendez_vous_history",
     "rendez_vous_requests",
+    "resource_hours",
+    "resources",
     "retention_marks",
     "revoked_tokens",
     "schema_revisions",
     "sender_blocks",
+    "service_resources",
+    "services",
     "stream_tokens",
     "tenant_keys",
     "tenant_lines",
