@@ -21,11 +21,13 @@ INSTANT = sa.DateTime(timezone=True).with_variant(sa.String(27), "sqlite")
 
 
 def upgrade() -> None:
+    _upgrade_agenda()
     _upgrade_booking()
 
 
 def downgrade() -> None:
     _downgrade_booking()
+    _downgrade_agenda()
 
 
 # ------------------------------------------------------------------- appointments and their guard
@@ -208,4 +210,212 @@ def _create_appointment_settings() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("tenant_id", name=op.f("pk_appointment_settings")),
+    )
+
+
+# ---------------------------------------------------------- resources, services, exceptions, rules
+
+
+def _upgrade_agenda() -> None:
+    _create_resources()
+    _create_resource_hours()
+    _create_services()
+    _create_service_resources()
+    _create_agenda_exceptions()
+    _create_agenda_rules()
+
+
+def _downgrade_agenda() -> None:
+    op.drop_table("agenda_rules")
+    op.drop_table("agenda_exceptions")
+    op.drop_table("service_resources")
+    op.drop_table("services")
+    op.drop_table("resource_hours")
+    op.drop_table("resources")
+
+
+def _create_resources() -> None:
+    op.create_table(
+        "resources",
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("tenant_id", TEXT, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("kind", TEXT, server_default="staff", nullable=False),
+        sa.Column("active", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("position", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("color", TEXT),
+        sa.Column("hours_set_at", INSTANT),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.Column("updated_at", INSTANT, nullable=False),
+        sa.Column("archived_at", INSTANT),
+        sa.CheckConstraint("kind IN ('staff', 'room', 'vehicle')", name=op.f("ck_resources_kind")),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"],
+            ["tenants.id"],
+            name=op.f("fk_resources_tenant_id_tenants"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_resources")),
+        sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_resources_tenant_id_id")),
+    )
+
+
+def _create_resource_hours() -> None:
+    op.create_table(
+        "resource_hours",
+        sa.Column("tenant_id", TEXT, nullable=False),
+        sa.Column("resource_id", TEXT, nullable=False),
+        sa.Column("day", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("opens", sa.Time(), nullable=False),
+        sa.Column("closes", sa.Time(), nullable=False),
+        sa.CheckConstraint("day BETWEEN 1 AND 7", name=op.f("ck_resource_hours_day")),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "resource_id"],
+            ["resources.tenant_id", "resources.id"],
+            name=op.f("fk_resource_hours_tenant_id_resource_id_resources"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"],
+            ["tenants.id"],
+            name=op.f("fk_resource_hours_tenant_id_tenants"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint(
+            "tenant_id", "resource_id", "day", "opens", name=op.f("pk_resource_hours")
+        ),
+    )
+
+
+def _create_services() -> None:
+    op.create_table(
+        "services",
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("tenant_id", TEXT, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("description", TEXT, server_default="", nullable=False),
+        sa.Column("minutes", sa.Integer(), server_default="30", nullable=False),
+        sa.Column("before_minutes", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("after_minutes", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("step_minutes", sa.Integer()),
+        sa.Column("notice_minutes", sa.Integer()),
+        sa.Column("horizon_days", sa.Integer()),
+        sa.Column("daily_cap", sa.Integer()),
+        sa.Column("price_cents", sa.Integer()),
+        sa.Column("color", TEXT),
+        sa.Column("active", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("position", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.Column("updated_at", INSTANT, nullable=False),
+        sa.Column("archived_at", INSTANT),
+        sa.CheckConstraint(
+            "before_minutes >= 0 AND after_minutes >= 0", name=op.f("ck_services_buffers")
+        ),
+        sa.CheckConstraint("minutes > 0", name=op.f("ck_services_minutes")),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"],
+            ["tenants.id"],
+            name=op.f("fk_services_tenant_id_tenants"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_services")),
+        sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_services_tenant_id_id")),
+    )
+
+
+def _create_service_resources() -> None:
+    op.create_table(
+        "service_resources",
+        sa.Column("tenant_id", TEXT, nullable=False),
+        sa.Column("service_id", TEXT, nullable=False),
+        sa.Column("resource_id", TEXT, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "resource_id"],
+            ["resources.tenant_id", "resources.id"],
+            name=op.f("fk_service_resources_tenant_id_resource_id_resources"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "service_id"],
+            ["services.tenant_id", "services.id"],
+            name=op.f("fk_service_resources_tenant_id_service_id_services"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"],
+            ["tenants.id"],
+            name=op.f("fk_service_resources_tenant_id_tenants"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint(
+            "tenant_id", "service_id", "resource_id", name=op.f("pk_service_resources")
+        ),
+    )
+    op.create_index(
+        op.f("ix_service_resources_tenant_id_resource_id"),
+        "service_resources",
+        ["tenant_id", "resource_id"],
+        unique=False,
+    )
+
+
+def _create_agenda_exceptions() -> None:
+    op.create_table(
+        "agenda_exceptions",
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("tenant_id", TEXT, nullable=False),
+        sa.Column("resource_id", TEXT),
+        sa.Column("first_day", sa.Date(), nullable=False),
+        sa.Column("last_day", sa.Date(), nullable=False),
+        sa.Column("ranges", TEXT, server_default="[]", nullable=False),
+        sa.Column("label", TEXT, server_default="", nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.Column("updated_at", INSTANT, nullable=False),
+        sa.CheckConstraint("first_day <= last_day", name=op.f("ck_agenda_exceptions_first_day")),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "resource_id"],
+            ["resources.tenant_id", "resources.id"],
+            name=op.f("fk_agenda_exceptions_tenant_id_resource_id_resources"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"],
+            ["tenants.id"],
+            name=op.f("fk_agenda_exceptions_tenant_id_tenants"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_agenda_exceptions")),
+    )
+    op.create_index(
+        op.f("ix_agenda_exceptions_tenant_id_last_day"),
+        "agenda_exceptions",
+        ["tenant_id", "last_day"],
+        unique=False,
+    )
+
+
+def _create_agenda_rules() -> None:
+    op.create_table(
+        "agenda_rules",
+        sa.Column("tenant_id", TEXT, nullable=False),
+        sa.Column("holiday_region", TEXT),
+        sa.Column("on_holidays", TEXT, server_default="closed", nullable=False),
+        sa.Column("holiday_hours", TEXT, server_default="[]", nullable=False),
+        sa.Column("minutes", sa.Integer(), server_default="30", nullable=False),
+        sa.Column("step_minutes", sa.Integer()),
+        sa.Column("notice_minutes", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("horizon_days", sa.Integer(), server_default="60", nullable=False),
+        sa.Column("daily_cap", sa.Integer()),
+        sa.Column("updated_at", INSTANT, nullable=False),
+        sa.CheckConstraint(
+            "on_holidays IN ('open', 'closed', 'special')", name=op.f("ck_agenda_rules_on_holidays")
+        ),
+        sa.CheckConstraint("minutes > 0", name=op.f("ck_agenda_rules_minutes")),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"],
+            ["tenants.id"],
+            name=op.f("fk_agenda_rules_tenant_id_tenants"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("tenant_id", name=op.f("pk_agenda_rules")),
     )
