@@ -12,12 +12,13 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import format_datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
 from domain.errors import Invalid
+from messaging.ports import Attachment, OutgoingText
 
 #: RFC 5321 §4.5.3.1; the local part has at most 64 characters.
 MAX_ADDRESS: Final = 254
@@ -34,14 +35,9 @@ _ID = re.compile(
 )
 _SPACES = re.compile(r"[\s\x00-\x1f\x7f\x85\u2028\u2029]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_MEDIA_TYPE = re.compile(r"(text|application)/([\w.+-]+)((?:; ?[\w-]+=[\w-]+)*)", re.ASCII)
+_PARAMETER = re.compile(r"; ?([\w-]+)=([\w-]+)")
 _URL = re.compile(r"https://[\x21-\x3b\x3d\x3f-\x7e]{1,900}")
-
-
-class CalendarPart(msgspec.Struct, frozen=True, kw_only=True):
-    """An iCalendar text with the method that it carries."""
-
-    method: Literal["REQUEST", "CANCEL"]
-    text: str
 
 
 class Email(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +62,7 @@ class Email(msgspec.Struct, frozen=True, kw_only=True):
     references: tuple[str, ...] = ()
     unsubscribe_url: str = ""
     unsubscribe_mail: str = ""
-    calendar: CalendarPart | None = None
+    attachments: tuple[Attachment, ...] = ()
     automatic: bool = True
 
 
@@ -138,6 +134,27 @@ def is_id(text: str) -> bool:
     return bool(_ID.fullmatch(text))
 
 
+def email_of(text: OutgoingText, sender: str, sender_name: str, now: datetime) -> Email:
+    """A text of the outbox, from a tenant's mailbox. Raises Invalid."""
+    return Email(
+        sender=sender,
+        sender_name=sender_name,
+        recipient=text.to,
+        subject=text.subject,
+        text=text.body,
+        html=text.html,
+        message_id=text.message_id or message_id(text.id, sender),
+        sent_at=now,
+        reply_to=text.reply_to,
+        in_reply_to=text.in_reply_to if is_id(text.in_reply_to) else "",
+        references=text.references,
+        unsubscribe_url=text.unsubscribe_url,
+        attachments=text.attachments,
+        # Reminders and confirmations too were written by no hand.
+        automatic=text.automatic or text.purpose != "answer",
+    )
+
+
 # --------------------------------------------------------------------------------- headers
 
 #: Ids and addresses stay in one piece: the library would fold them, or encode what is too long for
@@ -202,24 +219,38 @@ def _checked_id(text: str, field: str) -> str:
 
 
 def _bodies(message: EmailMessage, email: Email) -> None:
-    """Plain text first, then HTML, then the calendar: the last one that is understood is shown
-    (RFC 2046 §5.1.4). Calendars come as a file too, for programs that show no alternative."""
+    """Plain text first, then HTML, then other forms: the last one that is understood is shown
+    (RFC 2046 §5.1.4). Those come as a file too, for programs that show no alternative."""
     message.set_content(_body(email.text), cte="quoted-printable")
     if email.html:
         message.add_alternative(_body(email.html), subtype="html", cte="quoted-printable")
-    calendar = email.calendar
-    if calendar is None:
-        return
-    text = _printable(calendar.text).replace("\r\n", "\n")
-    message.add_alternative(
-        text, subtype="calendar", cte="base64", params={"method": calendar.method}
-    )
-    message.add_attachment(
-        text.replace("\n", "\r\n").encode(),
-        maintype="application",
-        subtype="ics",
-        filename="invite.ics" if calendar.method == "REQUEST" else "cancel.ics",
-    )
+    for each in email.attachments:
+        if each.alternative:
+            _, subtype, parameters = _media_type(each.media_type)
+            text = _printable(each.content).replace("\r\n", "\n")
+            message.add_alternative(text, subtype=subtype, cte="base64", params=parameters)
+    for each in email.attachments:
+        kind, subtype, parameters = _media_type(each.media_type)
+        if each.alternative and subtype == "calendar":
+            # As a mere file: shown beside the alternative, it would be a second invitation.
+            kind, subtype, parameters = "application", "ics", {}
+        message.add_attachment(
+            _printable(each.content).encode(),
+            maintype=kind,
+            subtype=subtype,
+            filename=one_line(each.name, 100).replace("/", "-") or "attachment",
+            params=parameters,
+        )
+
+
+def _media_type(text: str) -> tuple[str, str, dict[str, str]]:
+    """`text/calendar; method=REQUEST` in parts, the charset aside: it is UTF-8. Raises Invalid."""
+    matched = _MEDIA_TYPE.fullmatch(text.strip())
+    if matched is None:
+        raise Invalid("isn't a media type", field="attachments")
+    parameters = dict(_PARAMETER.findall(matched[3]))
+    parameters.pop("charset", None)
+    return matched[1].lower(), matched[2].lower(), parameters
 
 
 def _body(text: str) -> str:
