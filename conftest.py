@@ -7,7 +7,7 @@ import pytest
 #: Half of the library's own hundred: the suite has minutes, not hours. `make long` takes them all.
 hypothesis.settings.register_profile("short", max_examples=50)
 
-pytest_plugins = ["tests.postgres"]
+pytest_plugins = ["tests.postgres", "tests.databases"]
 
 #: Files and folders whose tests live through calls, kills and restarts in real time: they wait more
 #: than they work, so that others run beside them. Longest first.

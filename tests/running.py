@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from domain.clock import Clock
 from server.app import create_app
 from server.settings import Settings
+from tests.databases import migrated_file
 
 ACCOUNT = "AC" + "0" * 32
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -29,7 +30,7 @@ def settings(directory: Path, **values: Any) -> Settings:
     return Settings.of(
         **{
             "public_url": PUBLIC_URL,
-            "database_url": f"sqlite:///{directory}/test.sqlite3",
+            "database_url": migrated_file(directory / "test.sqlite3"),
             "admin_api_key": ADMIN,
             "twilio_account_sid": ACCOUNT,
             "twilio_auth_token": TOKEN,

@@ -1,10 +1,7 @@
 """The API over HTTP, on a real database, with two tenants and the operator."""
 
-import asyncio
 import secrets
-import shutil
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -15,32 +12,8 @@ from dashboard.api import ApiSettings, routes
 from domain.tenant import Tenant
 from storage import Database, KeyRing, Storage
 from tests.dashboard.api_client import ADMIN_KEY, SETTINGS, Client
+from tests.databases import migrated_file
 from tests.fakes.clock import FakeClock
-from tests.postgres import PostgresServer
-
-
-def migrate(url: str) -> None:
-    async def open_and_close() -> None:
-        await (await Database.open(url)).close()
-
-    # In a thread of its own: this one's event loop belongs to pytest.
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, open_and_close()).result()
-
-
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("dashboard") / "migrated.sqlite3"
-    migrate(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture(scope="session")
-def migrated_template(postgres_server: PostgresServer) -> str:
-    name = "migrated_for_dashboard"
-    postgres_server.run(f"CREATE DATABASE {name}")
-    migrate(postgres_server.url(name))
-    return name
 
 
 @pytest.fixture
@@ -50,16 +23,12 @@ def dialect() -> str:
 
 
 @pytest.fixture
-def url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A migrated database, of this test alone."""
     if dialect == "sqlite":
-        path = tmp_path / "database.sqlite3"
-        shutil.copy(request.getfixturevalue("migrated_file"), path)
-        yield f"sqlite:///{path}"
-        return
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    with server.database(request.getfixturevalue("migrated_template")) as name:
-        yield server.url(name)
+        return migrated_file(tmp_path / "database.sqlite3")
+    migrated: str = request.getfixturevalue("migrated_postgres_url")
+    return migrated
 
 
 @pytest.fixture

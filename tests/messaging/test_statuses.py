@@ -17,6 +17,7 @@ from messaging.statuses import STATUSES, StatusReport, read_report, record_messa
 from storage import Database, Storage
 from storage.messages import NewMessage
 from storage.schema import MESSAGE_STATUSES, channel_messages_log
+from tests.databases import migrated_file
 from tests.fakes.clock import START, FakeClock
 
 SID = "SM" + "0123456789abcdef" * 2
@@ -49,9 +50,9 @@ class Shop(NamedTuple):
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def shop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shop]:
-    url = f"sqlite:///{tmp_path}/messages.sqlite3"
+    url = migrated_file(tmp_path / "messages.sqlite3")
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("migrated_postgres_url")
     clock = FakeClock()
     database = await Database.open(url)
     storage = Storage(database, clock)

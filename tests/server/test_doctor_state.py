@@ -17,6 +17,7 @@ from storage.jobs.dead_letters import bury
 from storage.knowledge.changes import add_document
 from storage.knowledge.documents import NewDocument
 from storage.nodes import Node, NodeRow
+from tests.databases import migrated_file
 from tests.fakes.clock import START
 
 CLOCK = SystemClock()
@@ -44,9 +45,9 @@ class World:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    url = f"sqlite:///{tmp_path}/c.sqlite3"
+    url = migrated_file(tmp_path / "c.sqlite3")
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("migrated_postgres_url")
     database = await Database.open(url)
     yield World(url, database)
     await database.close()

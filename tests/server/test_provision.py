@@ -14,6 +14,7 @@ from sandbox.twilio import TwilioEmulator
 from sandbox.vapi import VapiEmulator
 from server.__main__ import main
 from server.settings import Settings
+from tests.databases import migrated_file
 
 SID = "AC" + "0123456789abcdef" * 2
 NUMBER, DEDICATED = "+33939000001", "+33939000002"
@@ -30,7 +31,7 @@ def coccinelle(
     for name in list(os.environ):
         if name.lower() in Settings.model_fields:
             monkeypatch.delenv(name)
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/c.sqlite3")
+    monkeypatch.setenv("DATABASE_URL", migrated_file(tmp_path / "c.sqlite3"))
     monkeypatch.setenv("TWILIO_ACCOUNT_SID", SID)
     monkeypatch.setenv("TWILIO_AUTH_TOKEN", "secret")
     monkeypatch.setenv("TWILIO_PHONE_NUMBER", NUMBER)

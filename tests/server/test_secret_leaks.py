@@ -7,7 +7,7 @@ import base64
 import io
 import logging
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from server.commands.session import open_storage
 from server.logs import logging_to
 from storage import Database
-from tests.postgres import PostgresServer
+from tests.databases import migrated_file
 from tests.running import Owner, Twilio, running, settings
 
 KEYS = [secrets.token_hex(32) for _ in range(3)]
@@ -33,13 +33,11 @@ PLAIN = {
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/test.sqlite3"
-        return
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    with server.database() as name:
-        yield server.url(name)
+        return migrated_file(tmp_path / "test.sqlite3")
+    migrated: str = request.getfixturevalue("migrated_postgres_url")
+    return migrated
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from server.commands.session import open_storage
 from server.doctor import check_secrets
 from server.key_ring import key_ring
 from server.settings import Settings
+from tests.databases import migrated_file
 
 OLD, NEW = secrets.token_hex(32), secrets.token_hex(32)
 PASSWORD = "Zw7!motdepasse-tres-reconnaissable"
@@ -22,7 +23,7 @@ Coccinelle = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/c.sqlite3"
+    return migrated_file(tmp_path / "c.sqlite3")
 
 
 @pytest.fixture

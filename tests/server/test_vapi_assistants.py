@@ -23,6 +23,7 @@ from server.vapi_assistants import ORPHAN_AGE, Plan, Provisioning
 from storage import Database, Storage
 from storage.assistants import CLAIM, PROVISION
 from storage.schema import tenants
+from tests.databases import migrated_file
 from tests.fakes.clock import FakeClock
 from voice.functions.runner import FunctionRunner
 
@@ -104,9 +105,9 @@ class World:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    url = f"sqlite:///{tmp_path}/test.sqlite3"
+    url = migrated_file(tmp_path / "test.sqlite3")
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("migrated_postgres_url")
     clock = FakeClock()
     database = await Database.open(url)
     storage = Storage(database, clock)

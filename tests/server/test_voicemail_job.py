@@ -15,6 +15,7 @@ from server.clock import SystemClock
 from server.voicemail import transcribe, voicemail_jobs
 from storage import NewTicket, Storage
 from storage.database import Database
+from tests.databases import migrated_file
 from tests.fakes.scripted_http import ScriptedHttp, answer, scripted
 from tests.running import ACCOUNT, TOKEN, settings
 
@@ -67,7 +68,7 @@ class Mailbox:
 
 @asynccontextmanager
 async def mailbox(directory: Path, rest: ScriptedHttp) -> AsyncIterator[Mailbox]:
-    database = await Database.open(f"sqlite:///{directory}/test.sqlite3")
+    database = await Database.open(migrated_file(directory / "test.sqlite3"))
     try:
         storage = Storage(database, SystemClock())
         tenant = await storage.operator.create_tenant("Garage du Port")

@@ -25,6 +25,7 @@ from storage.schema import (
     retention_marks,
     tenants,
 )
+from tests.databases import migrated_file
 from tests.fakes.clock import FakeClock
 from tests.postgres import PostgresServer
 
@@ -58,13 +59,13 @@ async def shared(
 ) -> AsyncIterator[tuple[str, Database]]:
     """The shared database and its address."""
     if dialect == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('shared')}/database.sqlite3"
+        url = migrated_file(tmp_path_factory.mktemp("shared") / "database.sqlite3")
         database = await Database.open(url)
         yield url, database
         await database.close()
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    with server.database() as name:
+    with server.database(request.getfixturevalue("migrated_template")) as name:
         database = await Database.open(server.url(name))
         yield server.url(name), database
         await database.close()

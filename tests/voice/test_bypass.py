@@ -20,6 +20,7 @@ from server.clock import SystemClock
 from server.vapi_assistants import Plan, Provisioning
 from storage import Database, Storage
 from storage.calls import CallRow
+from tests.databases import migrated_file
 from tests.running import PUBLIC_URL, french_call
 from tests.voice.carrier import LINE, Served, eventually, serving
 from voice import twiml
@@ -58,7 +59,7 @@ class Line:
 @pytest.fixture
 async def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Line]:
     monkeypatch.setattr("voice.endings.STREAM_FIRST_SECONDS", 0.2)
-    url = f"sqlite:///{tmp_path}/test.sqlite3"
+    url = migrated_file(tmp_path / "test.sqlite3")
     async with (
         VapiEmulator(KEY, lambda _: Brain([])) as vapi,
         serving(

@@ -14,6 +14,7 @@ from domain.messages import text
 from domain.outcome import Outcome
 from domain.tenant import Tenant
 from storage import CallRow, Database, FunctionRun, JournalEntry, NewCall, Storage
+from tests.databases import migrated_file
 from tests.fakes.clock import FakeClock
 from voice.endings import (
     ACCEPTED,
@@ -171,7 +172,7 @@ class Desk:
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     clock = FakeClock()
-    database = await Database.open(f"sqlite:///{tmp_path}/test.sqlite3")
+    database = await Database.open(migrated_file(tmp_path / "test.sqlite3"))
     storage = Storage(database, clock)
     tenant = await storage.operator.create_tenant("Garage du Port")
     yield Desk(storage, Journal(storage.journal), clock, tenant)

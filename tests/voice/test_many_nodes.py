@@ -72,10 +72,10 @@ async def pair(directory: Path, url: str, **values: Any) -> AsyncIterator[Pair]:
 
 
 async def test_a_tenant_limit_holds_over_both(
-    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, migrated_postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("voice.endings.STREAM_FIRST_SECONDS", 0.3)
-    async with pair(tmp_path, postgres_url, max_calls_per_tenant=2) as both:
+    async with pair(tmp_path, migrated_postgres_url, max_calls_per_tenant=2) as both:
         first, second = both.first, both.second
         tokens = [await both.ring(first, 1), await both.ring(second, 2)]
         assert None not in tokens
@@ -116,7 +116,7 @@ async def test_a_tenant_limit_holds_over_both(
 
 
 async def test_a_counter_that_cannot_be_read_loses_no_call(
-    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, migrated_postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(*_: object) -> bool:
         raise OperatorError("the database is away")
@@ -126,7 +126,7 @@ async def test_a_counter_that_cannot_be_read_loses_no_call(
         return False
 
     monkeypatch.setattr("voice.places.TAKE_SECONDS", 0.05)
-    async with pair(tmp_path, postgres_url, max_calls_per_tenant=2) as both:
+    async with pair(tmp_path, migrated_postgres_url, max_calls_per_tenant=2) as both:
         for number, trouble in enumerate((away, slow), 1):
             monkeypatch.setattr(CallSlots, "take", trouble)
             assert await both.ring(both.first, number)
@@ -139,10 +139,10 @@ async def test_a_counter_that_cannot_be_read_loses_no_call(
 
 
 async def test_a_node_keeps_no_place_for_a_stream_that_came_to_another(
-    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, migrated_postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("voice.live_calls.EXPECTED_SECONDS", 0.2)
-    async with pair(tmp_path, postgres_url, max_calls_per_node=1) as both:
+    async with pair(tmp_path, migrated_postgres_url, max_calls_per_node=1) as both:
         token = await both.ring(both.first, 1)
         assert await both.ring(both.first, 2) is None
         async with joined(both.second, str(token), 1) as line:
@@ -155,9 +155,9 @@ async def test_a_node_keeps_no_place_for_a_stream_that_came_to_another(
             await line.stops()
 
 
-async def test_a_transfer_is_carried_by_nobody(tmp_path: Path, postgres_url: str) -> None:
+async def test_a_transfer_is_carried_by_nobody(tmp_path: Path, migrated_postgres_url: str) -> None:
     """The owner's telephone rings: were the stream's node to die now, there is nothing to save."""
-    async with pair(tmp_path, postgres_url) as both:
+    async with pair(tmp_path, migrated_postgres_url) as both:
         token = await both.ring(both.first, 1)
         async with joined(both.second, str(token), 1) as line:
             await greeted(both.second)
@@ -174,8 +174,8 @@ async def test_a_transfer_is_carried_by_nobody(tmp_path: Path, postgres_url: str
             await line.stops()
 
 
-async def test_nodes_see_each_other(tmp_path: Path, postgres_url: str) -> None:
-    async with pair(tmp_path, postgres_url) as both:
+async def test_nodes_see_each_other(tmp_path: Path, migrated_postgres_url: str) -> None:
+    async with pair(tmp_path, migrated_postgres_url) as both:
 
         async def two() -> bool:
             seen = [await each.metric("living_servers") for each in (both.first, both.second)]

@@ -14,6 +14,7 @@ from domain.tenant import Tenant
 from storage import CallRow, Database, NewCall, Storage
 from storage.call_register import StreamToken
 from storage.nodes import Node, NodeRegister
+from tests.databases import migrated_file
 from tests.fakes.clock import FakeClock
 from voice import rescue as module
 from voice.endings import ASKING, CLOSING, DIALLING, LIVE, OPENING, TRANSFERRING, Endings
@@ -175,7 +176,7 @@ class Case:
 @pytest.fixture
 async def case(tmp_path: Path) -> AsyncIterator[Case]:
     clock = FakeClock()
-    database = await Database.open(f"sqlite:///{tmp_path}/test.sqlite3")
+    database = await Database.open(migrated_file(tmp_path / "test.sqlite3"))
     storage = Storage(database, clock)
     tenant = await storage.operator.create_tenant("Garage du Port", sector="garage")
     made = Case(database, storage, clock, tenant)

@@ -12,6 +12,7 @@ from domain.outcome import Outcome
 from server.metrics import Metrics
 from storage import CallRow, Database, JournalEntry, NewCall, Storage
 from storage.schema import call_events
+from tests.databases import migrated_file
 from tests.fakes.clock import FakeClock
 from voice.endings import LIVE, Endings
 from voice.journal import Journal
@@ -74,7 +75,7 @@ class Case:
 @pytest.fixture
 async def case(tmp_path: Path) -> AsyncIterator[Case]:
     clock = FakeClock()
-    database = await Database.open(f"sqlite:///{tmp_path}/test.sqlite3")
+    database = await Database.open(migrated_file(tmp_path / "test.sqlite3"))
     yield Case(database, Storage(database, clock), clock)
     await database.close()
 

@@ -13,6 +13,7 @@ import pytest
 from server.clock import SystemClock
 from storage import Database, Storage
 from storage.calls import CallRow
+from tests.databases import migrated_file
 from tests.running import french_call
 from tests.voice.carrier import LINE, OWNER_PHONE, Served, eventually, serving
 
@@ -81,9 +82,9 @@ async def vapi(
     monkeypatch.setattr("voice.vapi_webhooks.FIRST_SOUND_SECONDS", -10.0)
     monkeypatch.setattr("voice.vapi_webhooks.GOODBYE_SECONDS", 0.0)
     monkeypatch.setattr("voice.vapi_webhooks.CHARACTERS_PER_SECOND", 1000)
-    url = f"sqlite:///{tmp_path}/test.sqlite3"
+    url = migrated_file(tmp_path / "test.sqlite3")
     if getattr(request, "param", "sqlite") == "postgresql":
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("migrated_postgres_url")
     async with serving(tmp_path, database_url=url, vapi_webhook_secret=SECRET) as served:
         database = await Database.open(url)
         try:
