@@ -8,8 +8,9 @@ A `Sender` hands one text to one vendor and says what is certain:
     ChannelPaused       it has certainly not, and takes nothing until the tenant acts
     UnknownOutcome      it may have it or not: nobody asks again
 
-Whatever else is raised counts as an unknown outcome. A sender never retries after the vendor may
-have taken the text, has a time limit of its own below `TIME_LIMIT`, and logs no address and no word.
+Whatever else is raised counts as an unknown outcome. A sender never retries after the vendor
+may have taken the text, has a time limit of its own below `TIME_LIMIT`, and logs neither an address
+nor a word.
 """
 
 from collections.abc import Mapping
