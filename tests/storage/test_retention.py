@@ -20,10 +20,13 @@ from storage.schema import (
     call_events,
     call_logs,
     channel_messages_log,
+    contact_addresses,
+    contacts,
     dead_jobs,
     function_calls,
     live_events,
     metadata,
+    notifications,
     qualified_prospects,
     rendez_vous,
     rendez_vous_cells,
@@ -45,6 +48,8 @@ PERIODS = Periods(
     dead_jobs=10,
     live_events=1,
     stream_tokens=2,
+    contacts=140,
+    notifications=160,
 )
 SECRET = "Confidentiel"
 #: What is left of a call when its transcript is gone. Whoever adds a column decides.
@@ -52,7 +57,7 @@ FACTS = frozenset(
     """
     id tenant_id call_sid assistant_id from_number to_number forwarded_from direction call_status
     actions_performed stage outcome found_by agent transfer_number transfer_state usage node_id
-    vapi_call_id
+    vapi_call_id contact_id
     """.split()
 )
 
@@ -222,6 +227,16 @@ async def store_message(
     )
 
 
+async def store_contact(database: Database, tenant: Tenant, name: str, at: datetime) -> None:
+    theirs = {"tenant_id": tenant.id, "created_at": at}
+    seen = {**theirs, "last_seen_at": at}
+    await insert(database, contacts, id=name, name=SECRET, updated_at=at, **seen)
+    address = {"kind": "email", "value": SECRET, "proof": "said"}
+    await insert(database, contact_addresses, contact_id=name, **address, **seen)
+    told = {"kind": "x", "title": SECRET, "message": SECRET}
+    await insert(database, notifications, id=name, **told, **theirs)
+
+
 async def furnish(database: Database, tenant: Tenant, name: str, at: datetime) -> None:
     """One row of every kind whose time begins at `at`."""
     await store_call(database, tenant, name, at)
@@ -237,6 +252,7 @@ async def furnish(database: Database, tenant: Tenant, name: str, at: datetime) -
     await store_prospect(database, tenant, name, at)
     await store_ticket(database, tenant, name, at)
     await store_appointment(database, tenant, name, at)
+    await store_contact(database, tenant, name, at)
     await insert(
         database,
         dead_jobs,
@@ -262,6 +278,8 @@ NAMES = {
     "dead_jobs": dead_jobs.c.id,
     "live_events": live_events.c.subject,
     "stream_tokens": stream_tokens.c.token_hash,
+    "contacts": contact_addresses.c.contact_id,
+    "notifications": notifications.c.id,
 }
 
 
@@ -530,10 +548,10 @@ async def test_after_a_pause_it_catches_up_week_by_week(database: Database, gara
 
 async def test_every_night(database: Database, garage: Tenant) -> None:
     """Each kind goes in the night after its last day, and nothing is ever held back."""
-    periods = Periods(2, 3, 4, 5, 6, 7, 8, 1, 9)
+    periods = Periods(2, 3, 4, 5, 6, 7, 8, 1, 9, contacts=10, notifications=11)
     await furnish(database, garage, "old", START)
     gone: dict[str, int] = {}
-    for night in range(12):
+    for night in range(14):
         now = START + night * DAY + timedelta(minutes=1)
         purged = await Purge(database, FakeClock(now), periods).run()
         assert purged.held_back == {}
