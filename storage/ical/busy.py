@@ -4,21 +4,22 @@ Whatever can't be understood is read towards "busy", and noted: a time that is w
 booked over. What its owner marked as free, or cancelled, isn't busy.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from itertools import islice
 from typing import Any, Final
 
 from dateutil.rrule import rrulestr
 from icalendar import Calendar, Component
+from icalendar.error import BrokenCalendarProperty
 
 from storage.ical.zones import instant_of, zone_of
 
 #: A full calendar of ten years has a tenth of this.
 MAX_EVENTS: Final = 50_000
 #: What lies within the window, of all events together.
-MAX_SPANS: Final = 20_000
+MAX_SPANS: Final = 40_000
 #: How many occurrences are counted through to reach the window: daily since 1972.
 MAX_STEPS: Final = 20_000
 #: All events together: what the child's processor time bears.
@@ -31,6 +32,16 @@ _TOO_OFTEN: Final = frozenset({"SECONDLY", "MINUTELY", "HOURLY"})
 #: What Outlook says of time that is its owner's to give.
 #: https://learn.microsoft.com/openspecs/exchange_server_protocols/ms-oxcical (2.1.3.1.1.20.31)
 _FREE_AT_OUTLOOK: Final = frozenset({"FREE", "WORKINGELSEWHERE"})
+
+#: Beyond these, times are mistakes, and arithmetic overflows.
+_FIRST_YEAR: Final = 1900
+_LAST_YEAR: Final = 9000
+_LONGEST: Final = timedelta(days=10_000)
+#: An event whose length can't be read takes as long as most.
+_UNKNOWN_LENGTH: Final = timedelta(hours=1)
+
+#: What the libraries say of a rule that makes no sense.
+_UNFOLLOWED: Final = (ValueError, TypeError, KeyError, IndexError, OverflowError, AttributeError)
 
 Span = tuple[datetime, datetime]
 
@@ -90,12 +101,14 @@ def _calendars(data: bytes) -> Sequence[Component]:
         raise NotReadable("not_a_calendar")
     if text.upper().count("BEGIN:VEVENT") > MAX_EVENTS:
         raise NotReadable("too_many")
+    if not text.upper().rstrip("\x00 \r\n\t").endswith("END:VCALENDAR"):
+        raise NotReadable("broken")  # it ends in the middle of something
     try:
-        found: Sequence[Component] = Calendar.from_ical(text, multiple=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # vendors' prefixes of zones
+            found: Sequence[Component] = Calendar.from_ical(text, multiple=True)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise NotReadable("broken") from error
-    if any(each.name != "VCALENDAR" for each in found):
-        raise NotReadable("broken")  # it ends in the middle of something
     return found
 
 
@@ -135,9 +148,20 @@ class _Reading:
                 moved.setdefault(_uid(event), set()).add(self._instant(at))
             if "RRULE" in event or event["RECURRENCE-ID"].params.get("RANGE"):
                 self._note("recurrence")
-            self._once(event)
+            self._guarded(event, set())
         for event in masters:
-            self._master(event, moved.get(_uid(event), set()))
+            self._guarded(event, moved.get(_uid(event), set()))
+
+    def _guarded(self, event: Component, moved: set[datetime]) -> None:
+        try:
+            if "RECURRENCE-ID" in event:
+                self._once(event)
+            else:
+                self._master(event, moved)
+        except NotReadable:
+            raise
+        except Exception:  # noqa: BLE001 - a library about one broken or hostile event
+            self._note("event")
 
     def _define(self, component: Component) -> None:
         name = str(component.get("TZID", ""))
@@ -206,13 +230,13 @@ class _Reading:
         value = event.get(name)
         if value is None or isinstance(value, list):
             return None
-        return self._zoned(getattr(value, "dt", None), value.params.get("TZID"))
+        return self._zoned(_value(value), value.params.get("TZID"))
 
     def _zoned(self, moment: Any, tzid: str | None) -> date | None:
-        if not isinstance(moment, datetime):
-            return moment if isinstance(moment, date) else None
-        if not _FIRST_YEAR < moment.year < _LAST_YEAR:
+        if not isinstance(moment, date) or not _FIRST_YEAR < moment.year < _LAST_YEAR:
             return None
+        if not isinstance(moment, datetime):
+            return moment
         if moment.tzinfo is UTC or (moment.tzinfo is not None and not tzid):
             return moment.astimezone(UTC)
         zone: tzinfo | None = self._zone
@@ -234,11 +258,14 @@ class _Reading:
         if end is not None:
             if not isinstance(start, datetime):
                 last = end.date() if isinstance(end, datetime) else end
-                return max(last - start, timedelta(days=1))
-            return max(self._instant(end) - self._instant(start), timedelta(0))
-        duration = getattr(event.get("DURATION"), "dt", None)
+                return min(max(last - start, timedelta(days=1)), _LONGEST)
+            return min(max(self._instant(end) - self._instant(start), timedelta(0)), _LONGEST)
+        duration = _value(event.get("DURATION"))
         if isinstance(duration, timedelta):
-            return max(duration, timedelta(0))
+            return min(max(duration, timedelta(0)), _LONGEST)
+        if "DURATION" in event or "DTEND" in event:
+            self._note("event")
+            return timedelta(days=1) if not isinstance(start, datetime) else _UNKNOWN_LENGTH
         # RFC 5545 §3.6.1: without an end, a day is a day and a moment a moment.
         return timedelta(0) if isinstance(start, datetime) else timedelta(days=1)
 
@@ -260,22 +287,24 @@ class _Reading:
                 yield moment
 
     def _rule(self, rule: Any, wall: datetime, start: date, last: datetime) -> Iterator[datetime]:
-        frequency = str(next(iter(_listed(rule.get("FREQ"))), "")).upper()
-        if frequency in _TOO_OFTEN:
-            self._note("recurrence")
-            return
         try:
+            frequency = str(next(iter(_listed(rule.get("FREQ"))), "")).upper()
+            if frequency in _TOO_OFTEN:
+                self._note("recurrence")
+                return
             text = _without_until(rule)
             until = self._until(rule, start)
-            series = iter(rrulestr(text, dtstart=wall))
-            for at in islice(series, MAX_STEPS):
+            for step, at in enumerate(rrulestr(text, dtstart=wall)):
                 self._steps += 1
                 if self._steps > MAX_ALL_STEPS:
                     raise NotReadable("too_many")
                 if at > last or (until is not None and at > until):
                     return
+                if step == MAX_STEPS:
+                    self._note("recurrence")
+                    return
                 yield at
-        except (ValueError, TypeError, KeyError, IndexError, OverflowError, AttributeError):
+        except _UNFOLLOWED:
             self._note("recurrence")
 
     def _until(self, rule: Any, start: date) -> datetime | None:
@@ -321,8 +350,12 @@ class _Reading:
                     yield begins, self._instant(until) if until else begins + end
 
 
-_FIRST_YEAR: Final = 1900
-_LAST_YEAR: Final = 9000
+def _value(found: Any) -> Any:
+    """What the library made of a value; None for what it couldn't read."""
+    try:
+        return getattr(found, "dt", None)
+    except BrokenCalendarProperty:
+        return None
 
 
 def _is_busy(event: Component) -> bool:

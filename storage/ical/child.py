@@ -13,9 +13,6 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import dateutil.tz  # noqa: F401 - imported late by the libraries, when nothing can be opened
-import icalendar.cal.timezone  # noqa: F401
-
 from storage.confinement import answer_and_leave, confine
 from storage.ical.busy import NotReadable, Span, busy_times
 from storage.ical.zones import load_all
@@ -59,7 +56,7 @@ def main() -> None:
     """Read, answer, leave."""
     warnings.simplefilter("ignore")
     load_all()
-    rrule_needs()
+    rehearse()
     confine(MEMORY_BYTES, CPU_SECONDS)
     source = sys.stdin.buffer
     wanted = json.loads(source.readline(_LONGEST_HEADER))
@@ -67,13 +64,34 @@ def main() -> None:
     answer_and_leave(told.encode())
 
 
-def rrule_needs() -> None:
-    """Let the libraries import what they import when they are first used."""
-    small = (
-        b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART:20260101T000000Z\r\n"
-        b"RRULE:FREQ=YEARLY;UNTIL=20280101T000000Z;BYEASTER=0\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
-    )
-    answer(small, {"zone": "UTC", "start": 1767225600, "end": 1798761600, "ours": ""})
+def rehearse() -> None:
+    """Let the libraries import what they import when they are first used: later nothing can be
+    opened."""
+    lines = """BEGIN:VCALENDAR
+BEGIN:VTIMEZONE
+TZID:rehearsed
+BEGIN:STANDARD
+DTSTART:19701025T030000
+RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=10
+TZOFFSETFROM:+0200
+TZOFFSETTO:+0100
+END:STANDARD
+BEGIN:DAYLIGHT
+DTSTART:19700329T020000
+RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3
+TZOFFSETFROM:+0100
+TZOFFSETTO:+0200
+END:DAYLIGHT
+END:VTIMEZONE
+BEGIN:VEVENT
+DTSTART;TZID=rehearsed:20260101T000000
+DURATION:PT1H
+RRULE:FREQ=YEARLY;UNTIL=20280101T000000Z;BYEASTER=0
+END:VEVENT
+END:VCALENDAR
+"""
+    data = lines.replace("\n", "\r\n").encode()
+    answer(data, {"zone": "UTC", "start": 1767225600, "end": 1798761600, "ours": ""})
 
 
 if __name__ == "__main__":

@@ -5,16 +5,29 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
+from icalendar.timezone import tzp
 from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
+from icalendar.timezone.zoneinfo import ZONEINFO
 
 #: Held, so that the library finds in its cache what it may no longer open.
 _LOADED: dict[str, ZoneInfo] = {}
 
 
+class _Loaded(ZONEINFO):
+    """The library's way to zones, for a process that can't open them."""
+
+    def timezone(self, name: str) -> tzinfo | None:
+        return _LOADED.get(name)
+
+    def knows_timezone_id(self, tzid: str) -> bool:
+        return tzid in _LOADED
+
+
 def load_all() -> None:
-    """Read every zone into memory (measured: 80 ms): a confined process opens no file."""
+    """Read every zone into memory: a confined process opens no file."""
     for name in zoneinfo.available_timezones():
         _LOADED[name] = ZoneInfo(name)
+    tzp.use(_Loaded())
 
 
 def zone_of(name: str, defined: Mapping[str, tzinfo]) -> tzinfo | None:
@@ -36,7 +49,7 @@ def zone_of(name: str, defined: Mapping[str, tzinfo]) -> tzinfo | None:
 
 
 def _iana(name: str) -> ZoneInfo | None:
-    if name in _LOADED or not name:
+    if _LOADED or not name:
         return _LOADED.get(name)
     try:
         return ZoneInfo(name)
