@@ -217,14 +217,16 @@ async def test_busy_is_what_overlaps(handle: TenantHandle) -> None:
     begin = HALF_PAST_TWO.astimezone(UTC)
     async with handle.read() as rows:
         busy = rows.appointments.busy
-        assert await busy(begin + timedelta(minutes=59), begin + timedelta(hours=4)) == [
-            (begin, begin + timedelta(hours=1)),
-            (begin + timedelta(hours=2), begin + timedelta(hours=3)),
-        ]
-        assert await busy(begin + timedelta(hours=1), begin + timedelta(hours=2)) == []
-        assert await busy(begin - timedelta(hours=2), begin - timedelta(minutes=61)) == [
-            (long_one.start_utc, long_one.start_utc + timedelta(hours=19))
-        ]
+        assert await busy(begin + timedelta(minutes=59), begin + timedelta(hours=4)) == {
+            "": [
+                (begin, begin + timedelta(hours=1)),
+                (begin + timedelta(hours=2), begin + timedelta(hours=3)),
+            ]
+        }
+        assert await busy(begin + timedelta(hours=1), begin + timedelta(hours=2)) == {}
+        assert await busy(begin - timedelta(hours=2), begin - timedelta(minutes=61)) == {
+            "": [(long_one.start_utc, long_one.start_utc + timedelta(hours=19))]
+        }
 
 
 async def test_lists_come_in_pages(handle: TenantHandle) -> None:
