@@ -114,9 +114,12 @@ class Conversations:
         assert found is not None, "inserted, or there before"
         return found
 
-    async def receive(self, conversation_id: str, new: Received) -> int:
-        """Add what came in; its number. Whoever repeats a message was stopped before
-        (`storage.inbound`)."""
+    async def receive(
+        self, conversation_id: str, new: Received, *, settled: bool = False
+    ) -> Conversation:
+        """Add what came in, as number `last_seq` of the conversation that is returned. Whoever
+        repeats a message was stopped before (`storage.inbound`). `settled`: it wants no answer, and
+        neither does what came before it."""
         now = self._scope.now()
         changes: dict[str, Any] = {
             "last_seq": table.c.last_seq + 1,
@@ -128,6 +131,7 @@ class Conversations:
             changes["window_expires_at"] = (new.sent_at or now) + WINDOW
         else:
             changes |= {"handled_by": HUMAN, "handled_since": now}
+        if settled or new.author != "customer":
             changes["answered_seq"] = table.c.last_seq + 1
         statement = self._scope.update(table).where(table.c.id == conversation_id)
         await self._scope.connection.execute(statement.values(**changes))
@@ -146,7 +150,7 @@ class Conversations:
             created_at=now,
         )
         self._publish("conversation.message", conversation, {"author": new.author})
-        return conversation.last_seq
+        return conversation
 
     async def get(self, conversation_id: str) -> Conversation:
         """One of the tenant's. NotFound."""

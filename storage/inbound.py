@@ -201,7 +201,6 @@ class InboundTexts:
             .where(
                 sent.c.channel_type == channel,
                 sent.c.to_address == address,
-                sent.c.direction == "outbound",
                 sent.c.status.not_in(("suppressed", "cancelled", "failed", "expired")),
                 sent.c.created_at >= since,
             )

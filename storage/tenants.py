@@ -312,6 +312,20 @@ class TenantDirectory:
         owner = sa.select(tenant_lines.c.tenant_id).where(tenant_lines.c.number == e164)
         return await self._tenant(tenants.c.id.in_(owner), _active())
 
+    async def tenant_named(self, name: str) -> Tenant | None:
+        """The only active tenant of this very name, but for case and spaces around it."""
+        wanted = " ".join(name.split()).lower()
+        if not wanted:
+            return None
+        statement = (
+            sa.select(*TENANT_COLUMNS)
+            .where(sa.func.lower(tenants.c.name) == wanted, _active())
+            .limit(2)
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).mappings().all()
+        return Tenant(**rows[0]) if len(rows) == 1 else None
+
     async def tenant_by_code(self, code: str) -> Tenant | None:
         """The active tenant with this four-digit code."""
         return await self._tenant(tenants.c.code == code, _active())

@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 import structlog
 
+from domain.dialogue import dialogue
 from domain.errors import ProviderError
-from domain.language_model import FunctionRequest, ModelMessage
+from domain.language_model import ModelMessage
 from domain.messages import text
 from domain.outcome import Outcome
 from storage.call_turns import TURNS as BY_TURNS
@@ -284,30 +285,13 @@ def conversation(
     timeline: Sequence[TimelineEntry], runs: Sequence[StoredResult]
 ) -> list[ModelMessage]:
     """What was said and done on the call so far, on whichever rung, as a model reads it."""
-    told: list[tuple[datetime, ModelMessage | StoredResult]] = []
     spoken = [entry for entry in timeline if entry.kind == "turn"]
-    told += [(entry.at, _message(entry)) for entry in spoken[-HISTORY_TURNS:]]
-    told += [(run.finished_at, run) for run in runs if run.finished_at is not None]
-    messages: list[ModelMessage] = []
-    for _, each in sorted(told, key=lambda pair: pair[0]):
-        messages += _exchange(each) if isinstance(each, StoredResult) else [each]
-    return messages
+    return dialogue([(entry.at, _message(entry)) for entry in spoken[-HISTORY_TURNS:]], runs)
 
 
 def _message(entry: TimelineEntry) -> ModelMessage:
     role = "user" if entry.data["who"] == "caller" else "assistant"
     return ModelMessage(role, str(entry.data["text"]))  # type: ignore[arg-type]  # one of two
-
-
-def _exchange(run: StoredResult) -> list[ModelMessage]:
-    """A function that has run, as it was asked for and answered."""
-    arguments = json.dumps(run.arguments, ensure_ascii=False)
-    request = FunctionRequest(run.function_call_id, run.name, arguments)
-    answer = json.dumps(run.result, ensure_ascii=False)
-    return [
-        ModelMessage("assistant", requests=[request]),
-        ModelMessage("function", answer, answers=run.function_call_id),
-    ]
 
 
 def _told(timeline: Sequence[TimelineEntry]) -> list[tuple[str, str]]:
