@@ -37,8 +37,8 @@ _CONFIRM: Final = frozenset(
 )
 _CANCEL: Final = frozenset(
     "annuler|annule|annulez|j annule|annuler le rendez vous|annulez le rendez vous"
-    "|annuler mon rendez vous|annulez mon rendez vous|je veux annuler|je souhaite annuler|cancel|cancel it"
-    "|cancel my appointment".split("|")
+    "|annuler mon rendez vous|annulez mon rendez vous|je veux annuler|je souhaite annuler"
+    "|cancel|cancel it|cancel my appointment".split("|")
 )
 _BUTTON: Final = re.compile(r"appt:(confirm|cancel|move):([0-9A-Za-z_-]{1,64})")
 #: What a model writes for a page.
