@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from domain.clock import Clock
 from domain.tenant import Tenant
+from storage.agenda import Agendas
 from storage.appointments import Appointments
 from storage.assistants import Assistants
 from storage.audit import Audit, committed, settle
@@ -13,6 +14,7 @@ from storage.channels import Channels
 from storage.contacts import Contacts
 from storage.conversations import Conversations
 from storage.database import Database
+from storage.day_exceptions import DayExceptions
 from storage.events import Events
 from storage.functions import Functions
 from storage.hours import Hours
@@ -22,9 +24,12 @@ from storage.keys import Keys
 from storage.knowledge.documents import Documents
 from storage.live_events import store
 from storage.messages import Messages
+from storage.notifications import Notifications
 from storage.prospects import Prospects
+from storage.resources import Resources
 from storage.scope import Scope
 from storage.secrets import KeyRing
+from storage.services import Services
 from storage.tickets import Tickets
 
 
@@ -33,6 +38,7 @@ class TenantRows:
 
     __slots__ = (
         "_scope",
+        "agenda",
         "appointments",
         "assistants",
         "audit",
@@ -42,6 +48,7 @@ class TenantRows:
         "conversations",
         "endpoints",
         "events",
+        "exceptions",
         "functions",
         "hours",
         "inbound",
@@ -49,7 +56,10 @@ class TenantRows:
         "keys",
         "knowledge",
         "messages",
+        "notifications",
         "prospects",
+        "resources",
+        "services",
         "tickets",
     )
 
@@ -59,7 +69,12 @@ class TenantRows:
         self.contacts = Contacts(scope)
         self.assistants = Assistants(scope)
         self.hours = Hours(scope)
+        self.resources = Resources(scope)
+        self.services = Services(scope)
+        self.exceptions = DayExceptions(scope)
+        self.agenda = Agendas(scope)
         self.appointments = Appointments(scope)
+        self.notifications = Notifications(scope)
         self.prospects = Prospects(scope)
         self.tickets = Tickets(scope)
         self.functions = Functions(scope)
