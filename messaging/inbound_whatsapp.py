@@ -16,14 +16,13 @@ from domain.errors import Invalid
 from messaging.email import one_line
 from messaging.inbound import kind_of, readable
 from messaging.incoming import IncomingMessage, Media
+from messaging.ports import OUR_MARK
 
 #: One envelope's things. Meta batches up to 1000 updates
 #: (https://developers.facebook.com/docs/graph-api/webhooks/getting-started#batching).
 MAX_ITEMS: Final = 1000
 #: WhatsApp's own bound of a text.
 MAX_TEXT: Final = 4096
-#: What begins our `biz_opaque_callback_data`, which comes back in each status.
-OPAQUE: Final = "text:"
 
 _WAMID = re.compile(r"[\x21-\x7e]{1,512}")
 _DIGITS = re.compile(r"\+?([1-9][0-9]{5,14})")
@@ -333,7 +332,7 @@ def _status(found: _Found, item: Any, number: str) -> None:
             vendor_id=_id(head.id),
             status=status,
             at=_instant(head.timestamp),
-            text_id=opaque.removeprefix(OPAQUE)[:64] if opaque.startswith(OPAQUE) else "",
+            text_id=opaque.removeprefix(OUR_MARK)[:64] if opaque.startswith(OUR_MARK) else "",
             recipient=_number(head.recipient_id),
             recipient_id=_user_id(head.recipient_user_id),
             error_code=str(code)[:10] if isinstance(code, int) else "",

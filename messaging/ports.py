@@ -23,6 +23,10 @@ from domain.errors import ProviderError, TenantError
 #: A sender is cut short after so many seconds; the outcome is unknown then.
 TIME_LIMIT: Final = 30.0
 
+#: What stands before our id where a vendor carries a word of ours along: theirs, or another
+#: program's with the same account, are told apart by it.
+OUR_MARK: Final = "text:"
+
 
 @dataclass(frozen=True, slots=True)
 class Button:

@@ -95,6 +95,17 @@ class _Failure(ProviderError):
         self.retry_after = retry_after
 
 
+def surely_undone(error: ProviderError) -> bool:
+    """Whether the vendor certainly did nothing: it was never reached, or had too much to do (429)
+    and says so. Of what it refused otherwise, its own codes tell."""
+    return isinstance(error, _Failure) and error.unprocessed
+
+
+def patience(error: ProviderError) -> float | None:
+    """Seconds that the vendor asked to be left alone for, if it did."""
+    return error.retry_after if isinstance(error, _Failure) else None
+
+
 class HttpDoor:
     """Requests to one vendor at one base URL, over one pool of connections.
 
@@ -151,14 +162,17 @@ class HttpDoor:
         params: Mapping[str, str] | None = None,
         form: Form | None = None,
         json: object = None,
+        headers: Mapping[str, str] | None = None,
         idempotent: bool | None = None,
     ) -> Answer:
         """One request below the base URL, tried again where that can't do it twice.
 
-        `form` or `json` is the body. `idempotent`: whether a POST may be repeated although the
-        vendor may have acted on it. Raises ProviderError for anything but 2xx.
+        `form` or `json` is the body; `headers` are this request's own (a tenant's token).
+        `idempotent`: whether a POST may be repeated although the vendor may have acted on it.
+        Raises ProviderError for anything but 2xx.
         """
         request = self._request(method, path, params, form, json)
+        request.headers.update(headers or {})
         repeatable = method in _IDEMPOTENT if idempotent is None else idempotent
         try:
             async with asyncio.timeout(self._limits.total):

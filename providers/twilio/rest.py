@@ -90,6 +90,11 @@ class TwilioAccount:
     async def aclose(self) -> None:
         await self._door.aclose()
 
+    @property
+    def configured(self) -> bool:
+        """Whether there are credentials at all."""
+        return self._configured
+
     async def get(self, path: str, **params: str) -> Answer:
         """A resource below the account."""
         self._check()
@@ -143,8 +148,8 @@ class TwilioCallControl:
             call_sid=call.sid,
             status=call.status,
             duration_seconds=_seconds(call.duration),
-            started_at=_instant(call.start_time),
-            ended_at=_instant(call.end_time),
+            started_at=instant(call.start_time),
+            ended_at=instant(call.end_time),
         )
 
 
@@ -242,8 +247,8 @@ def _seconds(duration: str | int | None) -> int | None:
     return duration
 
 
-def _instant(text: str | None) -> datetime | None:
-    """RFC 2822 → aware, in UTC."""
+def instant(text: str | None) -> datetime | None:
+    """RFC 2822, as Twilio's resources have it → aware, in UTC; None when it isn't one."""
     if not text:
         return None
     try:
