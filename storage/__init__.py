@@ -1,8 +1,10 @@
 """What we remember, always scoped to a tenant."""
 
 from domain.clock import Clock
-from storage.appointments import Appointment, NewAppointment
+from storage.appointments import Appointment, Change, NewAppointment
 from storage.assistants import AssistantRegister
+from storage.bookings import Unavailable, Wish
+from storage.calendars import FeedRegister
 from storage.call_register import CallRegister, OpenedCall, PendingTransfer
 from storage.call_turns import CallTurns
 from storage.calls import CallRow, NewCall, TimelineEntry
@@ -32,8 +34,10 @@ __all__ = [
     "CallJournal",
     "CallRow",
     "CallTurns",
+    "Change",
     "Channel",
     "Database",
+    "FeedRegister",
     "FunctionRun",
     "JobDesk",
     "JournalEntry",
@@ -61,6 +65,8 @@ __all__ = [
     "TextTurn",
     "Ticket",
     "TimelineEntry",
+    "Unavailable",
+    "Wish",
 ]
 
 
@@ -86,6 +92,7 @@ class Storage:
         self.sessions = Sessions(database, clock)
         self.assistants = AssistantRegister(database, clock)
         self.vapi_calls = VapiCalls(database, clock)
+        self.feeds = FeedRegister(database, clock)
         self.inbound = InboundTexts(database, clock)
 
     def tenant(self, tenant_id: str) -> TenantHandle:

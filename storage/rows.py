@@ -9,6 +9,8 @@ from storage.agenda import Agendas
 from storage.appointments import Appointments
 from storage.assistants import Assistants
 from storage.audit import Audit, committed, settle
+from storage.bookings import Bookings
+from storage.calendars import Calendars
 from storage.calls import Calls
 from storage.channels import Channels
 from storage.contacts import Contacts
@@ -42,6 +44,8 @@ class TenantRows:
         "appointments",
         "assistants",
         "audit",
+        "bookings",
+        "calendars",
         "calls",
         "channels",
         "contacts",
@@ -74,11 +78,13 @@ class TenantRows:
         self.exceptions = DayExceptions(scope)
         self.agenda = Agendas(scope)
         self.appointments = Appointments(scope)
+        self.bookings = Bookings(scope, self.appointments, self.agenda)
         self.notifications = Notifications(scope)
         self.prospects = Prospects(scope)
         self.tickets = Tickets(scope)
         self.functions = Functions(scope)
         self.calls = Calls(scope)
+        self.calendars = Calendars(scope)
         self.messages = Messages(scope)
         self.jobs = jobs_on(scope.connection, scope.clock, scope.tenant_id)
         self.knowledge = Documents(scope)

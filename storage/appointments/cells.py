@@ -1,8 +1,9 @@
 """The guard: five minutes of one resource belong to one appointment, by their primary key."""
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
+from storage.calendars.spans import external_busy
 from storage.conflicts import insert_unless_taken
 from storage.schema import rendez_vous_cells as cells
 from storage.scope import Scope
@@ -43,7 +44,8 @@ async def give_back(scope: Scope, appointment_id: str) -> None:
 
 
 async def taken_of(scope: Scope, wanted: range, mine: Collection[str]) -> set[str]:
-    """The resources of which any of these cells is taken, by others than `mine` (appointments)."""
+    """The resources of which any of these cells is taken, by others than `mine` (appointments), or
+    by a calendar elsewhere."""
     statement = (
         scope.select(cells, cells.c.resource)
         .distinct()
@@ -51,7 +53,13 @@ async def taken_of(scope: Scope, wanted: range, mine: Collection[str]) -> set[st
     )
     if mine:
         statement = statement.where(cells.c.rendez_vous_id.not_in(mine))
-    return {row["resource"] for row in await scope.all(statement)}
+    taken = {row["resource"] for row in await scope.all(statement)}
+    # Nothing of ours is behind these: what is busy elsewhere can't be written into cells, which
+    # appointments that stand there already may have.
+    starts, ends = (
+        datetime.fromtimestamp(cell * CELL_SECONDS, UTC) for cell in (wanted.start, wanted.stop)
+    )
+    return taken | (await external_busy(scope, starts, ends)).keys()
 
 
 def is_free(resource: str, taken: Collection[str]) -> bool:

@@ -1,0 +1,309 @@
+"""Somebody wants an appointment: the agenda is asked, then the database, and who comes too late is
+told what is free instead.
+
+All in one transaction, under the tenant's lock (`storage.appointments.booking`): what the agenda
+allows (opening hours, notice, daily caps, other calendars) is still so when the time is taken. This
+is where voice, texts, links and our API book; `rows.appointments` is beneath it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final, Protocol
+from zoneinfo import ZoneInfo
+
+from domain.agenda import Agenda, Service
+from domain.availability import Slot, free_slots, nearest, slot_at, verdict
+from domain.errors import Conflict, Invalid, NotFound
+from storage.appointments import Appointment, Appointments, Change, NewAppointment, Taken
+from storage.appointments.records import digest
+from storage.scope import Scope
+
+#: How many alternatives an answer has.
+ALTERNATIVES: Final = 3
+#: How far around a moment that can't be had we look first.
+_DAYS_BEFORE: Final = 7
+_DAYS_AFTER: Final = 14
+#: And how much at once where that finds nothing.
+_WEEK: Final = timedelta(days=7)
+_DAY: Final = timedelta(days=1)
+
+
+@dataclass(eq=False)
+class Unavailable(Conflict):
+    """409, nothing was booked, moved or held.
+
+    `why`: taken | full (as many as a day may have) | past | soon | far | closed | unoffered.
+    `alternatives`: the nearest slots that are free, nearest first.
+    """
+
+    why: str = "taken"
+    alternatives: tuple[Slot, ...] = ()
+
+
+class _Agendas(Protocol):
+    async def load(self) -> Agenda: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """An appointment as somebody asks for it. `start` is aware.
+
+    `service_id`: one of the agenda's; `service` what it is for, in words. `minutes`: other than the
+    service's. `resource`: whom they want; None is anyone. `hold_seconds`: only hold it for so long.
+    What `holder` (a call, a conversation, a page) held before is given back. `request_key`: the
+    same one never books twice.
+    """
+
+    start: datetime
+    name: str = ""
+    phone: str | None = None
+    email: str | None = None
+    notes: str | None = None
+    service_id: str | None = None
+    service: str | None = None
+    minutes: int | None = None
+    resource: str | None = None
+    call_id: str | None = None
+    contact_id: str | None = None
+    prospect_id: str | None = None
+    created_by: str = "sara"
+    by: str = "voice"
+    holder: str | None = None
+    hold_seconds: int | None = None
+    request_key: str | None = None
+
+
+class Bookings:
+    """Appointments as the tenant's agenda allows them."""
+
+    def __init__(self, scope: Scope, appointments: Appointments, agendas: _Agendas) -> None:
+        self._scope = scope
+        self._appointments = appointments
+        self._agendas = agendas
+
+    async def book(self, wish: Wish) -> Appointment:
+        """Book it, or hold it. Unavailable with alternatives when it can't be had; the same
+        `request_key` gives the same appointment, and Conflict when it stood for another wish."""
+        asked = _asked(wish)
+        await self._appointments.lock()
+        before = await self._appointments.replayed(wish.request_key, asked)
+        if before is not None and before.status != "held":
+            return before
+        agenda = await self._agendas.load()
+        service = service_of(agenda, wish.service_id, wish.minutes)
+        slot = await self._slot(agenda, service, wish.start, wish.resource, holder=wish.holder)
+        now = self._scope.now()
+        hold = wish.hold_seconds
+        new = NewAppointment(
+            start=wish.start,
+            minutes=service.minutes,
+            customer_name=wish.name,
+            customer_phone=wish.phone,
+            customer_email=wish.email,
+            service=wish.service or service.name or None,
+            notes=wish.notes,
+            call_id=wish.call_id,
+            created_by=wish.created_by,
+            resources=(slot.resource, *slot.others),
+            before=service.before,
+            after=service.after,
+            service_id=service.id or None,
+            contact_id=wish.contact_id,
+            prospect_id=wish.prospect_id,
+            request_key=wish.request_key,
+            hold_until=None if hold is None else now + timedelta(seconds=hold),
+            holder=wish.holder,
+            by=wish.by,
+            asked=asked,
+        )
+        try:
+            return await self._appointments.book(new)
+        except Taken:
+            raise await self._unavailable(
+                "taken", agenda, service, wish.start, wish.resource
+            ) from None
+
+    async def move(
+        self,
+        appointment_id: str,
+        start: datetime,
+        *,
+        resource: str | None = None,
+        change: Change | None = None,
+    ) -> Appointment:
+        """Another time for an appointment, with whom it was unless `resource` says otherwise; the
+        old one stays when the new one can't be had (Unavailable, with alternatives). NotFound;
+        Conflict when it is over or cancelled."""
+        await self._appointments.lock()
+        old = await self._appointments.get(appointment_id)
+        if old is None:
+            raise NotFound("no such appointment", message_key="appointment_unknown")
+        agenda = await self._agendas.load()
+        service = _service_of_old(agenda, old)
+        resource = _with_whom(agenda, old) if resource is None else resource
+        candidates: tuple[str, ...] = ()
+        if old.status == "confirmed" and start != old.start_utc:
+            holder = change.call_id if change else None
+            slot = await self._slot(
+                agenda, service, start, resource, holder=holder, moved=appointment_id
+            )
+            candidates = (slot.resource, *slot.others)
+        try:
+            return await self._appointments.reschedule(
+                appointment_id, start, resources=candidates or None, change=change
+            )
+        except Taken:
+            raise await self._unavailable(
+                "taken", agenda, service, start, resource, moved=appointment_id
+            ) from None
+
+    async def alternatives(
+        self,
+        start: datetime,
+        *,
+        service_id: str | None = None,
+        resource: str | None = None,
+        appointment_id: str | None = None,
+        count: int = ALTERNATIVES,
+    ) -> Sequence[Slot]:
+        """The free slots nearest to a moment (aware), nearest first; for `appointment_id`, to
+        which it could be moved."""
+        agenda = await self._agendas.load()
+        service = service_of(agenda, service_id)
+        if appointment_id is not None:
+            old = await self._appointments.get(appointment_id)
+            if old is not None:
+                service = _service_of_old(agenda, old)
+                resource = _with_whom(agenda, old) if resource is None else resource
+        return await self._near(agenda, service, start, resource, appointment_id, count)
+
+    # ---------------------------------------------------------------------------- for ourselves
+
+    async def _slot(
+        self,
+        agenda: Agenda,
+        service: Service,
+        start: datetime,
+        resource: str | None,
+        *,
+        holder: str | None = None,
+        moved: str | None = None,
+    ) -> Slot:
+        now = self._scope.now()
+        why = verdict(agenda, service, start, now, resource=resource)
+        if why != "ok":
+            raise await self._unavailable(why, agenda, service, start, resource, moved=moved)
+        day = start.astimezone(ZoneInfo(agenda.timezone)).date()
+        first, last = _midnight(agenda, day - _DAY), _midnight(agenda, day + 2 * _DAY)
+        read = self._appointments
+        busy = await read.busy(first, last, holder=holder, appointment_id=moved)
+        booked = await read.booked(day, day, holder=holder, appointment_id=moved)
+        slot = slot_at(agenda, service, busy, start, now, resource=resource, booked=booked)
+        if slot is None:
+            room = slot_at(agenda, service, busy, start, now, resource=resource)
+            why_not = "taken" if room is None else "full"
+            raise await self._unavailable(why_not, agenda, service, start, resource, moved=moved)
+        return slot
+
+    async def _unavailable(
+        self,
+        why: str,
+        agenda: Agenda,
+        service: Service,
+        start: datetime,
+        resource: str | None,
+        *,
+        moved: str | None = None,
+    ) -> Unavailable:
+        near = await self._near(agenda, service, start, resource, moved, ALTERNATIVES)
+        return Unavailable(
+            f"this time can't be had: {why}",
+            field="start",
+            message_key=f"appointment_{why}",
+            why=why,
+            alternatives=tuple(near),
+        )
+
+    async def _near(
+        self,
+        agenda: Agenda,
+        service: Service,
+        start: datetime,
+        resource: str | None,
+        moved: str | None,
+        count: int,
+    ) -> Sequence[Slot]:
+        today = self._scope.now().astimezone(ZoneInfo(agenda.timezone)).date()
+        horizon = today + timedelta(days=agenda.horizon(service))
+        day = min(max(start.astimezone(ZoneInfo(agenda.timezone)).date(), today), horizon)
+        first = max(today, day - _DAYS_BEFORE * _DAY)
+        last = min(horizon, day + _DAYS_AFTER * _DAY)
+        slots = await self._free(agenda, service, first, last, resource, moved)
+        week = today
+        while not slots and week <= horizon:
+            end = min(week + _WEEK - _DAY, horizon)
+            slots = await self._free(agenda, service, week, end, resource, moved)
+            week += _WEEK
+        return nearest(slots, start, count)
+
+    async def _free(
+        self,
+        agenda: Agenda,
+        service: Service,
+        first: date,
+        last: date,
+        resource: str | None,
+        moved: str | None,
+    ) -> list[Slot]:
+        read = self._appointments
+        busy = await read.busy(
+            _midnight(agenda, first - _DAY),
+            _midnight(agenda, last + 2 * _DAY),
+            appointment_id=moved,
+        )
+        booked = await read.booked(first, last, appointment_id=moved)
+        now = self._scope.now()
+        return free_slots(agenda, service, busy, now, first, last, resource=resource, booked=booked)
+
+
+def service_of(agenda: Agenda, service_id: str | None, minutes: int | None = None) -> Service:
+    """The service of this id, or an appointment for nothing in particular; Invalid when there is
+    no such service."""
+    service = agenda.plain() if service_id is None else agenda.service(service_id)
+    if service is None:
+        raise Invalid("no such service", field="service_id", message_key="service_unknown")
+    return service if minutes is None else replace(service, minutes=minutes)
+
+
+def _service_of_old(agenda: Agenda, old: Appointment) -> Service:
+    """What was booked, as long as it was booked for, even if it isn't offered any more."""
+    service = (agenda.service(old.service_id) if old.service_id else None) or agenda.plain()
+    return replace(service, minutes=old.minutes, before=old.before, after=old.after)
+
+
+def _with_whom(agenda: Agenda, old: Appointment) -> str | None:
+    """The resource it has, while that is there; else anyone."""
+    there = {each.id for each in agenda.resources if each.active}
+    return old.resource if old.resource in there else None
+
+
+def _midnight(agenda: Agenda, day: date) -> datetime:
+    return datetime.combine(day, time.min, ZoneInfo(agenda.timezone)).astimezone(UTC)
+
+
+def _asked(wish: Wish) -> str:
+    """A digest of what is asked for; who asks, by what door, isn't part of it."""
+    return digest(
+        "hold" if wish.hold_seconds else "book",
+        {
+            "start": wish.start.astimezone(UTC).isoformat(),
+            "minutes": wish.minutes,
+            "service": wish.service_id or wish.service,
+            "resource": wish.resource,
+            "name": wish.name,
+            "phone": wish.phone,
+            "email": wish.email,
+            "notes": wish.notes,
+        },
+    )
