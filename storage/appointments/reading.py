@@ -16,12 +16,8 @@ from storage.appointments.records import (
     Appointment,
     HistoryEntry,
 )
-from storage.schema import (
-    APPOINTMENT_STATUSES,
-    call_logs,
-    external_busy,
-    external_calendars,
-)
+from storage.calendars.spans import external_busy
+from storage.schema import APPOINTMENT_STATUSES, call_logs
 from storage.schema import rendez_vous as table
 from storage.schema import rendez_vous_history as history
 from storage.scope import Page, Scope
@@ -82,8 +78,8 @@ class Reading:
             ends = row["ends_at"] + timedelta(minutes=row["after_minutes"])
             if begins < end_utc and ends > start_utc:
                 spans.setdefault(row["resource"], []).append((begins, ends))
-        for row in await self._scope.all(self._elsewhere(start_utc, end_utc)):
-            spans.setdefault(row["resource"], []).append((row["starts_at"], row["ends_at"]))
+        for resource, elsewhere in (await external_busy(self._scope, start_utc, end_utc)).items():
+            spans.setdefault(resource, []).extend(elsewhere)
         return {resource: sorted(each) for resource, each in spans.items()}
 
     async def booked(
@@ -194,30 +190,6 @@ class Reading:
         return [HistoryEntry(**row) for row in rows]
 
     # ---------------------------------------------------------------------------- for ourselves
-
-    def _elsewhere(self, start_utc: datetime, end_utc: datetime) -> sa.Select[Any]:
-        """What other calendars of the tenant's say is taken (storage/ical)."""
-        calendar = external_calendars
-        return (
-            self._scope.select(
-                external_busy,
-                calendar.c.resource,
-                external_busy.c.starts_at,
-                external_busy.c.ends_at,
-            )
-            .join(
-                calendar,
-                sa.and_(
-                    calendar.c.tenant_id == external_busy.c.tenant_id,
-                    calendar.c.id == external_busy.c.calendar_id,
-                ),
-            )
-            .where(
-                external_busy.c.starts_at < end_utc,
-                external_busy.c.ends_at > start_utc,
-                calendar.c.enabled,
-            )
-        )
 
     def _live(
         self, holder: str | None, appointment_id: str | None

@@ -56,32 +56,23 @@ class NotReadable(Exception):
 
 @dataclass(slots=True)
 class BusyTimes:
-    """`spans` in UTC, merged, by start. `ours`: those of events whose UID is a Coccinelle's, by
-    UID, for whoever knows which of them are the tenant's own. `events`: how many were read.
-    `notes`: what was read with a grain of salt (zone:<name>, recurrence, event)."""
+    """`spans` in UTC, merged, by start. `events`: how many were read. `notes`: what was read with a
+    grain of salt (zone:<name>, recurrence, event)."""
 
     spans: list[Span] = field(default_factory=list)
-    ours: dict[str, list[Span]] = field(default_factory=dict)
     events: int = 0
     notes: list[str] = field(default_factory=list)
 
 
 def busy_times(data: bytes, zone: tzinfo, start: datetime, end: datetime, ours: str) -> BusyTimes:
     """All that is busy between two instants. `zone`: the tenant's, for days and floating times;
-    `ours`: what UIDs of our own appointments end with. Raises NotReadable."""
+    `ours`: what UIDs of the tenant's own appointments end with, which came from us and are no news.
+    Raises NotReadable."""
     reading = _Reading(zone, start, end)
     for calendar in _calendars(data):
         reading.read(calendar)
-    found = BusyTimes(events=reading.events, notes=reading.notes)
-    spans: list[Span] = []
-    for uid, span in reading.spans:
-        if ours and uid.endswith(ours):
-            found.ours.setdefault(uid, []).append(span)
-        else:
-            spans.append(span)
-    found.spans = merged(spans)
-    found.ours = {uid: merged(its) for uid, its in found.ours.items()}
-    return found
+    spans = (span for uid, span in reading.spans if not (ours and uid.endswith(ours)))
+    return BusyTimes(merged(spans), reading.events, reading.notes)
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:

@@ -2,8 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -40,14 +39,12 @@ class ReadCalendar:
     """Spans in UTC, merged, by start; see `ical.busy.BusyTimes`."""
 
     spans: tuple[Span, ...] = ()
-    ours: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     events: int = 0
     notes: tuple[str, ...] = ()
 
 
 class _Answer(msgspec.Struct, frozen=True):
     spans: tuple[tuple[int, int], ...] = ()
-    ours: dict[str, tuple[tuple[int, int], ...]] = {}
     events: int = 0
     notes: tuple[str, ...] = ()
     error: str = ""
@@ -99,12 +96,7 @@ def _read(told: bytes, status: int) -> ReadCalendar:
         raise CalendarUnreadable("too_many") from error
     if answer.error:
         raise CalendarUnreadable(answer.error if answer.error in REASONS else "broken")
-    return ReadCalendar(
-        _spans(answer.spans),
-        {uid: _spans(spans) for uid, spans in answer.ours.items()},
-        answer.events,
-        answer.notes,
-    )
+    return ReadCalendar(_spans(answer.spans), answer.events, answer.notes)
 
 
 def _spans(seconds: tuple[tuple[int, int], ...]) -> tuple[Span, ...]:
