@@ -44,6 +44,8 @@ class Acting:
     subject_id: str | None = None
     fields: tuple[str, ...] = ()
     writes: bool = False
+    #: Whose log it belongs to, when that isn't whose credential it is.
+    tenant_id: str | None = None
     noted: bool = field(default=False, init=False)
 
 

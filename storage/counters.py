@@ -9,6 +9,8 @@ Keys are stored; put no personal data in them. A hit costs one round trip, and r
 when the database can't be asked: whoever asks decides what that means.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -36,12 +38,46 @@ def rate_limits(database: Database) -> FixedWindowRateLimiter:
     return FixedWindowRateLimiter(PostgresCounters(database))
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`per_minute` of what `key` counts; `name` is shown to who is counted, `key` is stored."""
+
+    name: str
+    key: str
+    per_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A limit's window after one more: how many are left in it, and how many seconds."""
+
+    limit: Limit
+    remaining: int  # below 0: too many
+    resets_in: float
+
+
 class Rates:
     """What tenants may do how often, over all nodes."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._limiter = rate_limits(database)
+        self._counters = PostgresCounters(database) if database.dialect != "sqlite" else None
         self._clock = clock
+
+    async def count(self, limits: Sequence[Limit]) -> list[Counted]:
+        """One more of each, in one round trip: on PostgreSQL over all nodes. All are counted, also
+        when one of them is over."""
+        if self._counters is not None:
+            return await self._counters.count(limits)
+        counted = []
+        for each in limits:
+            item = RateLimitItemPerMinute(each.per_minute)
+            key = item.key_for(each.name, each.key)
+            number = await self._limiter.storage.incr(key, item.get_expiry())
+            ends = await self._limiter.storage.get_expiry(key)
+            left = min(60.0, max(0.0, ends - self._clock.now().timestamp()))
+            counted.append(Counted(each, each.per_minute - number, left))
+        return counted
 
     async def wait(self, what: str, tenant_id: str, *, per_minute: int) -> float:
         """0.0: it may be done, and is counted. Otherwise after how many seconds, 1 to 60; by the
@@ -87,6 +123,31 @@ class PostgresCounters(LimitsStorage):
         ).returning(table.c.count)
         async with self._database.single() as connection:
             return int((await connection.execute(statement)).scalar_one())
+
+    async def count(self, limits: Sequence[Limit]) -> list[Counted]:
+        """One more of each, in one statement; the windows last a minute."""
+        if not limits:
+            return []
+        keys = {storable(f"LIMITS/{each.name}/{each.key}"): each for each in limits}
+        minute = _NOW + sa.literal(timedelta(minutes=1))
+        # Always in the same order: two that lock the same rows can't wait for each other.
+        new = postgresql.insert(table).values(
+            [{"key": key, "count": 1, "expires_at": minute} for key in sorted(keys)]
+        )
+        over = table.c.expires_at <= _NOW
+        statement = new.on_conflict_do_update(
+            index_elements=[table.c.key],
+            set_={
+                "count": sa.case((over, new.excluded.count), else_=table.c.count + 1),
+                "expires_at": sa.case((over, new.excluded.expires_at), else_=table.c.expires_at),
+            },
+        ).returning(table.c.key, table.c.count, sa.extract("epoch", table.c.expires_at - _NOW))
+        async with self._database.single() as connection:
+            rows = (await connection.execute(statement)).all()
+        return [
+            Counted(keys[key], keys[key].per_minute - number, max(0.0, float(left)))
+            for key, number, left in rows
+        ]
 
     async def get(self, key: str) -> int:
         """How many there are in the window now."""

@@ -1,7 +1,7 @@
 """A tenant's API keys, as the tenant sees and changes them: never the keys themselves."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -20,6 +20,10 @@ class Keys:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
+
+    def now(self) -> datetime:
+        """The instant by which it is judged whether a key is over."""
+        return self._scope.now()
 
     async def list(self) -> "list[TenantKey]":
         """All, revoked ones too, oldest first."""
@@ -69,15 +73,16 @@ class Keys:
             )
         return await self.create(old.label, old.scopes)
 
-    async def revoke(self, key_id: str) -> None:
-        """From now on it opens nothing; revoking it twice is the same as once. Raises NotFound."""
+    async def revoked(self, key_id: str) -> TenantKey | None:
+        """From now on it opens nothing; revoking it twice is the same as once. None: no such key
+        of the tenant's."""
         statement = (
             self._scope.update(table)
             .where(table.c.id == key_id)
             .values(revoked_at=sa.func.coalesce(table.c.revoked_at, self._scope.now()))
         )
-        if not (await self._scope.connection.execute(statement)).rowcount:
-            raise NotFound("There is no key with this id.", message_key="key_unknown")
+        await self._scope.connection.execute(statement)
+        return await self.get(key_id)
 
     async def _require_room(self) -> None:
         opening = self._scope.select(table, sa.func.count()).where(

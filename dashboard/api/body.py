@@ -11,6 +11,7 @@ from starlette.responses import Response
 from dashboard.api.operations import require_shape
 from dashboard.api.problem import NO_STORE
 from domain.errors import CallerError, Invalid
+from storage.audit import under_way
 
 T = TypeVar("T")
 
@@ -39,9 +40,18 @@ async def read_json(request: Request, shape: type[T], *, may_be_empty: bool = Fa
     raw = _decode(data)
     refuse_unstorable(raw)
     try:
-        return msgspec.convert(raw, shape)
+        taken = msgspec.convert(raw, shape)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
+    note_fields(raw, shape)
+    return taken
+
+
+def note_fields(raw: Any, shape: Any) -> None:
+    """Which of the fields that `shape` knows were sent, for the audit log: names, no contents."""
+    act = under_way()
+    if act is not None and isinstance(raw, dict) and hasattr(shape, "__struct_fields__"):
+        act.fields = tuple(name for name in shape.__struct_encode_fields__ if name in raw)
 
 
 def json_response(content: Any, status: int = 200) -> Response:

@@ -5,6 +5,7 @@ request), `instance`, `code` (a key of `dashboard.catalogue`), `field` and `erro
 is wrong, and for the pages `success: false` and `error`, a sentence that can be shown as it is.
 """
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -18,10 +19,11 @@ from starlette.responses import Response
 from starlette.types import ExceptionHandler
 from starlette.websockets import WebSocket
 
-from dashboard.catalogue import has_sentence, sentence
+from dashboard.catalogue import CATALOGUES, has_sentence, sentence
 from domain.errors import (
     CallerError,
     OperatorError,
+    ProviderError,
 )
 from domain.tenant import DEFAULT_LOCALE
 
@@ -44,6 +46,10 @@ _CODES: Mapping[int, str] = {
     429: "too_many_requests",
     503: "unavailable",
 }
+
+_WEIGHT = re.compile(r"q\s*=\s*([01](?:\.[0-9]{0,3})?)")
+#: Browsers send up to a hundred characters.
+_LONGEST_ACCEPT = 500
 
 _DETAILS: Mapping[int, str] = {
     404: "There is nothing at this address.",
@@ -91,14 +97,34 @@ def _sentence(locale: str, code: str, field: str | None) -> str:
 
 
 def _locale(request: HTTPConnection) -> str:
-    """The tenant's, once the key has told whose request this is."""
+    """What the reader prefers of our languages (Accept-Language); else the tenant's, once the
+    credential has told whose request this is."""
+    wanted = preferred(request.headers.get("accept-language", ""))
+    if wanted is not None:
+        return wanted
     access = request.scope.get("state", {}).get("access")
     tenant = getattr(access, "tenant", None)
     return str(getattr(tenant, "locale", DEFAULT_LOCALE))
 
 
-def unavailable(error: OperatorError, request: HTTPConnection) -> Response:
-    """503: the operator must act; the same request may succeed later."""
+def preferred(accepted: str) -> str | None:
+    """The first language of `accepted` that we have, by weight (RFC 9110 §12.5.4); None: none."""
+    found: list[tuple[float, str]] = []
+    for part in accepted[:_LONGEST_ACCEPT].split(","):
+        tag, _, weight = part.strip().lower().partition(";")
+        language = tag.strip().split("-", 1)[0]
+        if language in CATALOGUES and (weighs := _weight(weight)) > 0:
+            found.append((weighs, language))
+    return max(found, key=lambda each: each[0])[1] if found else None
+
+
+def _weight(parameter: str) -> float:
+    match = _WEIGHT.fullmatch(parameter.strip())
+    return float(match[1]) if match else 1.0 if not parameter.strip() else 0.0
+
+
+def unavailable(error: OperatorError | ProviderError, request: HTTPConnection) -> Response:
+    """503: the operator or a vendor must act; the same request may succeed later."""
     log.error("api_unavailable", path=request.scope["path"], reason=str(error))
     detail = "This can't be done right now; nothing was changed. Try again."
     return problem(CallerError(detail, status=503), request, {"retry-after": "5"})

@@ -38,15 +38,15 @@ def read_query(request: Request, shape: type[Q]) -> Q:
         if values:
             many = isinstance(msgspec.inspect.type_info(each.type), msgspec.inspect.ListType)
             given[each.encode_name] = values if many else values[-1]
-    for name, value in given.items():
-        if "\x00" in value:
+    for name, found in given.items():
+        if any("\x00" in each for each in found):
             raise Invalid(f"{name} must not contain U+0000.", name, "filter_invalid")
     try:
         return msgspec.convert(given, shape, strict=False)
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `$.")
-        name = path.rstrip("`").split("[", 1)[0] or None
-        raise Invalid(f"{what}.", field=name, message_key="filter_invalid") from None
+        field = path.rstrip("`").split("[", 1)[0] or None
+        raise Invalid(f"{what}.", field=field, message_key="filter_invalid") from None
 
 
 @dataclass(frozen=True, slots=True)

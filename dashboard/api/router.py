@@ -8,18 +8,26 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route
 
 from dashboard.api.appointments import Appointments
-from dashboard.api.auth import ApiGuard
+from dashboard.api.audit import AuditLog
+from dashboard.api.auth import ApiGuard, KeyCache
 from dashboard.api.business_hours import BusinessHours
 from dashboard.api.calls import Calls
 from dashboard.api.channels import Channels
+from dashboard.api.cors import cors
 from dashboard.api.events import Events
+from dashboard.api.keys import Keys
 from dashboard.api.knowledge import KnowledgeDocuments
+from dashboard.api.limits import RequestLimits
+from dashboard.api.notes import Notes
+from dashboard.api.openapi import described
 from dashboard.api.operations import resource
 from dashboard.api.problem import EXCEPTION_HANDLERS
 from dashboard.api.prospects import Prospects
+from dashboard.api.session import SessionEndpoints
 from dashboard.api.settings import ApiSettings
 from dashboard.api.tenants import Tenants
 from dashboard.api.tickets import Tickets
+from dashboard.api.tokens import Tokens
 from domain.clock import Clock
 from domain.knowledge import Knowledge
 from storage import Storage
@@ -34,6 +42,7 @@ def routes(
     clock: Clock,
     extra: Sequence[BaseRoute] = (),
     knowledge: Knowledge | None = None,
+    tokens: Tokens | None = None,
 ) -> list[BaseRoute]:
     """Everything under /api/, to be put into the server's routes.
 
@@ -43,30 +52,36 @@ def routes(
     tables unless given.
     """
     api = Starlette(
-        routes=[*endpoints(storage, settings, knowledge), *extra],
+        routes=[*described(endpoints(storage, settings, knowledge, tokens)), *extra],
         middleware=[
             Middleware(
                 ApiGuard,
-                keys=storage.operator,
+                cache=KeyCache(storage.operator, clock, tokens, storage.sessions),
                 settings=settings,
-                clock=clock,
-                rates=storage.rates,
+                limits=RequestLimits(storage.rates, settings, clock),
+                note=Notes(storage).note,
             ),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
     )
     # `/calls/` is another address than `/calls`: a redirect would be neither JSON nor a problem.
     api.router.redirect_slashes = False
-    mount = Mount(PREFIX, app=api, name="api")
+    # Around everything, the answer to what nobody expected included: a page reads no error without.
+    mount = Mount(PREFIX, app=api, middleware=cors(settings.cors_origins), name="api")
     # Starlette's own pattern lets a path with a line break (%0A) slip past the mount.
     mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)
     return [mount]
 
 
 def endpoints(
-    storage: Storage, settings: ApiSettings, knowledge: Knowledge | None = None
+    storage: Storage,
+    settings: ApiSettings,
+    knowledge: Knowledge | None = None,
+    tokens: Tokens | None = None,
 ) -> list[Route]:
     """The route table, with paths below /api."""
+    session = SessionEndpoints(storage, tokens)
+    keys = Keys(storage)
     tenants = Tenants(storage, settings)
     channels = Channels(storage, settings)
     calls, hours = Calls(storage), BusinessHours(storage)
@@ -74,8 +89,18 @@ def endpoints(
     return [
         resource("/tenants", GET=tenants.index, POST=tenants.create),
         resource("/tenants/{id}", GET=tenants.show),
-        resource("/tenants/{id}/keys", POST=tenants.create_key),
+        resource("/tenants/{id}/keys", GET=tenants.keys, POST=tenants.create_key),
+        resource("/tenants/{id}/keys/{key_id}", DELETE=tenants.revoke_key),
         resource("/tenants/{id}/numbers", POST=tenants.add_number),
+        resource("/tenants/{id}/suspend", POST=tenants.suspend),
+        resource("/tenants/{id}/resume", POST=tenants.resume),
+        resource("/v1/auth/me", GET=session.me),
+        resource("/v1/auth/refresh", POST=session.refresh),
+        resource("/v1/auth/logout", POST=session.logout),
+        resource("/v1/keys", GET=keys.index, POST=keys.create),
+        resource("/v1/keys/{id}", DELETE=keys.revoke),
+        resource("/v1/keys/{id}/rotate", POST=keys.rotate),
+        resource("/v1/audit", GET=AuditLog(storage).index),
         resource("/v1/channels", GET=channels.index),
         resource("/v1/channels/{type}", GET=channels.show, PUT=channels.save),
         resource("/v1/calls", GET=calls.index),

@@ -11,7 +11,13 @@ class ApiSettings:
     that nothing opens them. `shared_number` and `own_numbers` are this deployment's Twilio
     numbers in E.164; the dedicated ones of tenants are in the database. `default_region` is the
     ISO 3166 country in which national numbers are read; `sms_sender`: SMS have a sender and an
-    account that sends them. `requests_per_minute`: of one tenant, over all nodes; None: any."""
+    account that sends them.
+
+    `…_per_minute`, over all nodes, None: any: requests of one tenant, of one key or session, from
+    one address, and refused credentials from one address. `address_key` hashes what is kept of
+    addresses, the same on all nodes. `cors_origins` may ask from a browser: origins, or patterns in
+    which `*` stands for letters, digits and hyphens of one label.
+    """
 
     admin_key: str | None = field(default=None, repr=False)
     vapi_secret: str | None = field(default=None, repr=False)
@@ -20,6 +26,11 @@ class ApiSettings:
     default_region: str = DEFAULT_REGION
     sms_sender: bool = False
     requests_per_minute: int | None = None
+    key_requests_per_minute: int | None = None
+    address_requests_per_minute: int | None = None
+    refused_per_minute: int | None = None
+    address_key: bytes = field(default=b"", repr=False)
+    cors_origins: tuple[str, ...] = ()
 
     @property
     def deployment_numbers(self) -> frozenset[str]:

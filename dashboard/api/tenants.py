@@ -1,7 +1,7 @@
 """The operator's nouns: tenants, their keys and their numbers (`/api/tenants…`)."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 from zoneinfo import available_timezones
 
 import msgspec
@@ -10,14 +10,19 @@ from starlette.responses import Response
 
 from dashboard.api.auth import operator_access
 from dashboard.api.body import clean_text, json_response, read_json
+from dashboard.api.keys import KeyList, KeyRevoked, ScopeName
+from dashboard.api.keys import describe as describe_key
+from dashboard.api.operations import Door, operation
 from dashboard.api.query import is_identifier
 from dashboard.api.settings import ApiSettings
 from dashboard.catalogue import CATALOGUES
 from domain.agent import normalise_sector
 from domain.errors import Conflict, Invalid, NotFound
+from domain.permissions import ADMIN
 from domain.phone import normalise
 from domain.tenant import DEFAULT_LOCALE, DEFAULT_TIMEZONE, Tenant
 from storage import OperatorStore, Storage
+from storage.audit import under_way
 
 LONGEST_NAME = 200
 LONGEST_LABEL = 100
@@ -42,9 +47,12 @@ class TenantBody(msgspec.Struct, frozen=True):
 
 
 class KeyBody(msgspec.Struct, frozen=True):
-    """A new key; `label` says for what."""
+    """A new key; `label` says for what, `scopes` what it opens: everything, unless given."""
 
     label: str = ""
+    scopes: Annotated[list[ScopeName], msgspec.Meta(min_length=1, max_length=20)] = msgspec.field(
+        default_factory=lambda: [ADMIN]
+    )
 
 
 class NumberBody(msgspec.Struct, frozen=True):
@@ -53,15 +61,68 @@ class NumberBody(msgspec.Struct, frozen=True):
     number: str
 
 
+class TenantJson(TypedDict):
+    """`status` "active" or "suspended"; `code`: what a caller may key in."""
+
+    id: str
+    code: str
+    name: str
+    timezone: str
+    locale: str
+    sector: str
+    status: str
+
+
+class TenantList(TypedDict):
+    """By name."""
+
+    success: bool
+    tenants: list[TenantJson]
+
+
+class TenantAnswer(TenantJson):
+    """With its dedicated numbers, in E.164."""
+
+    success: bool
+    numbers: list[str]
+
+
+class TenantKeyMade(TypedDict):
+    """`key`: nobody can read it again."""
+
+    success: bool
+    key: str
+    tenant_id: str
+    label: str
+    scopes: list[str]
+
+
+class TenantNumbers(TypedDict):
+    """`id`: the tenant's."""
+
+    success: bool
+    id: str
+    numbers: list[str]
+
+
 class Tenants:
     """The handlers."""
 
     def __init__(self, storage: Storage, settings: ApiSettings) -> None:
+        self._storage = storage
         self._operator = storage.operator
         self._settings = settings
         # Read once: it walks the whole zone directory.
         self._timezones = frozenset(available_timezones())
 
+    @operation(
+        "Create a tenant",
+        may=Door.OPERATOR,
+        body=TenantBody,
+        answer=TenantAnswer,
+        status=201,
+        problems=(409,),
+    )
     async def create(self, request: Request) -> Response:
         """POST: 201 with the tenant; 409 when its id or a number is taken."""
         operator_access(request)
@@ -80,32 +141,95 @@ class Tenants:
         )
         for number in numbers:
             await self._operator.add_number(tenant.id, number)
+        if (act := under_way()) is not None:
+            act.tenant_id, act.subject_id = tenant.id, tenant.id
         return json_response({"success": True, **describe(tenant, numbers)}, status=201)
 
+    @operation("List tenants", may=Door.OPERATOR, answer=TenantList)
     async def index(self, request: Request) -> Response:
         """GET: all of them."""
         operator_access(request)
         tenants = await self._operator.list_tenants()
         return json_response({"success": True, "tenants": [describe(each) for each in tenants]})
 
+    @operation("Show a tenant", may=Door.OPERATOR, answer=TenantAnswer)
     async def show(self, request: Request) -> Response:
         """GET: one, with its dedicated numbers."""
         tenant = await self._tenant(request)
         numbers = await self._operator.numbers(tenant.id)
         return json_response({"success": True, **describe(tenant, numbers)})
 
+    @operation("Suspend a tenant", may=Door.OPERATOR, answer=TenantAnswer)
+    async def suspend(self, request: Request) -> Response:
+        """POST: its keys and sessions open nothing, its numbers and lines are nobody's: callers
+        hear what callers of unknown numbers hear. Its data stays."""
+        return await self._set_status(request, "suspended")
+
+    @operation("Resume a tenant", may=Door.OPERATOR, answer=TenantAnswer)
+    async def resume(self, request: Request) -> Response:
+        """POST: all is as it was before."""
+        return await self._set_status(request, "active")
+
+    async def _set_status(self, request: Request, status: str) -> Response:
+        tenant = await self._tenant(request)
+        await self._operator.set_tenant_status(tenant.id, status)
+        return await self.show(request)
+
+    @operation("List a tenant's keys", may=Door.OPERATOR, answer=KeyList)
+    async def keys(self, request: Request) -> Response:
+        """GET: all of them, revoked ones too."""
+        tenant = await self._tenant(request)
+        async with self._storage.tenant(tenant.id).read() as rows:
+            keys, now = await rows.keys.list(), rows.keys.now()
+        return json_response({"success": True, "keys": [describe_key(each, now) for each in keys]})
+
+    @operation("Revoke a tenant's key", may=Door.OPERATOR, answer=KeyRevoked)
+    async def revoke_key(self, request: Request) -> Response:
+        """DELETE: it opens nothing any more, within seconds."""
+        tenant, key_id = await self._tenant(request), request.path_params["key_id"]
+        async with self._storage.tenant(tenant.id).write() as rows:
+            key = await rows.keys.revoked(key_id) if is_identifier(key_id) else None
+            if key is None:
+                raise NotFound("There is no key with this id.", message_key="key_unknown")
+            await rows.audit.record("key.revoked", "keys", key_id)
+            now = rows.keys.now()
+        return json_response({"success": True, "key": describe_key(key, now)})
+
+    @operation(
+        "Make a key of a tenant",
+        may=Door.OPERATOR,
+        body=KeyBody,
+        body_optional=True,
+        answer=TenantKeyMade,
+        status=201,
+    )
     async def create_key(self, request: Request) -> Response:
         """POST: 201 with the key, which nobody can read again."""
         tenant = await self._tenant(request)
         body = await read_json(request, KeyBody, may_be_empty=True)
         if len(body.label) > LONGEST_LABEL:
             raise Invalid(f"A label has at most {LONGEST_LABEL} characters.", field="label")
-        key = await self._operator.create_key(tenant.id, body.label.strip())
+        label = body.label.strip()
+        key = await self._operator.create_key(tenant.id, label, body.scopes)
         return json_response(
-            {"success": True, "key": key, "tenant_id": tenant.id, "label": body.label.strip()},
+            {
+                "success": True,
+                "key": key,
+                "tenant_id": tenant.id,
+                "label": label,
+                "scopes": body.scopes,
+            },
             status=201,
         )
 
+    @operation(
+        "Give a tenant a number",
+        may=Door.OPERATOR,
+        body=NumberBody,
+        answer=TenantNumbers,
+        status=201,
+        problems=(409,),
+    )
     async def add_number(self, request: Request) -> Response:
         """POST: 201 with the tenant's dedicated numbers, also when it is one of them already; 409
         when it is another tenant's."""

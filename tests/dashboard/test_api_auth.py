@@ -17,7 +17,7 @@ from dashboard.api import ApiSettings, routes
 from dashboard.api.auth import KEY_CACHE_SECONDS, KEY_CACHE_SIZE, KeyCache
 from dashboard.api.router import endpoints
 from domain.tenant import Tenant
-from storage import Storage
+from storage import KeyHolder, Storage
 from tests.dashboard.api_client import ADMIN_KEY, SETTINGS, VAPI_SECRET, Client, assert_problem
 from tests.fakes.clock import FakeClock
 
@@ -201,15 +201,18 @@ async def test_a_suspended_tenants_key_opens_nothing(
     assert_problem(await owner.send("GET", "/api/v1/calls"), 401)
 
 
+GOOD, BAD = "cck_good", "cck_bad"
+
+
 class CountingKeys:
     """Every key is good, and asking is counted."""
 
     def __init__(self) -> None:
         self.asked = 0
 
-    async def tenant_of_key(self, key: str) -> str | None:
+    async def holder_of_key(self, key: str) -> KeyHolder | None:
         self.asked += 1
-        return None if key == "bad" else key
+        return None if key == BAD else KeyHolder(key, "an-id", "", ("admin",))
 
     async def get_tenant(self, tenant_id: str) -> Tenant | None:
         return Tenant(tenant_id, tenant_id, "0000")
@@ -219,15 +222,15 @@ async def test_a_good_key_is_asked_for_once_in_a_while_and_a_bad_one_each_time()
     keys, clock = CountingKeys(), FakeClock()
     cache = KeyCache(keys, clock)
     for _ in range(3):
-        tenant = await cache.tenant("good")
-        assert tenant is not None
-        assert tenant.id == "good"
+        access = await cache.access(GOOD)
+        assert access is not None
+        assert access.tenant.id == GOOD
     assert keys.asked == 1
     clock.advance(KEY_CACHE_SECONDS)
-    await cache.tenant("good")
+    await cache.access(GOOD)
     assert keys.asked == 2
     for _ in range(3):
-        assert await cache.tenant("bad") is None
+        assert await cache.access(BAD) is None
     assert keys.asked == 5
 
 
@@ -235,10 +238,10 @@ async def test_the_cache_of_keys_is_bounded() -> None:
     keys = CountingKeys()
     cache = KeyCache(keys, FakeClock())
     for number in range(KEY_CACHE_SIZE + 1):
-        await cache.tenant(f"key{number}")
-    await cache.tenant(f"key{KEY_CACHE_SIZE}")
+        await cache.access(f"cck_{number}")
+    await cache.access(f"cck_{KEY_CACHE_SIZE}")
     assert keys.asked == KEY_CACHE_SIZE + 1  # the newest is still known …
-    await cache.tenant("key0")
+    await cache.access("cck_0")
     assert keys.asked == KEY_CACHE_SIZE + 2  # … and the oldest is forgotten
 
 
