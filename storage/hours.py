@@ -1,6 +1,6 @@
 """When a tenant is open."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import time
 from itertools import pairwise
 
@@ -47,7 +47,7 @@ class Hours:
         overlap.
         """
         wanted = sorted(ranges, key=lambda r: (r.day, r.opens))
-        _check(wanted)
+        check_week(wanted)
         await self._scope.update_tenant(hours_set_at=self._scope.now())
         await self._scope.connection.execute(self._scope.delete(table))
         if wanted:
@@ -65,7 +65,8 @@ class Hours:
             )
 
 
-def _check(ranges: list[OpeningRange]) -> None:
+def check_week(ranges: Sequence[OpeningRange]) -> None:
+    """Raise Invalid when two overlap, or when one names no day or no whole minute."""
     spans = sorted(_span(each) for each in ranges)
     if not spans:
         return

@@ -49,6 +49,8 @@ WORDS: dict[str, Any] = {
     # None: left out, because it contradicts another field.
     "sealed": None,
     "ranges": None,
+    "holiday_region": "FR",
+    "color": "#336699",
 }
 #: The words of whoever tries. None of the first tenant's.
 OWN_WORD = "Paul"

@@ -134,7 +134,9 @@ async def test_a_tenants_own_statements_do_reach_its_rows(
     async with database.read() as connection:
         scope = Scope(connection, garage.id, FakeClock())
         for name in TENANT_TABLES:
-            assert len(await scope.all(scope.select(metadata.tables[name]))) == 3, name
+            table = metadata.tables[name]
+            one_each = [c.name for c in table.primary_key] == ["tenant_id"]
+            assert len(await scope.all(scope.select(table))) == (1 if one_each else 3), name
 
 
 async def test_a_mark_is_seen_wherever_it_stands() -> None:
