@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urljoin
 
-from sandbox import messages
 from sandbox.announcements import Announcer, Render
 from sandbox.callee import Callee, CalleeParty
 from sandbox.dialling import dial
@@ -26,6 +25,7 @@ from sandbox.report import CallLog, CallReport, Request
 from sandbox.speech import render
 from sandbox.ticker import Ticker
 from sandbox.twilio_rest import Outage, Refusal, RestApi, is_address
+from sandbox.twilio_texts import Texts
 from sandbox.twiml import Verb
 from sandbox.twiml_runner import DialResult, TwimlRunner
 from sandbox.webhooks import Answer, RequestFailed, Webhook, WebhookClient, call_fields
@@ -58,20 +58,19 @@ class TwilioEmulator:
         self._ticker = Ticker()
         self._faults: dict[str, Faults] = {}
         self.legs: dict[str, Leg] = {}
-        self.messages: dict[str, Message] = {}
         self.recordings: dict[str, bytes] = {}
         self.outages: list[Outage] = []
-        self.opted_out: set[str] = set()
         #: Who is behind which number, for `<Dial>` and for calls placed by REST.
         self.callees: dict[str, Callee] = {}
         #: Webhooks that belong to no call: statuses of messages.
         self.requests: list[Request] = []
         self.url = ""
+        self._stop = asyncio.Event()
+        self.texts = Texts(account_sid, self._numbers, self._webhook_of_texts, self._stop)
 
     # ------------------------------------------------------------------ life
 
     async def __aenter__(self) -> Self:
-        self._stop = asyncio.Event()
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # One task owns everything, so that entering and leaving may happen in different ones.
         self._host = asyncio.create_task(self._serve(ready))
@@ -142,6 +141,7 @@ class TwilioEmulator:
         for number in self._numbers.values():
             number.voice_url = f"{public_url}/webhooks/twilio/voice"
             number.status_callback = f"{public_url}/webhooks/twilio/status"
+            number.sms_url = f"{public_url}/webhooks/twilio/sms"
 
     # ------------------------------------------------------------------ calls
 
@@ -355,31 +355,33 @@ class TwilioEmulator:
 
     # ------------------------------------------------------------------ messages
 
+    @property
+    def messages(self) -> Mapping[str, Message]:
+        """Those that were sent by REST, by sid."""
+        return self.texts.messages
+
+    @property
+    def opted_out(self) -> set[str]:
+        """Who has opted out of everything that the account sends."""
+        return self.texts.opted_out
+
     def send_message(self, fields: Mapping[str, str]) -> Message:
         """Messages.json: accepted, then sent and delivered in the background."""
-        message = messages.accept(
-            fields,
-            sid=self.new_sid("SM"),
-            own_numbers=frozenset(self._numbers),
-            opted_out=frozenset(self.opted_out),
-        )
-        self.messages[message.sid] = message
-        self._background.create_task(self._deliver(message))
+        message = self.texts.accept(fields)
+        self._background.create_task(self.texts.deliver(message))
         return message
 
-    async def _deliver(self, message: Message) -> None:
-        for status in ("sent", "delivered"):
-            await asyncio.sleep(0.05)
-            message.status = status
-            if not message.status_callback or self._stop.is_set():
-                continue
-            told = {"MessageSid": message.sid, "SmsSid": message.sid}
-            told |= {"MessageStatus": status, "SmsStatus": status, "To": message.to_number}
-            told |= {"AccountSid": self.account_sid, "ApiVersion": "2010-04-01"}
-            told["From"] = message.from_number or ""
-            if message.messaging_service_sid:
-                told["MessagingServiceSid"] = message.messaging_service_sid
-            await self._tell(Webhook(message.status_callback, "POST", tuple(told.items())), None)
+    async def _webhook_of_texts(self, webhook: Webhook) -> Answer | None:
+        """A webhook that belongs to no call; None when nobody answered it."""
+        kept = Request(webhook.url, 0.0, 0.0, 0, dict(webhook.fields), "")
+        self.requests.append(kept)
+        try:
+            answer = await self.send(webhook)
+        except RequestFailed:
+            return None
+        kept.elapsed_ms, kept.status = answer.elapsed_ms, answer.status
+        kept.body = answer.body.decode("utf-8", "replace")
+        return answer
 
 
 def inbound_leg(

@@ -4,6 +4,7 @@ Paths, parameters and codes: shared reference `twilio.md` §4 and §5 (Twilio's 
 codes marked there as unverified are the best known.
 """
 
+import asyncio
 import base64
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,6 +21,7 @@ from starlette.routing import Route
 from sandbox.leg import Fetch, Inline, Leg
 from sandbox.messages import Message, MessageRefused
 from sandbox.numbers import Number
+from sandbox.twilio_texts import Texts
 
 MAX_INLINE_TWIML = 4000
 API_VERSION = "2010-04-01"
@@ -63,6 +65,11 @@ class Account(Protocol):
         ...
 
     @property
+    def texts(self) -> Texts:
+        """What becomes of them."""
+        ...
+
+    @property
     def recordings(self) -> Mapping[str, bytes]:
         """WAV files by sid."""
         ...
@@ -98,7 +105,10 @@ class RestApi:
             (f"{root}.json", {"GET": self._get_account}),
             (f"{root}/Calls.json", {"POST": self._create_call}),
             (f"{root}/Calls/{{sid}}.json", {"GET": self._get_call, "POST": self._update_call}),
-            (f"{root}/Messages.json", {"POST": self._create_message}),
+            (
+                f"{root}/Messages.json",
+                {"GET": self._list_messages, "POST": self._create_message},
+            ),
             (f"{root}/Messages/{{sid}}.json", {"GET": self._get_message}),
             (f"{root}/IncomingPhoneNumbers.json", {"GET": self._list_numbers}),
             (
@@ -186,7 +196,26 @@ class RestApi:
             message = self._account.send_message(dict(await _pairs(request)))
         except MessageRefused as refused:
             raise Refusal(400, refused.code, str(refused)) from refused
+        fate = self._account.texts.by_sid[message.sid].answer
+        if fate == "hang":
+            await asyncio.Event().wait()
+        if fate == "500":
+            raise Refusal(500, 20500, "Internal Server Error")
+        if fate == "cut":
+            return Response(b"", headers={"content-length": "512"})  # which never come
         return JSONResponse(message.resource(self._account.account_sid), status_code=201)
+
+    async def _list_messages(self, request: Request) -> Response:
+        """The latest first; `To` and `From` are whole numbers."""
+        query = request.query_params
+        found = [
+            message.resource(self._account.account_sid)
+            for message in reversed(tuple(self._account.messages.values()))
+            if query.get("To", message.to_number) == message.to_number
+            and query.get("From", message.from_number or "") == (message.from_number or "")
+        ]
+        size = int(query.get("PageSize", "50"))
+        return JSONResponse({"messages": found[:size], "page": 0, "page_size": size})
 
     async def _get_message(self, request: Request) -> Response:
         message = self._account.messages.get(request.path_params["sid"])
