@@ -29,6 +29,7 @@ from storage.messages import Messages
 from storage.notifications import Notifications
 from storage.prospects import Prospects
 from storage.resources import Resources
+from storage.reminders import Reminders
 from storage.scope import Scope
 from storage.secrets import KeyRing
 from storage.services import Services
@@ -62,6 +63,7 @@ class TenantRows:
         "messages",
         "notifications",
         "prospects",
+        "reminders",
         "resources",
         "services",
         "tickets",
@@ -93,6 +95,7 @@ class TenantRows:
         self.audit = Audit(scope)
         self.conversations = Conversations(scope)
         self.inbound = TenantInbound(scope)
+        self.reminders = Reminders(scope)
         self.endpoints = Endpoints(scope)
 
     async def tenant(self) -> Tenant:

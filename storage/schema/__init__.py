@@ -84,6 +84,7 @@ from storage.schema.people import (
     notifications,
     record_history,
 )
+from storage.schema.reminders import reminders
 from storage.schema.retention import retention_marks
 from storage.schema.texts import (
     CONSENT_DECISIONS,
@@ -160,6 +161,7 @@ __all__ = [
     "qualified_prospects",
     "rate_counters",
     "record_history",
+    "reminders",
     "rendez_vous",
     "rendez_vous_cells",
     "rendez_vous_history",
