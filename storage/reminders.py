@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from storage.conflicts import insert_unless_taken
 from storage.jobs import jobs_on
-from storage.schema import rendez_vous
 from storage.schema import reminders as table
+from storage.schema import rendez_vous
 from storage.scope import Scope, new_id
 
 #: The job: payload {"reminder_id": …}.

@@ -28,8 +28,8 @@ from storage.live_events import store
 from storage.messages import Messages
 from storage.notifications import Notifications
 from storage.prospects import Prospects
-from storage.resources import Resources
 from storage.reminders import Reminders
+from storage.resources import Resources
 from storage.scope import Scope
 from storage.secrets import KeyRing
 from storage.services import Services
