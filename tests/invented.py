@@ -49,6 +49,8 @@ WORDS: dict[str, Any] = {
     # None: left out, because it contradicts another field.
     "sealed": None,
     "ranges": None,
+    # Ids of other rows, checked: nobody is named.
+    "resources": (),
     "holiday_region": "FR",
     "color": "#336699",
 }
@@ -91,6 +93,8 @@ class Inventor:
         if origin in (dict, abc.Mapping, abc.MutableMapping) or hint in (dict, abc.Mapping):
             return {"note": OWN_WORD}
         if origin in _SEQUENCES:
+            if WORDS.get(name) == ():
+                return () if origin is tuple else []
             item = self.value(name.removesuffix("s"), inner[0] if inner else str)
             return (item,) if origin is tuple else [item]
         if origin is not None and inspect.isclass(origin):
