@@ -1,6 +1,8 @@
 """Makes the repository importable from the tests, offers them a real PostgreSQL, and lets those
 begin first that take longest."""
 
+import gc
+
 import hypothesis
 import pytest
 
@@ -37,8 +39,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=rank)
 
 
+def pytest_collection_finish() -> None:
+    """Six thousand tests stay as long as the process: no collection of garbage walks them again,
+    and above all not the one that each start of our application makes."""
+    gc.enable()
+    gc.freeze()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Files go to workers in that order, and not those of most tests first (pytest-xdist)."""
+    gc.disable()  # until they are collected: what is imported and collected stays
     if config.option.markexpr == "not long":
         hypothesis.settings.load_profile("short")
     if hasattr(config.option, "loadscopereorder"):
