@@ -120,7 +120,7 @@ class Texts:
         webhook = Webhook(message.status_callback, "POST", tuple(told.items()))
         async with asyncio.TaskGroup() as tasks:
             for _ in range(times):
-                tasks.create_task(self._send(webhook))
+                tasks.create_task(self._once(webhook))
 
     # ------------------------------------------------------------------ from people
 
