@@ -34,7 +34,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "voicemail": Kind(),
     "transfer_failed": Kind(),
     "prospect_hot": Kind(),
-    "conversation_waiting": Kind(),
+    "text_waits": Kind(),
     "channel_paused": Kind(),
     "forwarding_lost": Kind(),
     "number_lost": Kind(),
@@ -55,7 +55,7 @@ _FRENCH: Final[Mapping[str, tuple[str, str]]] = {
     "voicemail": ("Message vocal à écouter", "{phone}. {subject}"),
     "transfer_failed": ("Transfert sans réponse", "{who}, {phone}, n'a pas pu être mis en ligne."),
     "prospect_hot": ("Prospect prometteur : {who}", "{phone}. {subject} ({score}/100)"),
-    "conversation_waiting": ("Une conversation vous attend", "{who}, par {channel}. {reason}"),
+    "text_waits": ("Une conversation vous attend", "{who}, par {channel}. {reason}"),
     "channel_paused": ("Canal en pause : {channel}", "{reason}"),
     "forwarding_lost": ("Le renvoi d'appel ne marche plus", "{phone}. {reason}"),
     "number_lost": (
@@ -77,7 +77,7 @@ _ENGLISH: Final[Mapping[str, tuple[str, str]]] = {
     "voicemail": ("Voicemail to listen to", "{phone}. {subject}"),
     "transfer_failed": ("Transfer unanswered", "{who}, {phone}, couldn't be put through."),
     "prospect_hot": ("Promising prospect: {who}", "{phone}. {subject} ({score}/100)"),
-    "conversation_waiting": ("A conversation is waiting for you", "{who}, by {channel}. {reason}"),
+    "text_waits": ("A conversation is waiting for you", "{who}, by {channel}. {reason}"),
     "channel_paused": ("Channel paused: {channel}", "{reason}"),
     "forwarding_lost": ("Call forwarding no longer works", "{phone}. {reason}"),
     "number_lost": (

@@ -16,7 +16,7 @@ HOT: Final = 70
 #: Budgets are whole euros: of a purchase from here on, below it a monthly rent.
 _LEAST_PRICE: Final = 10_000
 
-#: Beginnings of words that tell what somebody wants, by project, as people and models say it. In this order: who
+#: Beginnings of words that tell what somebody wants, by project. In this order: who
 #: wants an estimation before selling wants an estimation.
 _PROJECTS: Final[Mapping[str, tuple[str, ...]]] = {
     "estimate": ("estim", "evalu", "valu", "apprais"),
