@@ -1,6 +1,7 @@
 """What lies behind an address that a tenant, a vendor's answer or a document named, as those who
 want it see it. Such an address is fetched through `providers.guarded` and by nobody else."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -52,13 +53,17 @@ class AddressRefused(TenantError):
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """An answer of 2xx, whole. `media_type` in lower case without parameters, "" when none was
-    given, as `charset`; `url` is where it was found, after redirects on the same host."""
+    given, as `charset`; `url` is where it was found, after redirects on the same host. `etag` and
+    `last_modified` name this version, in the server's words: who sends them back
+    (If-None-Match, If-Modified-Since) may be answered 304, without a body: it is still this one."""
 
     status: int
     media_type: str
     charset: str
     body: bytes
     url: str
+    etag: str = ""
+    last_modified: str = ""
 
 
 class Fetcher(Protocol):
@@ -66,4 +71,15 @@ class Fetcher(Protocol):
 
     async def fetch(self, url: str, *, max_bytes: int | None = None) -> Fetched:
         """GET. Raises AddressRefused."""
+        ...
+
+
+class ConditionalFetcher(Protocol):
+    """Fetches what it may have fetched before."""
+
+    async def fetch(
+        self, url: str, *, headers: Mapping[str, str] | None = None, max_bytes: int | None = None
+    ) -> Fetched:
+        """GET with these headers; `status` 304 when they say that nothing has changed. Raises
+        AddressRefused."""
         ...

@@ -16,6 +16,11 @@ MAX_TRIED: Final = 4
 
 #: Answers after which the same request may succeed.
 _PASSING: Final = frozenset({408, 425, 429})
+_NOT_MODIFIED: Final = 304
+#: What a 304 may be the answer to (RFC 9110 §15.4.5).
+_CONDITIONS: Final = frozenset({"if-none-match", "if-modified-since"})
+#: What a server may call a version; longer names are none.
+_LONGEST_VERSION: Final = 300
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 #: zlib: take a gzip or a zlib header, whichever comes. https://zlib.net/manual.html#Advanced
 _GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
@@ -107,7 +112,8 @@ class WebExchange:
         status = response.status_code
         if status in _REDIRECTS and "location" in response.headers:
             return Redirect(response.headers["location"])
-        if not response.is_success:
+        unchanged = status == _NOT_MODIFIED and not _CONDITIONS.isdisjoint(asked.headers)
+        if not response.is_success and not unchanged:
             raise AddressRefused(
                 "status",
                 f"status {status}",
@@ -118,9 +124,16 @@ class WebExchange:
             status=status,
             media_type=response.headers.get("content-type", "").partition(";")[0].strip().lower(),
             charset=(response.charset_encoding or "").lower(),
-            body=await _body(response, asked.max_bytes),
+            body=b"" if unchanged else await _body(response, asked.max_bytes),
             url=str(url.copy_with(fragment=None)),
+            etag=_version(response, "etag"),
+            last_modified=_version(response, "last-modified"),
         )
+
+
+def _version(response: httpx.Response, header: str) -> str:
+    value: str = response.headers.get(header, "")
+    return value if len(value) <= _LONGEST_VERSION else ""
 
 
 def _not_connected(error: BaseException) -> Exception:

@@ -10,6 +10,8 @@ from domain.clock import Clock
 from domain.jobs import JobKind, VendorLimits
 from domain.knowledge import PassageIndex
 from providers.vapi.rest import VapiAccount
+from server.calendars import LIMITS as CALENDAR_LIMITS
+from server.calendars import calendar_jobs
 from server.knowledge import PINECONE_LIMITS, document_jobs
 from server.retention import purge_job
 from server.secret_rotation import reencryption
@@ -35,6 +37,7 @@ def job_kinds(
         purge_job(settings, database, clock),
         reencryption(storage),
         *document_jobs(settings, database, storage, clock, index),
+        *calendar_jobs(settings, database, storage, clock),
         *assistant_jobs(settings, storage, clock, vapi),
         *voicemail_jobs(settings, storage),
     ]
@@ -42,4 +45,4 @@ def job_kinds(
 
 def vendor_limits(settings: Settings) -> Mapping[str, VendorLimits]:
     """By the `vendor` of a kind; across all processes."""
-    return {"pinecone": PINECONE_LIMITS, "vapi": VAPI_LIMITS}
+    return {"calendars": CALENDAR_LIMITS, "pinecone": PINECONE_LIMITS, "vapi": VAPI_LIMITS}

@@ -1,26 +1,48 @@
-"""All tenants' sealed credentials, for the operator: which keys they need, and giving them the
-newest one.
+"""All that tenants have entrusted to us, sealed, for the operator: which keys it needs, and giving
+it the newest one. Channels' credentials and the addresses of calendars (`PLACES`).
 
 A row is sealed anew where it stands: read, opened, sealed, and written only if it is still the
 row that was read, so that a tenant who saves in between wins. Several may do it at once, and it may
 be stopped at any point: what is left is found by the version that its text begins with.
 """
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
+from storage.calendars.external import CALENDAR_PREFIX
 from storage.database import Database
-from storage.schema import channel_configurations as table
+from storage.schema import channel_configurations, external_calendars, suppression_keys
 from storage.secrets import KeyRing, NoKey, Unreadable, key_version, sealed_with
+from storage.suppression import SUPPRESSION
 
 #: Rows read, and written, at a time: on SQLite nobody else writes meanwhile, for a millisecond.
 BATCH = 100
 
 
+class Place(NamedTuple):
+    """Where sealed texts stand: `column` of a table with `id` and `tenant_id`, sealed for
+    `channel`."""
+
+    column: sa.Column[str]
+    channel: sa.ColumnElement[str]
+
+
+#: Every column that holds sealed texts. One that isn't here is lost with its key.
+PLACES: Final = (
+    Place(channel_configurations.c.config_encrypted, channel_configurations.c.channel_type),
+    Place(
+        external_calendars.c.url_sealed,
+        sa.literal(CALENDAR_PREFIX, sa.Text) + external_calendars.c.id,
+    ),
+    Place(suppression_keys.c.sealed, sa.literal(SUPPRESSION, sa.Text)),
+)
+
+
 class SealedRow(NamedTuple):
-    """One channel's credentials, sealed."""
+    """One sealed text: a channel's credentials, a calendar's address."""
 
     id: str
     tenant_id: str
@@ -66,9 +88,7 @@ class SealedRows:
         """Whether `reseal` would find anything; False without a key ring."""
         if self._keyring is None:
             return False
-        after = ""
-        while rows := await self._batch(after, _sealed_otherwise(self._keyring.newest)):
-            after = rows[-1].id
+        async for _, rows in self._batches(newest=self._keyring.newest):
             if any(self._concerns(row, older_only) for row in rows):
                 return True
         return False
@@ -77,9 +97,8 @@ class SealedRows:
         """Look at every row, and open it. Without a key ring, none opens."""
         versions: dict[int | None, int] = {}
         unopened: list[Unopened] = []
-        waiting, after = 0, ""
-        while rows := await self._batch(after, table.c.config_encrypted.is_not(None)):
-            after = rows[-1].id
+        waiting = 0
+        async for _, rows in self._batches():
             for row in rows:
                 version = key_version(row.sealed)
                 versions[version] = versions.get(version, 0) + 1
@@ -100,9 +119,7 @@ class SealedRows:
         """
         ring = self._ring()
         count, unopened = 0, list[Unopened]()
-        after = ""
-        while rows := await self._batch(after, _sealed_otherwise(ring.newest)):
-            after = rows[-1].id
+        async for place, rows in self._batches(newest=ring.newest):
             anew: list[tuple[SealedRow, str]] = []
             for row in rows:
                 if not self._concerns(row, older_only):
@@ -112,20 +129,33 @@ class SealedRows:
                     unopened.append(opened)
                 else:
                     anew.append((row, ring.seal(opened, row.tenant_id, row.channel)))
-            count += await self._replace(anew)
+            count += await self._replace(place, anew)
         return Resealed(count, tuple(unopened))
 
     async def forget(self, tenant_id: str, channel: str) -> bool:
         """Throw a channel's credentials away, readable or not: the tenant must enter them again.
         False when there are none."""
-        statement = sa.update(table).where(
-            table.c.tenant_id == tenant_id,
-            table.c.channel_type == channel,
-            table.c.config_encrypted.is_not(None),
-        )
         async with self._database.write() as connection:
-            gone = await connection.execute(statement.values(config_encrypted=None))
-            return gone.rowcount > 0
+            if channel.startswith(CALENDAR_PREFIX):
+                # Without its address a calendar is nothing.
+                gone = await connection.execute(
+                    sa.delete(external_calendars).where(
+                        external_calendars.c.tenant_id == tenant_id,
+                        external_calendars.c.id == channel.removeprefix(CALENDAR_PREFIX),
+                    )
+                )
+                return gone.rowcount > 0
+            table = channel_configurations
+            forgotten = await connection.execute(
+                sa.update(table)
+                .where(
+                    table.c.tenant_id == tenant_id,
+                    table.c.channel_type == channel,
+                    table.c.config_encrypted.is_not(None),
+                )
+                .values(config_encrypted=None)
+            )
+            return forgotten.rowcount > 0
 
     def _ring(self) -> KeyRing:
         if self._keyring is None:
@@ -141,9 +171,28 @@ class SealedRows:
         except (NoKey, Unreadable) as error:
             return Unopened(row.tenant_id, row.channel, str(error))
 
-    async def _batch(self, after: str, which: sa.ColumnElement[bool]) -> list[SealedRow]:
+    async def _batches(
+        self, newest: int | None = None
+    ) -> AsyncIterator[tuple[Place, list[SealedRow]]]:
+        """All rows; with `newest`, those that another version has sealed."""
+        for place in PLACES:
+            column = place.column
+            which: sa.ColumnElement[bool] = column.is_not(None)
+            if newest is not None:
+                which = sa.and_(
+                    which, sa.not_(column.startswith(sealed_with(newest), autoescape=True))
+                )
+            after = ""
+            while rows := await self._batch(place, after, which):
+                after = rows[-1].id
+                yield place, rows
+
+    async def _batch(
+        self, place: Place, after: str, which: sa.ColumnElement[bool]
+    ) -> list[SealedRow]:
+        table = place.column.table
         statement = (
-            sa.select(table.c.id, table.c.tenant_id, table.c.channel_type, table.c.config_encrypted)
+            sa.select(table.c.id, table.c.tenant_id, place.channel, place.column)
             .where(which, table.c.id > after)
             .order_by(table.c.id)
             .limit(BATCH)
@@ -151,22 +200,15 @@ class SealedRows:
         async with self._database.read() as connection:
             return [SealedRow(*row) for row in await connection.execute(statement)]
 
-    async def _replace(self, anew: list[tuple[SealedRow, str]]) -> int:
+    async def _replace(self, place: Place, anew: list[tuple[SealedRow, str]]) -> int:
         count = 0
+        column = place.column
         async with self._database.write() as connection:
             for row, sealed in anew:
                 changed = await connection.execute(
-                    sa.update(table)
-                    .where(table.c.id == row.id, table.c.config_encrypted == row.sealed)
-                    .values(config_encrypted=sealed)
+                    sa.update(column.table)
+                    .where(column.table.c.id == row.id, column == row.sealed)
+                    .values({column: sealed})
                 )
                 count += changed.rowcount
         return count
-
-
-def _sealed_otherwise(newest: int) -> sa.ColumnElement[bool]:
-    """Sealed, but not with this version."""
-    column = table.c.config_encrypted
-    return sa.and_(
-        column.is_not(None), sa.not_(column.startswith(sealed_with(newest), autoescape=True))
-    )

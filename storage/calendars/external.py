@@ -24,6 +24,9 @@ from storage.scope import Scope, new_id
 MOST_CALENDARS: Final = 30
 MOST_FEEDS: Final = 50
 
+#: What addresses are sealed for begins with this (`sealed_as`).
+CALENDAR_PREFIX: Final = "calendar:"
+
 Span = tuple[datetime, datetime]
 
 _COLUMNS = (
@@ -338,4 +341,4 @@ class Calendars:
 
 def sealed_as(calendar_id: str) -> str:
     """What an address is sealed for, in the place of a channel (`storage.secrets`)."""
-    return f"calendar:{calendar_id}"
+    return CALENDAR_PREFIX + calendar_id

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from domain.tenant import Tenant
 from storage import Database, KeyRing, Storage, sealed_rows
 from storage.schema import channel_configurations as table
+from storage.schema import metadata
 from storage.sealed_rows import SealedRows
 from storage.secrets import NoKey, key_version
 from tests.fakes.clock import FakeClock
@@ -132,9 +133,9 @@ async def test_who_saves_in_between_wins(
     sealed = SealedRows(database, PROMOTED)
     replace = sealed._replace
 
-    async def after_a_save(anew: object) -> int:
+    async def after_a_save(place: object, anew: object) -> int:
         await _save(storage, garage, "email", "in between")
-        return await replace(anew)  # type: ignore[arg-type]
+        return await replace(place, anew)  # type: ignore[arg-type]
 
     monkeypatch.setattr(sealed, "_replace", after_a_save)
     assert (await sealed.reseal()).count == 1
@@ -214,3 +215,34 @@ async def test_without_a_key_ring(database: Database, storage: Storage, garage: 
     assert not await sealed.waiting()
     with pytest.raises(NoKey):
         await sealed.reseal()
+
+
+async def test_every_column_of_sealed_texts_is_known() -> None:
+    """What isn't rotated is lost with its key."""
+    named = {str(place.column) for place in sealed_rows.PLACES}
+    sealed = {
+        str(column)
+        for each in metadata.tables.values()
+        for column in each.columns
+        if column.name.endswith(("_encrypted", "_sealed"))
+    }
+    assert sealed == named
+
+
+async def test_the_addresses_of_calendars_are_given_the_newest_key(
+    database: Database, clock: FakeClock, storage: Storage, garage: Tenant
+) -> None:
+    async with storage.tenant(garage.id).write() as rows:
+        added = await rows.calendars.add("https://calendar.example/s3cret.ics", "", "", "")
+    rotation = SealedRows(database, PROMOTED)
+    assert await rotation.waiting(older_only=True)
+    assert (await rotation.census()).versions == {1: 1}
+    assert (await rotation.reseal()).count == 1
+    assert not await rotation.waiting()
+    async with Storage(database, clock, AFTER).tenant(garage.id).read() as rows:
+        source = await rows.calendars.source(added.id)
+    assert source is not None
+    assert source.url == "https://calendar.example/s3cret.ics"
+    assert await rotation.forget(garage.id, f"calendar:{added.id}")
+    async with storage.tenant(garage.id).read() as rows:
+        assert await rows.calendars.external() == []
