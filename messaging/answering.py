@@ -43,7 +43,7 @@ from messaging.conversation import (
 from storage import NewTicket, Storage, StoredResult, TenantRows
 from storage.appointments import Change
 from storage.conversations import AGENT, HUMAN, Conversation, Line
-from storage.outbox import NewText
+from storage.text_rows import NewText
 
 log = structlog.get_logger(__name__)
 
@@ -210,7 +210,7 @@ class Answering:
                 await self._appointment(turn, move)
             case OnlyMedia():
                 words = text(turn.locale, "text_only_media")
-                await self._answer(turn, words, needs="text_media")
+                await self._answer(turn, words, needs="conversation_waiting")
             case TooMuch():
                 await self._hand_over(turn)
             case Converse():
@@ -297,7 +297,7 @@ class Answering:
                 await rows.notifications.tell(
                     needs,
                     subject_id=turn.conversation.id,
-                    values={"channel": turn.conversation.channel},
+                    values=_waits(turn),
                 )
 
     async def _put(
@@ -316,7 +316,6 @@ class Answering:
                 purpose="answer",
                 body=written(body, conversation.channel),
                 subject=_subject(conversation),
-                sender=conversation.our_address if conversation.channel == "sms" else None,
                 dedupe_key=f"answer:{conversation.id}:{turn.seq}",
                 expires_at=turn.now + USEFUL_FOR,
                 conversation_id=conversation.id,
@@ -355,9 +354,9 @@ class Answering:
             )
         )
         await rows.notifications.tell(
-            "text_waits",
+            "conversation_waiting",
             subject_id=conversation.id,
-            values={"channel": conversation.channel},
+            values=_waits(turn),
         )
 
 
@@ -366,6 +365,12 @@ def _numbered(request: FunctionRequest, turn: int) -> FunctionRequest:
     is another each time."""
     asked = sha256(f"{request.name}\n{request.arguments}".encode()).hexdigest()[:16]
     return FunctionRequest(f"text-{turn}-{asked}", request.name, request.arguments)
+
+
+def _waits(turn: _Turn) -> dict[str, str]:
+    """What the owner is told of it."""
+    it = turn.conversation
+    return {"who": it.name or it.address, "channel": it.channel, "reason": ""}
 
 
 def _when(start: datetime, turn: _Turn) -> str:

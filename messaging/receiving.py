@@ -226,7 +226,12 @@ class Receiving:
             await rows.jobs.put(ANSWER, {"conversation_id": conversation.id}, key=key, at=at)
         elif conversation.waits:
             await rows.notifications.tell(
-                "text_waits", subject_id=conversation.id, values={"channel": message.channel}
+                "conversation_waiting",
+                subject_id=conversation.id,
+                values={
+                    "who": conversation.name or conversation.address,
+                    "channel": message.channel,
+                },
             )
 
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from storage.conflicts import insert_unless_taken
 from storage.jobs import jobs_on
+from storage.schema import channel_messages_log as texts
 from storage.schema import reminders as table
 from storage.schema import rendez_vous
 from storage.scope import Scope, new_id
@@ -134,6 +135,17 @@ class Reminders:
         row = await self._scope.first(statement.with_for_update())
         return None if row is None else _reminder(row)
 
+    async def with_text(self, text_id: str) -> Reminder | None:
+        """The one that this text was put for."""
+        about = sa.select(texts.c.appointment_id).where(
+            texts.c.id == text_id, texts.c.tenant_id == self._scope.tenant_id
+        )
+        statement = self._scope.select(table, *_COLUMNS).where(
+            table.c.appointment_id == about.scalar_subquery()
+        )
+        rows = [_reminder(row) for row in await self._scope.all(statement.with_for_update())]
+        return next((row for row in rows if text_id in {text for _, text in row.tried}), None)
+
     async def of(self, appointment_id: str) -> list[Reminder]:
         """An appointment's, in the order of their times."""
         statement = self._scope.select(table, *_COLUMNS).where(
@@ -163,12 +175,19 @@ class Reminders:
     async def mark_sent(self, reminder: Reminder) -> None:
         """It went: the appointment says so, too."""
         await self.settle(reminder.id, SENT)
+        await self._flag(reminder, value=True)
+
+    async def unmark(self, reminder: Reminder) -> None:
+        """It went nowhere after all."""
+        await self._flag(reminder, value=False)
+
+    async def _flag(self, reminder: Reminder, *, value: bool) -> None:
         flag = _FLAGS.get(reminder.kind)
         if flag is not None:
             await self._scope.connection.execute(
                 self._scope.update(rendez_vous)
                 .where(rendez_vous.c.id == reminder.appointment_id)
-                .values(**{flag: True})
+                .values(**{flag: value})
             )
 
     async def _change(self, reminder_id: str, **values: Any) -> None:

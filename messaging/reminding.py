@@ -1,0 +1,298 @@
+"""Confirmations and reminders: what a customer is told about an appointment unasked.
+
+An appointment's change plans them (`plan`); a job wakes each at its time, looks at the appointment
+once more, and puts one text into the outbox, by the channel that the person prefers. Only if that
+has certainly not arrived, the next channel is tried.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from domain.clock import Clock
+from domain.errors import CallerError
+from domain.jobs import Again, Job
+from domain.reminder_times import CLOSES, OPENS, QuietHours, reminders
+from storage import Appointment, Storage, TenantRows
+from storage.contacts import Contact
+from storage.reminders import DROPPED, FAILED, Reminder, Wanted
+from storage.text_rows import NewText
+
+log = structlog.get_logger(__name__)
+
+#: The job that an unarrived text wakes (storage.outbox `on_end`): payload {"text_id": …}.
+ELSEWHERE: Final = "reminder.elsewhere"
+#: In this order, unless the person prefers another (issue 6).
+ORDER: Final = ("whatsapp", "sms", "email")
+#: A confirmation that couldn't go within this time comes as a surprise.
+_USEFUL: Final = timedelta(hours=12)
+_TEMPLATES: Final[Mapping[str, str]] = {
+    "24h": "rdvRappel",
+    "1h": "rdvRappel",
+    "confirmation": "rdvConfirmation",
+    "moved": "rdvDeplacement",
+    "cancelled": "rdvAnnulation",
+}
+_REMINDERS: Final = frozenset({"24h", "1h"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the business wants, from its settings of appointments (dashboard/api/appointments)."""
+
+    confirm: bool = True
+    remind: frozenset[str] = _REMINDERS
+    opens: time = OPENS
+    closes: time = CLOSES
+    sundays_quiet: bool = False
+    holidays_quiet: bool = True
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Wishes":
+        """`settings.reminders`: {"24h": bool, "1h": bool, "confirmation": bool, "quietFrom":
+        "20:00", "quietUntil": "08:00", "quietSundays": bool, "quietHolidays": bool}; whatever can't
+        be read is as if nobody had said anything."""
+        said = settings.get("reminders")
+        chosen: Mapping[str, Any] = said if isinstance(said, Mapping) else {}
+        opens = _clock(chosen.get("quietUntil"), OPENS)
+        closes = _clock(chosen.get("quietFrom"), CLOSES)
+        if opens >= closes:
+            opens, closes = OPENS, CLOSES
+        return cls(
+            confirm=chosen.get("confirmation") is not False,
+            remind=frozenset(kind for kind in _REMINDERS if chosen.get(kind) is not False),
+            opens=opens,
+            closes=closes,
+            sundays_quiet=chosen.get("quietSundays") is True,
+            holidays_quiet=chosen.get("quietHolidays") is not False,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reminding:
+    """`public_url`: where customers' pages are."""
+
+    storage: Storage
+    clock: Clock
+    public_url: str
+
+    # ------------------------------------------------------------------------------- planning
+
+    async def plan(self, tenant_id: str, appointment_id: str) -> None:
+        """The appointment has changed: what is planned follows."""
+        async with self.storage.tenant(tenant_id).write() as rows:
+            appointment = await rows.appointments.get(appointment_id)
+            if appointment is None:
+                return
+            wishes = Wishes.of(await rows.bookings.settings())
+            wanted = await self._wanted(rows, appointment, wishes)
+            await rows.reminders.plan(appointment_id, appointment.start_utc, wanted)
+
+    async def _wanted(
+        self, rows: TenantRows, appointment: Appointment, wishes: Wishes
+    ) -> list[Wanted]:
+        now = self.clock.now()
+        if appointment.status == "held" or appointment.start_utc <= now:
+            return []
+        history = await rows.appointments.history(appointment.id)
+        last = next((each for each in reversed(history) if each.action in _TOLD), None)
+        if last is None:
+            return []
+        if appointment.status == "cancelled":
+            # Who cancels in writing gets their answer there.
+            told = wishes.confirm and last.actor != "text"
+            return [Wanted("cancelled", now)] if told else []
+        if appointment.status != "confirmed":
+            return []
+        wanted = []
+        if wishes.confirm and not (last.action == "moved" and last.actor == "text"):
+            wanted.append(Wanted(_TOLD[last.action], last.at))
+        quiet = await self._quiet(rows, appointment, wishes)
+        for due in reminders(appointment.start_utc, appointment.timezone, last.at, quiet):
+            if due.kind in wishes.remind and due.at > now:
+                wanted.append(Wanted(due.kind, due.at, due.only_without_first))
+        return wanted
+
+    async def _quiet(
+        self, rows: TenantRows, appointment: Appointment, wishes: Wishes
+    ) -> QuietHours:
+        holidays: Sequence[date] = ()
+        if wishes.holidays_quiet:
+            agenda = await rows.agenda.load()
+            holidays = tuple(agenda.holidays)
+        return QuietHours(wishes.opens, wishes.closes, holidays, wishes.sundays_quiet)
+
+    # -------------------------------------------------------------------------------- sending
+
+    async def send(self, job: Job) -> Again | None:
+        """The job `reminder.send`: this one is due."""
+        assert job.tenant_id is not None
+        async with self.storage.tenant(job.tenant_id).write() as rows:
+            reminder = await rows.reminders.get(str(job.payload["reminder_id"]))
+            if reminder is None or reminder.state != "planned":
+                return None
+            if reminder.due_at > self.clock.now():
+                return Again(reminder.due_at)
+            await self._go(rows, reminder)
+        return None
+
+    async def elsewhere(self, job: Job) -> Again | None:
+        """The job `reminder.elsewhere`: that text has certainly not arrived."""
+        assert job.tenant_id is not None
+        async with self.storage.tenant(job.tenant_id).write() as rows:
+            found = await rows.reminders.with_text(str(job.payload["text_id"]))
+            # Only the last one that was tried: another may be on its way already.
+            if found is not None and found.tried[-1][1] == job.payload["text_id"]:
+                await self._go(rows, found)
+        return None
+
+    async def _go(self, rows: TenantRows, reminder: Reminder) -> None:
+        appointment = await rows.appointments.get(reminder.appointment_id)
+        reason = await self._pointless(rows, reminder, appointment)
+        if reason is not None or appointment is None:
+            await rows.reminders.settle(reminder.id, DROPPED, reason=reason)
+            return
+        appointment = await rows.appointments.with_codes(appointment.id)
+        tried = list(reminder.tried)
+        for channel, address in await self._ways(rows, reminder, appointment):
+            if channel in {each for each, _ in tried}:
+                continue
+            try:
+                text = await rows.outbox.put(self._text(reminder, appointment, channel, address))
+            except CallerError as error:  # an address that can't be written to, a missing value
+                log.info("reminder.not_written", channel=channel, error=type(error).__name__)
+                continue
+            tried.append((channel, text.id))
+            await rows.reminders.trying(reminder.id, tried)
+            await rows.reminders.mark_sent(reminder)
+            return
+        await rows.reminders.settle(reminder.id, FAILED, reason="unreachable")
+        await rows.reminders.unmark(reminder)
+
+    async def _pointless(
+        self, rows: TenantRows, reminder: Reminder, appointment: Appointment | None
+    ) -> str | None:
+        """Why it shouldn't go any more."""
+        now = self.clock.now()
+        if appointment is None or appointment.start_utc != reminder.starts_at:
+            return "changed"
+        if appointment.start_utc <= now:
+            return "too_late"
+        over = appointment.status == "cancelled"
+        if over != (reminder.kind == "cancelled") or appointment.status not in _SPOKEN_OF:
+            return "changed"
+        if reminder.kind not in _REMINDERS and now > reminder.due_at + _USEFUL:
+            return "too_late"
+        if reminder.only_without_first and await rows.reminders.went(
+            appointment.id, "24h", reminder.starts_at
+        ):
+            return "quiet_hours"
+        return None
+
+    async def _ways(
+        self, rows: TenantRows, reminder: Reminder, appointment: Appointment
+    ) -> list[tuple[str, str]]:
+        """(channel, address), the preferred one first: channels that are on, for this kind of
+        text, with an address of theirs."""
+        contact = (
+            await rows.contacts.get(appointment.contact_id) if appointment.contact_id else None
+        )
+        order = list(ORDER)
+        if contact is not None and contact.preferred_channel in order:
+            order.sort(key=lambda channel: channel != contact.preferred_channel)
+        template = _TEMPLATES[reminder.kind]
+        ways = []
+        for channel in order:
+            address = _address(channel, appointment, contact)
+            if address and await _offers(rows, channel, template):
+                ways.append((channel, address))
+        return ways
+
+    def _text(self, reminder: Reminder, it: Appointment, channel: str, address: str) -> NewText:
+        local = it.start_utc.astimezone(ZoneInfo(it.timezone))
+        start = int(it.start_utc.timestamp())
+        values = {
+            "client": it.customer_name,
+            "date": local.date().isoformat(),
+            "heure": local.strftime("%H:%M"),
+            "prestation": it.service or "",
+            "code": it.code or "",
+            "lien": f"{self.public_url.rstrip('/')}/r/{it.link_token}" if it.link_token else "",
+        }
+        buttons: tuple[tuple[str, str], ...] = ()
+        if channel == "whatsapp" and reminder.kind in _REMINDERS:
+            buttons = (
+                (f"appt:confirm:{it.id}", "Je confirme"),
+                (f"appt:move:{it.id}", "Déplacer"),
+                (f"appt:cancel:{it.id}", "Annuler"),
+            )
+        return NewText(
+            channel=channel,
+            to=address,
+            template=_TEMPLATES[reminder.kind],
+            variables={name: value for name, value in values.items() if value},
+            contact_id=it.contact_id,
+            appointment_id=it.id,
+            dedupe_key=f"appt:{it.id}:{start}:{reminder.kind}:{channel}:{it.sequence}",
+            expires_at=self._useless_from(reminder, it),
+            created_by="reminders",
+            buttons=buttons,
+            attachments=self._attachments(reminder, it, channel),
+            on_end=ELSEWHERE,
+            link_base=self.public_url,
+        )
+
+    def _useless_from(self, reminder: Reminder, it: Appointment) -> datetime:
+        if reminder.kind in _REMINDERS:
+            return it.start_utc
+        return min(it.start_utc, self.clock.now() + _USEFUL)
+
+    def _attachments(
+        self, reminder: Reminder, it: Appointment, channel: str
+    ) -> tuple[tuple[str, str, str, bool], ...]:
+        """The appointment for people's own calendars, with what isn't a reminder."""
+        return ()
+
+
+#: What customers are told of, and as what.
+_TOLD: Final[Mapping[str, str]] = {
+    "booked": "confirmation",
+    "moved": "moved",
+    "reopened": "confirmation",
+    "cancelled": "cancelled",
+}
+_SPOKEN_OF: Final = frozenset({"confirmed", "cancelled"})
+
+
+def _address(channel: str, it: Appointment, contact: Contact | None) -> str | None:
+    """Theirs on this channel: what they gave for this appointment before what else is known."""
+    if channel == "email":
+        return it.customer_email or (contact.address("email") if contact else None)
+    if channel == "sms":
+        return it.customer_phone or (contact.address("phone") if contact else None)
+    if contact is None:
+        return None
+    # Only who has come by WhatsApp, or whom the business knows there, is written to there.
+    return contact.address("whatsapp") or contact.address("whatsapp_id")
+
+
+async def _offers(rows: TenantRows, channel: str, template: str) -> bool:
+    """Whether the business writes such texts on this channel at all."""
+    found = await rows.channels.get(channel)
+    chosen = found.config.get("templates")
+    wanted = chosen.get(template) if isinstance(chosen, Mapping) else None
+    # The pages know only two of the keys: the others go with the confirmation.
+    if wanted is None and template in ("rdvAnnulation", "rdvDeplacement"):
+        wanted = chosen.get("rdvConfirmation") if isinstance(chosen, Mapping) else None
+    return found.enabled and wanted is not False
+
+
+def _clock(value: object, otherwise: time) -> time:
+    try:
+        return time.fromisoformat(value) if isinstance(value, str) else otherwise
+    except ValueError:
+        return otherwise
