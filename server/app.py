@@ -13,8 +13,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, WebSocketRoute
 
 from dashboard.api.auth import vapi_access
-from dashboard.api.operations import resource
+from dashboard.api.operations import Door, operation, resource
 from dashboard.api.router import routes as api_routes
+from dashboard.api.tokens import Tokens
 from domain.clock import Clock
 from domain.errors import OperatorError
 from providers.twilio.rest import TwilioCallControl
@@ -87,12 +88,14 @@ async def _running(
             wiring.vapi_account(settings) as vapi,
             wiring.text_model(settings) as model,
             cascade_models(settings, model) as models,
+            wiring.session_tokens(settings, clock) as tokens,
         ):
             vendors = wiring.Vendors(TwilioCallControl(account), index, vapi, model, models)
             with metrics_server(metrics, settings.metrics_port):
                 async with _parts(settings, database, clock, metrics, vendors) as parts:
                     app.state.drain = parts.drain
-                    yield _routes(settings, parts, database, clock, metrics)
+                    api = _api(settings, parts, clock, tokens)
+                    yield [*_routes(settings, parts, database, metrics), *api]
     finally:
         await database.close()
 
@@ -143,7 +146,7 @@ async def _flush(parts: wiring.Parts) -> None:
 
 
 def _routes(
-    settings: Settings, parts: wiring.Parts, database: Database, clock: Clock, metrics: Metrics
+    settings: Settings, parts: wiring.Parts, database: Database, metrics: Metrics
 ) -> list[BaseRoute]:
     return [
         *parts.webhooks.routes(),
@@ -154,19 +157,26 @@ def _routes(
             metrics=metrics,
             metrics_token=settings.metrics_token,
         ),
-        *api_routes(
-            parts.storage,
-            wiring.api_settings(settings),
-            clock,
-            extra=_vapi_doors(parts),
-            knowledge=parts.knowledge,
-        ),
     ]
+
+
+def _api(
+    settings: Settings, parts: wiring.Parts, clock: Clock, tokens: Tokens | None
+) -> list[BaseRoute]:
+    return api_routes(
+        parts.storage,
+        wiring.api_settings(settings),
+        clock,
+        extra=_vapi_doors(parts),
+        knowledge=parts.knowledge,
+        tokens=tokens,
+    )
 
 
 def _vapi_doors(parts: wiring.Parts) -> list[BaseRoute]:
     """Below /api, where the guard asks for Vapi's secret; one handler for both addresses."""
 
+    @operation("What Vapi says", may=Door.VAPI)
     async def door(request: Request) -> Response:
         vapi_access(request)
         return await parts.vapi.handle(request)

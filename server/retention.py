@@ -27,6 +27,7 @@ def purge(settings: Settings, database: Database, clock: Clock) -> Purge:
             tickets=settings.retention_tickets_days,
             appointments=settings.retention_appointments_days,
             dead_jobs=settings.retention_dead_jobs_days,
+            audit=settings.retention_audit_days,
         ),
     )
 

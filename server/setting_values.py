@@ -172,6 +172,38 @@ def _network(value: str) -> str:
         raise ValueError("has a part that is no address or network") from None
 
 
+def _jwt_secret(value: SecretStr) -> SecretStr:
+    """At least 32 bytes (RFC 7518 §3.2), of which some 32 at least look drawn at random."""
+    key = value.get_secret_value().encode()
+    if len(key) < KEY_BYTES:
+        raise ValueError(f"is too short: it has {len(key)} bytes, and HS256 needs {KEY_BYTES}")
+    parts = [key[at : at + KEY_BYTES] for at in range(0, len(key) - KEY_BYTES + 1, KEY_BYTES)]
+    weak = [weakness(part) for part in parts]
+    if all(weak):
+        raise ValueError(f"is too weak: it {weak[0]}")
+    return value
+
+
+def _origin(value: str) -> str:
+    """`https://app.example.fr`, perhaps with `*` in its first label, as a browser sends it."""
+    match = _ORIGIN.fullmatch(value.lower().rstrip("/"))
+    if match is None:
+        raise ValueError(
+            "has a part that is no origin (https://app.example.fr), or a pattern with * outside "
+            "its first label or before a bare top-level domain"
+        )
+    return match[0]
+
+
+#: A `*` stands for a part of the first label alone, and two labels must follow: `https://*.com`
+#: would be everybody.
+_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_ORIGIN = re.compile(
+    rf"https?://(?:[a-z0-9-]*\*[a-z0-9*-]*\.{_LABEL}(?:\.{_LABEL})+|{_LABEL}(?:\.{_LABEL})*)"
+    r"(?::[0-9]{1,5})?"
+)
+
+
 def _log_level(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -182,6 +214,10 @@ StreamUrl = Annotated[str, AfterValidator(stream_address)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 EncryptionKey = Annotated[SecretStr, AfterValidator(_encryption_key)]
 EncryptionKeys = Annotated[SecretStr, AfterValidator(_encryption_keys)]
+JwtSecret = Annotated[SecretStr, AfterValidator(_jwt_secret)]
+Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)
+]
 AuthTokens = Annotated[SecretStr, AfterValidator(_one_or_two)]
 AccountSid = Annotated[str, AfterValidator(_account_sid)]
 Number = Annotated[str, AfterValidator(_number)]

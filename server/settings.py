@@ -26,9 +26,11 @@ from server.setting_values import (
     EncryptionKey,
     EncryptionKeys,
     HttpUrl,
+    JwtSecret,
     LogLevel,
     Networks,
     Number,
+    Origins,
     Port,
     Region,
     Seconds,
@@ -126,7 +128,7 @@ _SERVER, _OPERATOR, _DATA = "Server", "Operator", "Database"
 _TWILIO, _AGENT, _CALL = "Twilio", "Agent (OpenAI Realtime)", "A call"
 _RETENTION, _OBSERVE = "Retention", "Logs and metrics"
 _CASCADE, _VAPI, _KNOWLEDGE = "Cascade of models", "Vapi", "Knowledge"
-_MESSAGING = "Messaging"
+_MESSAGING, _ACCESS = "Messaging", "Who may use the API"
 _HTTP = "an address that begins with http:// or https://, without query"
 _SECONDS = "a number of seconds above 0"
 _DAYS = "a whole number of days, 1 to 36500"
@@ -180,7 +182,9 @@ class Settings(BaseSettings):
     trusted_proxies: Networks = _about(
         (),
         _SERVER,
-        "Proxies whose `X-Forwarded-For` is believed, in logs only: no decision rests on it.",
+        "Proxies whose `X-Forwarded-For` is believed: in logs, and where requests to the API are "
+        "counted by address. Without, addresses of private networks, a proxy's for instance, "
+        "aren't limited.",
         "addresses or networks with commas between them",
         "127.0.0.1,10.0.0.0/8",
     )
@@ -213,10 +217,74 @@ class Settings(BaseSettings):
     api_requests_per_minute: Count = _about(
         1200,
         _SERVER,
-        "Requests to the API that one tenant's keys may make in a minute: over all nodes with "
-        "PostgreSQL, where all nodes must be told the same. One more is answered with 429.",
+        "Requests to the API that one tenant's keys and people may make in a minute: over all "
+        "nodes with PostgreSQL, where all nodes must be told the same. One more is answered with "
+        "429.",
         "a whole number from 1",
         "1200",
+    )
+    api_key_requests_per_minute: Count = _about(
+        600,
+        _ACCESS,
+        "The same for one key, or one session.",
+        "a whole number from 1",
+        "600",
+    )
+    api_address_requests_per_minute: Count = _about(
+        1200,
+        _ACCESS,
+        "The same for one address (of IPv6: one /64), whoever asks. Vapi's webhooks aren't "
+        "counted.",
+        "a whole number from 1",
+        "1200",
+    )
+    api_refused_per_minute: Count = _about(
+        20,
+        _ACCESS,
+        "Keys and tokens that open nothing which one address may try in a minute; then it is "
+        "answered with 429 for the rest of it, and what it sends isn't looked at.",
+        "a whole number from 1",
+        "20",
+    )
+    cors_origins: Origins = _about(
+        (),
+        _ACCESS,
+        "Where the dashboard's pages come from: only these may ask from a browser. A `*` in the "
+        "first label stands for letters, digits and hyphens, for preview deployments.",
+        "origins with commas between them",
+        "https://app.example.fr,https://coccinelle-*.vercel.app",
+        shown="none",
+    )
+    jwt_algorithm: Literal["HS256", "RS256", "ES256"] = _about(
+        "HS256",
+        _ACCESS,
+        "How the sessions of the dashboard's people are signed; a token that says otherwise opens "
+        "nothing.",
+        "HS256 (with JWT_SECRET), RS256 or ES256 (with JWT_JWKS_URL)",
+        "HS256",
+    )
+    jwt_secret: JwtSecret | None = _about(
+        None,
+        _ACCESS,
+        "Signs them with HS256: the same secret as the accounts' backend has.",
+        "32 bytes or more, drawn at random",
+        "<openssl rand -hex 32>",
+        meanwhile="people's sessions open nothing unless JWT_JWKS_URL is set; keys do.",
+        optional=True,
+    )
+    jwt_jwks_url: HttpUrl | None = _about(
+        None,
+        _ACCESS,
+        "Where whoever signs them with RS256 or ES256 publishes the public keys.",
+        _HTTP,
+        "https://login.example.fr/.well-known/jwks.json",
+    )
+    jwt_issuer: str | None = _about(
+        None,
+        _ACCESS,
+        "What their `iss` must be; not set: anything.",
+        "a text",
+        "https://login.example.fr/",
     )
     shutdown_seconds: Seconds = _about(
         10.0,
@@ -324,6 +392,13 @@ class Settings(BaseSettings):
     )
     retention_appointments_days: Days = _about(
         1095, _RETENTION, "How long appointments are kept after they were held.", _DAYS, "1095"
+    )
+    retention_audit_days: Days = _about(
+        365,
+        _RETENTION,
+        "How long the audit log says who changed what, and who read what callers said.",
+        _DAYS,
+        "365",
     )
     retention_dead_jobs_days: Days = _about(
         30,
@@ -738,6 +813,17 @@ class Settings(BaseSettings):
             for name, value in values.items()
             if not (isinstance(value, str) and not value.strip())
         }
+
+    @model_validator(mode="after")
+    def _sessions_agree(self) -> "Settings":
+        """One way of signing, with what it needs."""
+        if self.jwt_algorithm == "HS256" and self.jwt_jwks_url:
+            raise ValueError("JWT_JWKS_URL goes with JWT_ALGORITHM=RS256 or ES256, not with HS256")
+        if self.jwt_algorithm != "HS256" and not self.jwt_jwks_url:
+            raise ValueError(f"JWT_ALGORITHM={self.jwt_algorithm} needs JWT_JWKS_URL: set it")
+        if self.jwt_algorithm != "HS256" and self.jwt_secret:
+            raise ValueError("JWT_SECRET goes with JWT_ALGORITHM=HS256: remove one of them")
+        return self
 
     @model_validator(mode="after")
     def _agree(self) -> "Settings":

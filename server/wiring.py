@@ -9,12 +9,14 @@ from hashlib import sha256
 from importlib.metadata import version
 
 from dashboard.api.settings import ApiSettings
+from dashboard.api.tokens import TokenRules, Tokens
 from domain.breaker import Breakers
 from domain.clock import Clock
 from domain.knowledge import Knowledge, PassageIndex
 from domain.language_model import LanguageModel
 from messaging.statuses import record_message_status
 from providers.guarded import GuardedDoor
+from providers.jwks import Jwks
 from providers.openai.realtime import OpenAIRealtime
 from providers.twilio.rest import TwilioAccount, TwilioCallControl
 from providers.twilio.signature import TwilioSignature
@@ -151,12 +153,32 @@ def api_settings(settings: Settings) -> ApiSettings:
         own_numbers=settings.own_numbers,
         default_region=settings.default_region,
         requests_per_minute=settings.api_requests_per_minute,
+        key_requests_per_minute=settings.api_key_requests_per_minute,
+        address_requests_per_minute=settings.api_address_requests_per_minute,
+        refused_per_minute=settings.api_refused_per_minute,
+        address_key=sha256(b"addresses" + _token_secret(settings)).digest(),
+        cors_origins=settings.cors_origins,
         sms_sender=bool(
             settings.twilio_account_sid
             and settings.auth_tokens
             and (settings.twilio_sms_from or settings.twilio_messaging_service_sid)
         ),
     )
+
+
+@asynccontextmanager
+async def session_tokens(settings: Settings, clock: Clock) -> AsyncIterator[Tokens | None]:
+    """What reads the sessions of the dashboard's people, if any are signed."""
+    if settings.jwt_jwks_url is not None:
+        rules = TokenRules(settings.jwt_algorithm, issuer=settings.jwt_issuer)
+        async with Jwks(settings.jwt_jwks_url, clock) as keys:
+            yield Tokens(rules, clock, keys)
+        return
+    secret = settings.jwt_secret
+    if secret is None:
+        yield None
+        return
+    yield Tokens(TokenRules("HS256", secret.get_secret_value(), settings.jwt_issuer), clock)
 
 
 def build(
@@ -256,7 +278,7 @@ def build(
         turns=turns,
         addresses=addresses(settings),
         background=background,
-        message_status=lambda form: record_message_status(form, storage, clock),
+        message_status=lambda form, text_id: record_message_status(form, storage, text_id),
         clock=clock,
         metrics=metrics,
         caller_id=settings.twilio_phone_number or "",

@@ -196,7 +196,7 @@ async def test_a_database_that_is_away_is_told_before_and_behind_the_guard(
         raise OperatorError("secret-detail")
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage.operator, "tenant_of_key", away)
+        patch.setattr(storage.operator, "holder_of_key", away)
         answer = await owner.send("GET", "/api/v1/calls")
         assert_problem(answer, 503)
         assert answer.headers["retry-after"] == "5"
