@@ -27,6 +27,9 @@ ENDS: Final = frozenset({"failed", "expired", "suppressed", "cancelled"})
 STATUSES: Final = frozenset(RANKS) | ENDS
 #: We have nothing left to do: it is the vendor's, or over.
 SETTLED: Final = STATUSES - {"pending", "queued", "sending"}
+_ONLY_FROM: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {"pending": (), "queued": ("sending",), "sending": ("queued",), "unknown": ("sending",)}
+)
 #: A vendor may say that it failed as long as nobody has said that it arrived
 #: (text-channels.md §1.7).
 _MAY_FAIL: Final = RANKS["sent"]
@@ -38,8 +41,8 @@ def earlier(status: str) -> tuple[str, ...]:
     `queued` is reached from `sending` alone: the vendor has certainly not taken the text, and it
     will be asked again.
     """
-    if status in ("queued", "pending"):
-        return ("sending",) if status == "queued" else ()
+    if status in _ONLY_FROM:
+        return _ONLY_FROM[status]
     if status == "failed":
         return tuple(stage for stage, rank in RANKS.items() if rank <= _MAY_FAIL)
     if status in ENDS:

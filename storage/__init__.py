@@ -17,7 +17,6 @@ from storage.jobs.desk import JobDesk
 from storage.journal import CallJournal, JournalEntry
 from storage.live_events import LiveEvent
 from storage.live_feed import LiveEvents, Subscription
-from storage.messages import NewMessage
 from storage.prospects import NewProspect, Prospect
 from storage.rows import TenantHandle, TenantRows
 from storage.scope import MAX_PAGE, Page
@@ -25,6 +24,8 @@ from storage.sealed_rows import SealedRows
 from storage.secrets import KeyRing
 from storage.sessions import Sessions
 from storage.tenants import KeyHolder, TenantDirectory, TenantKey
+from storage.text_reports import TextReports
+from storage.text_rows import NewText, Report, Text
 from storage.tickets import NewTicket, Ticket
 from storage.vapi_calls import VapiCalls
 
@@ -47,8 +48,8 @@ __all__ = [
     "LiveEvents",
     "NewAppointment",
     "NewCall",
-    "NewMessage",
     "NewProspect",
+    "NewText",
     "NewTicket",
     "Occasion",
     "OpenedCall",
@@ -56,12 +57,14 @@ __all__ = [
     "Page",
     "PendingTransfer",
     "Prospect",
+    "Report",
     "Storage",
     "StoredResult",
     "Subscription",
     "TenantHandle",
     "TenantKey",
     "TenantRows",
+    "Text",
     "TextTurn",
     "Ticket",
     "TimelineEntry",
@@ -94,6 +97,7 @@ class Storage:
         self.vapi_calls = VapiCalls(database, clock)
         self.feeds = FeedRegister(database, clock)
         self.inbound = InboundTexts(database, clock)
+        self.text_reports = TextReports(database, clock, keyring)
 
     def tenant(self, tenant_id: str) -> TenantHandle:
         """The tenant's rows, and nobody else's."""

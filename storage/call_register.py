@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.clock import Clock
 from domain.errors import Invalid, NotFound
-from storage import messages
 from storage.calls import CALL_COLUMNS, CallRow, NewCall
 from storage.columns import Instant
 from storage.conflicts import unless_taken
@@ -18,7 +17,6 @@ from storage.database import Database
 from storage.live_events import NewEvent, store
 from storage.schema import (
     TRANSFER_STATES,
-    channel_messages_log,
     contact_addresses,
     stream_tokens,
 )
@@ -325,19 +323,6 @@ class CallRegister:
                 await connection.execute(
                     sa.update(table).where(table.c.id.in_(batch)).values(seen_at=now)
                 )
-
-    # -------------------------------------------------------------------------- messages
-
-    async def message_status(
-        self, external_id: str, status: str, error_code: str | None, at: datetime
-    ) -> bool:
-        """Move the message with this vendor's id forward, whoever's it is; False when it is
-        unknown, there already or further."""
-        statement = messages.advance(
-            sa.update(channel_messages_log), external_id, status, error_code, at
-        )
-        async with self._database.write() as connection:
-            return (await connection.execute(statement)).rowcount > 0
 
     # ----------------------------------------------------------------------------- shared
 

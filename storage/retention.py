@@ -155,7 +155,7 @@ RULES: Final = (
         # A message that hasn't been sent yet may be meant for a day to come.
         lambda before, _: sa.and_(
             channel_messages_log.c.created_at < before,
-            channel_messages_log.c.status != "pending",
+            channel_messages_log.c.status.not_in(("pending", "queued", "sending")),
         ),
     ),
     Rule(
@@ -175,9 +175,7 @@ RULES: Final = (
     Rule("dead_jobs", dead_jobs, lambda before, _: dead_jobs.c.died_at < before),
     Rule("live_events", live_events, lambda before, _: live_events.c.at < before),
     Rule("audit", audit_log, lambda before, _: audit_log.c.at < before),
-    Rule(
-        "revoked_tokens", revoked_tokens, lambda before, _: revoked_tokens.c.expires_at < before
-    ),
+    Rule("revoked_tokens", revoked_tokens, lambda before, _: revoked_tokens.c.expires_at < before),
     Rule("stream_tokens", stream_tokens, lambda before, _: stream_tokens.c.expires_at < before),
 )
 
@@ -192,6 +190,12 @@ KEPT: Final[Mapping[str, str]] = MappingProxyType(
         "tenant_keys": "revoked keys stay, as hashes, so that it can be said when they were",
         "business_hours": "the tenant's configuration",
         "channel_configurations": "the tenant's configuration",
+        "message_templates": "the tenant's own words, with their earlier versions: a text that was "
+        "sent says by which version",
+        "consent_ledger": "the proof that somebody agreed or refused must outlive what was sent; "
+        "an erased person leaves a keyed hash",
+        "suppression_keys": "the key of those hashes; nobody's words",
+        "sender_blocks": "a number's refusal of our sender holds until it writes START",
         "calendar_feeds": "the tenant's configuration: addresses, as hashes",
         "external_calendars": "the tenant's configuration; what is busy there dies with it",
         "channel_endpoints": "the tenant's configuration",
@@ -221,6 +225,7 @@ EXPIRING: Final[Mapping[str, str]] = MappingProxyType(
         "nodes": "reaped when silent",
         "call_slots": "given back with the call, or reaped",
         "rate_counters": "deleted when expired",
+        "text_counters": "a day's first text deletes those of earlier days",
         "external_busy": "replaced with each reading, by what is to come",
     }
 )

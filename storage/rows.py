@@ -13,6 +13,7 @@ from storage.bookings import Bookings
 from storage.calendars import Calendars
 from storage.calls import Calls
 from storage.channels import Channels
+from storage.consents import Consents
 from storage.contacts import Contacts
 from storage.conversations import Conversations
 from storage.database import Database
@@ -25,14 +26,15 @@ from storage.jobs import jobs_on
 from storage.keys import Keys
 from storage.knowledge.documents import Documents
 from storage.live_events import store
-from storage.messages import Messages
 from storage.notifications import Notifications
+from storage.outbox import Outbox
 from storage.prospects import Prospects
 from storage.reminders import Reminders
 from storage.resources import Resources
 from storage.scope import Scope
 from storage.secrets import KeyRing
 from storage.services import Services
+from storage.templates import Templates
 from storage.tickets import Tickets
 
 
@@ -49,6 +51,7 @@ class TenantRows:
         "calendars",
         "calls",
         "channels",
+        "consents",
         "contacts",
         "conversations",
         "endpoints",
@@ -60,12 +63,13 @@ class TenantRows:
         "jobs",
         "keys",
         "knowledge",
-        "messages",
         "notifications",
+        "outbox",
         "prospects",
         "reminders",
         "resources",
         "services",
+        "templates",
         "tickets",
     )
 
@@ -81,13 +85,15 @@ class TenantRows:
         self.agenda = Agendas(scope)
         self.appointments = Appointments(scope)
         self.bookings = Bookings(scope, self.appointments, self.agenda)
-        self.notifications = Notifications(scope)
         self.prospects = Prospects(scope)
         self.tickets = Tickets(scope)
         self.functions = Functions(scope)
         self.calls = Calls(scope)
         self.calendars = Calendars(scope)
-        self.messages = Messages(scope)
+        self.consents = Consents(scope)
+        self.templates = Templates(scope)
+        self.outbox = Outbox(scope)
+        self.notifications = Notifications(scope, self.outbox)
         self.jobs = jobs_on(scope.connection, scope.clock, scope.tenant_id)
         self.knowledge = Documents(scope)
         self.events = Events(scope)

@@ -58,8 +58,8 @@ SID_LENGTH = 64
 _DURATION = re.compile(r"[0-9]{1,9}")
 
 Handler = Callable[[Request], Awaitable[Response]]
-#: Records a message's status; True when it was one of ours.
-MessageStatus = Callable[[Mapping[str, str]], Awaitable[bool]]
+#: Follows what is reported of a text, whose id stands in the address; True when it moved.
+MessageStatus = Callable[[Mapping[str, str], str | None], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class VoiceWebhooks:
         """A status callback: of a message if it bears a message's fields, else of a call."""
         form = _form(request)
         if form.get("MessageSid") or form.get("SmsSid"):
-            await self.message_status(form)
+            await self.message_status(form, request.query_params.get("text"))
         else:
             self._close_later(form)
         return Response(status_code=204)

@@ -92,6 +92,7 @@ from storage.schema.texts import (
     consent_ledger,
     message_templates,
     sender_blocks,
+    suppression_keys,
     text_counters,
     text_events,
 )
@@ -175,6 +176,7 @@ __all__ = [
     "service_resources",
     "services",
     "stream_tokens",
+    "suppression_keys",
     "tenant_keys",
     "tenant_lines",
     "tenant_numbers",

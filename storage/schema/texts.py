@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from storage.columns import CleanText, Json
 from storage.schema.base import (
     created,
+    identifier,
     instant,
     json,
     metadata,
@@ -98,6 +99,17 @@ consent_ledger = sa.Table(
     sa.Index(None, "tenant_id", "channel_type", "address"),
     sa.Index(None, "address_hash"),
     sa.Index(None, "tenant_id", "contact_id"),
+)
+
+#: What a tenant's address_hash is keyed with, sealed by the key ring: made with its first hash.
+suppression_keys = sa.Table(
+    "suppression_keys",
+    metadata,
+    identifier(),
+    tenant(),
+    words("sealed"),
+    created(),
+    sa.UniqueConstraint("tenant_id"),
 )
 
 #: Addresses that refuse one of our senders (Twilio's 21610): for every tenant that sends by it.

@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from domain.delivery import RANKS
 from domain.tenant import Tenant
 from messaging.statuses import STATUSES, StatusReport, read_report, record_message_status
 from storage import Database, Storage
-from storage.messages import NewMessage
-from storage.schema import MESSAGE_STATUSES, channel_messages_log
+from storage.schema import channel_messages_log
+from storage.text_rows import NewText, Report
 from tests.databases import migrated_file
 from tests.fakes.clock import START, FakeClock
 
@@ -31,15 +32,21 @@ class Shop(NamedTuple):
     clock: FakeClock
     tenant: Tenant
 
-    async def send(self, sid: str) -> None:
+    async def send(self, sid: str, *, stored: bool = True) -> str:
+        """As the outbox does; `stored`: it lived to store what Twilio answered."""
         async with self.storage.tenant(self.tenant.id).write() as rows:
-            await rows.messages.add(
-                NewMessage("sms", "+33639980001", "twilio", external_id=sid, content="Bonjour")
-            )
+            new = NewText("sms", "+33639980001", body="Bonjour", even_if_off=True)
+            text = await rows.outbox.put(new)
+            await rows.outbox.claim(text.id, text.id, vendor="twilio", sender="+33139980001")
+            if stored:
+                await rows.outbox.report(text.id, Report("accepted", "us", "201", vendor_id=sid))
+        return text.id
 
-    async def report(self, status: str, sid: str = SID, **more: str) -> bool:
+    async def report(
+        self, status: str, sid: str = SID, text_id: str | None = None, **more: str
+    ) -> bool:
         form = {"MessageSid": sid, "MessageStatus": status, "AccountSid": "AC1", **more}
-        return await record_message_status(form, self.storage, self.clock)
+        return await record_message_status(form, self.storage, text_id)
 
     async def row(self, sid: str = SID) -> Any:
         table = channel_messages_log
@@ -94,11 +101,41 @@ async def test_it_never_goes_backwards(shop: Shop) -> None:
 
 async def test_unknown_messages_change_nothing(shop: Shop) -> None:
     assert not await shop.report("delivered", sid="SM" + "f" * 32)
-    assert (await shop.row()).status == "pending"
+    assert not await shop.report("delivered", sid="SM" + "f" * 32, text_id="f" * 32)
+    assert (await shop.row()).status == "accepted"
+
+
+async def test_the_same_report_is_kept_once_and_each_other_one_too(shop: Shop) -> None:
+    for status in ("delivered", "sent", "delivered", "failed", "sent"):
+        await shop.report(status)
+    async with shop.storage.tenant(shop.tenant.id).read() as rows:
+        events = await rows.outbox.events((await shop.row()).id)
+    heard = [event.detail for event in events if event.source == "twilio"]
+    assert heard == ["delivered", "sent", "failed"]
+
+
+async def test_our_id_in_the_address_finds_a_text_whose_sid_we_never_stored(shop: Shop) -> None:
+    lost = "SM" + "e" * 32
+    text_id = await shop.send(lost, stored=False)
+    async with shop.storage.tenant(shop.tenant.id).write() as rows:
+        assert await rows.outbox.move(text_id, "unknown", source="us", code="unknown_outcome")
+    assert not await shop.report("sent", sid=lost)
+    assert await shop.report("sent", sid=lost, text_id=text_id)
+    row = await shop.row(lost)
+    assert (row.id, row.status, row.error_code) == (text_id, "sent", None)
+
+
+async def test_a_sender_that_was_refused_is_blocked_for_every_tenant(shop: Shop) -> None:
+    await shop.report("failed", ErrorCode="21610")
+    other = await shop.storage.operator.create_tenant("Salon")
+    async with shop.storage.tenant(other.id).read() as rows:
+        assert await rows.outbox.is_blocked("+33139980001", "+33639980001")
+        assert not await rows.outbox.is_blocked("+33139980002", "+33639980001")
+    assert "STOP" in (await shop.row()).error_message
 
 
 _NUMBERS = itertools.count()
-RANK = {"pending": 0, "sent": 1, "delivered": 2, "read": 3, "failed": 4}
+RANK = {**RANKS, "failed": 9}
 
 
 @given(reports=st.lists(st.sampled_from(sorted(STATUSES)), max_size=6))
@@ -123,7 +160,7 @@ async def test_reports_in_any_order(shop: Shop, reports: list[str]) -> None:
 
 
 def test_statuses_lead_to_ours() -> None:
-    assert set(STATUSES.values()) == set(MESSAGE_STATUSES)
+    assert set(STATUSES.values()) == {"accepted", "sent", "delivered", "read", "failed"}
 
 
 @pytest.mark.parametrize(
@@ -131,18 +168,18 @@ def test_statuses_lead_to_ours() -> None:
     [
         (
             {"MessageSid": SID, "MessageStatus": "delivered"},
-            StatusReport(SID, "delivered", None),
+            StatusReport(SID, "delivered", None, "delivered"),
         ),
         # The older names come along, or alone.
-        ({"SmsSid": SID, "SmsStatus": "Sent"}, StatusReport(SID, "sent", None)),
+        ({"SmsSid": SID, "SmsStatus": "Sent"}, StatusReport(SID, "sent", None, "sent")),
         (
             {"MessageSid": SID, "MessageStatus": "undelivered", "ErrorCode": "30005"},
-            StatusReport(SID, "failed", "30005"),
+            StatusReport(SID, "failed", "30005", "undelivered"),
         ),
         # French payloads have blank fields.
         (
             {"MessageSid": SID, "MessageStatus": "sent", "ErrorCode": "", "SmsSid": ""},
-            StatusReport(SID, "sent", None),
+            StatusReport(SID, "sent", None, "sent"),
         ),
         ({"MessageSid": SID, "MessageStatus": "received"}, None),
         ({"MessageSid": SID, "MessageStatus": "nonsense"}, None),
@@ -166,4 +203,4 @@ def test_reading(form: dict[str, str], report: StatusReport | None) -> None:
 )
 def test_no_form_makes_reading_fail(form: dict[str, str]) -> None:
     report = read_report(form)
-    assert report is None or report.status in MESSAGE_STATUSES
+    assert report is None or report.status in RANK

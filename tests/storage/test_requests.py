@@ -15,14 +15,13 @@ from storage import (
     FunctionRun,
     NewAppointment,
     NewCall,
-    NewMessage,
     NewProspect,
     NewTicket,
     OperatorStore,
     Storage,
     TenantHandle,
 )
-from storage.schema import channel_messages_log, rendez_vous
+from storage.schema import rendez_vous
 from tests.fakes.clock import START, FakeClock
 
 CALLER = "+33639981234"
@@ -102,67 +101,6 @@ async def test_the_latest_come_first(handle: TenantHandle, clock: FakeClock) -> 
         tickets = await rows.tickets.list(limit=2, offset=2)
     assert ([p.name for p in prospects.items], prospects.total) == (["Prospect 2", "Prospect 1"], 3)
     assert ([t.subject for t in tickets.items], tickets.total) == (["Ticket 0"], 3)
-
-
-# ------------------------------------------------------------------------------ messages
-
-
-async def _message(handle: TenantHandle, external_id: str = "SM1") -> None:
-    async with handle.write() as rows:
-        await rows.messages.add(
-            NewMessage("sms", CALLER, "twilio", "Bonjour", external_id=external_id, status="sent")
-        )
-
-
-async def _status(database: Database, external_id: str) -> str:
-    log = channel_messages_log.c
-    async with database.read() as connection:
-        statement = sa.select(log.status).where(log.external_message_id == external_id)
-        return str((await connection.execute(statement)).scalar_one())
-
-
-REPORTS = (
-    (["delivered", "read"], "read"),
-    (["read", "delivered"], "read"),
-    (["delivered", "sent", "pending"], "delivered"),
-    (["delivered", "failed"], "delivered"),
-    (["failed", "delivered", "sent"], "failed"),
-    (["sent"], "sent"),
-)
-
-
-async def test_a_message_goes_forward_only(
-    handle: TenantHandle, operator: OperatorStore, database: Database
-) -> None:
-    for index, (reports, last) in enumerate(REPORTS):
-        external_id = f"SM{index}"
-        await _message(handle, external_id)
-        for number, status in enumerate(reports):
-            at = START + timedelta(seconds=number)
-            if number % 2:
-                await operator.message_status(external_id, status, None, at)
-            else:
-                async with handle.write() as rows:
-                    await rows.messages.record_status(external_id, status, None, at)
-        assert await _status(database, external_id) == last, reports
-
-
-async def test_when_and_why_a_message_failed_is_kept(
-    handle: TenantHandle, operator: OperatorStore, database: Database
-) -> None:
-    await _message(handle)
-    assert await operator.message_status("SM1", "failed", "30003", START)
-    assert not await operator.message_status("SM1", "failed", "30005", START)
-    assert not await operator.message_status("SM2", "failed", None, START)
-    async with database.read() as connection:
-        row = (await connection.execute(sa.select(channel_messages_log))).one()
-    assert (row.error_code, row.failed_at, row.delivered_at) == ("30003", START, None)
-    with pytest.raises(Invalid):
-        await operator.message_status("SM1", "undelivered", None, START)
-    async with handle.write() as rows:
-        for wrong in (NewMessage("fax", CALLER, "x"), NewMessage("sms", CALLER, "x", status="x")):
-            with pytest.raises(Invalid):
-                await rows.messages.add(wrong)
 
 
 # ----------------------------------------------------------------------------- functions

@@ -90,6 +90,7 @@ def upgrade() -> None:
     _create_text_events()
     _create_message_templates()
     _create_consent_ledger()
+    _create_suppression_keys()
     _create_sender_blocks()
     _create_text_counters()
 
@@ -98,6 +99,7 @@ def downgrade() -> None:
     for table in (
         "text_counters",
         "sender_blocks",
+        "suppression_keys",
         "consent_ledger",
         "message_templates",
         "text_events",
@@ -303,6 +305,24 @@ def _create_consent_ledger() -> None:
         "consent_ledger",
         ["tenant_id", "contact_id"],
         unique=False,
+    )
+
+
+def _create_suppression_keys() -> None:
+    op.create_table(
+        "suppression_keys",
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("tenant_id", TEXT, nullable=False),
+        sa.Column("sealed", TEXT, nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"],
+            ["tenants.id"],
+            name=op.f("fk_suppression_keys_tenant_id_tenants"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_suppression_keys")),
+        sa.UniqueConstraint("tenant_id", name=op.f("uq_suppression_keys_tenant_id")),
     )
 
 
