@@ -7,7 +7,6 @@ Fast enough to be asked during a call, and to be asked in parts: `days` yields o
 that whoever shares a thread with audio can let it through in between (`storage.free_time`).
 """
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,10 +24,9 @@ from domain.agenda import (
     Service,
 )
 from domain.part_of_day import named_part, part_of
+from domain.taken import Busy, Taken, up
 from domain.wall_clock import Span, WallClock, common, merged, minute_after, minute_of
 
-#: What is taken: instants by resource. Those under "" are everybody's.
-Busy = Mapping[str, Sequence[tuple[datetime, datetime]]]
 #: How many appointments there are, by day (the tenant's), resource and service ("" is none in
 #: particular).
 Booked = Mapping[tuple[date, str, str], int]
@@ -100,7 +98,7 @@ def days(  # noqa: PLR0913 - one question, all of it
     horizon = today + timedelta(days=agenda.horizon(service))
     first, last = max(first, today), min(last, horizon)
     earliest = minute_after(now + timedelta(minutes=agenda.notice(service)))
-    taken = [_taken(busy, each) for each in plan.resources]
+    taken = [Taken(busy, each.id) for each in plan.resources]
     caps = _Caps(agenda, service, booked or {})
     wanted = named_part(part_of_day)
     day = first
@@ -154,11 +152,12 @@ def slot_at(
     caps = _Caps(agenda, service, booked or {})
     if caps.full(day):
         return None
-    taken = [_taken(busy, each) for each in plan.resources]
+    taken = [Taken(busy, each.id) for each in plan.resources]
     free = [
         index
         for index, each in enumerate(plan.resources)
-        if not caps.full_for(day, each.id) and not _overlaps(taken[index], *plan.occupied(minute))
+        if not caps.full_for(day, each.id)
+        and taken[index].leaves((minute,), plan.before, plan.after)
     ]
     return plan.slot(minute, free, _loads(plan, day, taken)) if free else None
 
@@ -177,7 +176,18 @@ def nearest(slots: Sequence[Slot], wanted: datetime, n: int = 3) -> list[Slot]:
 class _Plan:
     """When each of these resources works, and what the service takes of it."""
 
-    __slots__ = ("_exceptions", "_opened", "agenda", "clock", "fixed", "resources", "service")
+    __slots__ = (
+        "_exceptions",
+        "_opened",
+        "after",
+        "agenda",
+        "before",
+        "clock",
+        "fixed",
+        "resources",
+        "service",
+        "step",
+    )
 
     def __init__(self, agenda: Agenda, service: Service, resources: tuple[Resource, ...]) -> None:
         if service.minutes <= 0:
@@ -186,23 +196,18 @@ class _Plan:
         self.service = service
         self.resources = resources
         self.clock = WallClock(agenda.timezone)
+        #: None: a caller may have any moment of the grid.
         self.fixed = agenda.step(service)
+        #: Minutes between two starts: a whole number of cells, or the next would begin in one that
+        #: is taken.
+        self.step = up(self.fixed or service.minutes)
+        #: What an appointment takes around its start, in whole cells, its buffers included.
+        self.before, self.after = up(service.before), up(service.minutes + service.after)
         self._opened: dict[tuple[date, str | None], list[Span]] = {}
         # Most agendas have few, most days none.
         self._exceptions: dict[str | None, list[DayException]] = {}
         for each in agenda.exceptions:
             self._exceptions.setdefault(each.resource, []).append(each)
-
-    @property
-    def step(self) -> int:
-        """Minutes between two starts: a whole number of cells, or the next would begin in one that
-        is taken."""
-        return _up(self.fixed or self.service.minutes)
-
-    def occupied(self, minute: int) -> Span:
-        """What an appointment that begins then takes, in whole cells, its buffers included."""
-        service = self.service
-        return minute - _up(service.before), minute + _up(service.minutes + service.after)
 
     def slot(self, minute: int, free: Sequence[int], loads: Sequence[int]) -> Slot:
         """The slot, of the resources of these indices."""
@@ -221,9 +226,8 @@ class _Plan:
             return "closed"
         if minute % GRID_MINUTES or start.second or start.microsecond:
             return "unoffered"
-        step = self.step
         if self.fixed is None or any(
-            opens <= minute < closes and (minute - _up(opens)) % step == 0
+            opens <= minute < closes and (minute - up(opens)) % self.step == 0
             for opens, closes in openings
         ):
             return "ok"
@@ -299,7 +303,7 @@ class _Caps:
 
 
 def _slots(
-    plan: _Plan, day: date, earliest: int, taken: Sequence[list[Span]], caps: _Caps
+    plan: _Plan, day: date, earliest: int, taken: Sequence[Taken], caps: _Caps
 ) -> list[Slot]:
     if caps.full(day):
         return []
@@ -319,56 +323,20 @@ def _slots(
             for start in _starts(plan, opens, min(closes, ends + plan.service.minutes - 1))
             if start >= begins and start >= earliest
         }
-        for start in starts:
-            if not _overlaps(taken[index], *plan.occupied(start)):
-                found.setdefault(start, []).append(index)
+        for start in taken[index].leaves(starts, plan.before, plan.after):
+            found.setdefault(start, []).append(index)
     loads = _loads(plan, day, taken) if found else []
     return [plan.slot(start, found[start], loads) for start in sorted(found)]
 
 
 def _starts(plan: _Plan, opens: int, closes: int) -> range:
     """The starts within an opening."""
-    return range(_up(opens), closes - plan.service.minutes + 1, plan.step)
+    return range(up(opens), closes - plan.service.minutes + 1, plan.step)
 
 
-def _loads(plan: _Plan, day: date, taken: Sequence[list[Span]]) -> list[int]:
+def _loads(plan: _Plan, day: date, taken: Sequence[Taken]) -> list[int]:
     """How many minutes of the day each resource is taken."""
     if len(plan.resources) < 2:
         return [0] * len(plan.resources)
     begins, ends = plan.clock.midnight(day), plan.clock.midnight(day + _DAY)
-    loads = []
-    for spans in taken:
-        # Merged spans: only the one before the first that begins today can reach into it.
-        at = max(bisect_left(spans, (begins, begins)) - 1, 0)
-        load = 0
-        while at < len(spans) and spans[at][0] < ends:
-            load += max(0, min(spans[at][1], ends) - max(spans[at][0], begins))
-            at += 1
-        loads.append(load)
-    return loads
-
-
-def _taken(busy: Busy, resource: Resource) -> list[Span]:
-    """What this resource has no time for, in whole cells: an appointment takes each that it
-    touches. A business without resources has time for nothing that anybody ever took."""
-    taken = busy.values() if not resource.id else [busy.get("", ()), busy.get(resource.id, ())]
-    return merged(
-        (_down(minute_of(start)), _up(minute_after(end)))
-        for spans in taken
-        for start, end in spans
-        if start < end
-    )
-
-
-def _overlaps(taken: Sequence[Span], start: int, end: int) -> bool:
-    """`taken` is merged: only the last span that begins before `end` can reach `start`."""
-    at = bisect_left(taken, (end, end))
-    return at > 0 and taken[at - 1][1] > start
-
-
-def _down(minute: int) -> int:
-    return minute - minute % GRID_MINUTES
-
-
-def _up(minute: int) -> int:
-    return minute + -minute % GRID_MINUTES
+    return [each.within(begins, ends) for each in taken]
