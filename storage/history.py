@@ -7,20 +7,20 @@ from typing import Any
 
 from storage.columns import iso_instant
 from storage.schema import record_history as table
-from storage.scope import Scope, new_id
+from storage.scope import Scope
 
 #: Who acts when nobody else is named: the agent on the telephone or in a conversation.
 ASSISTANT = "assistant"
 
-_COLUMNS = (table.c.id, table.c.at, table.c.actor, table.c.action, table.c.changes)
+_COLUMNS = (table.c.seq, table.c.at, table.c.actor, table.c.action, table.c.changes)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """`changes`: by column, what it was and what it became. `actor`: "assistant", "system", a
-    user's or a key's name as the API knows it."""
+    user's or a key's name as the API knows it; `seq` rises."""
 
-    id: str
+    seq: int
     at: datetime
     actor: str
     action: str
@@ -48,7 +48,6 @@ async def remember(
     """Write one line; `subject` is contact_id, prospect_id or ticket_id."""
     await scope.insert(
         table,
-        id=new_id(),
         at=scope.now(),
         actor=actor,
         action=action,
@@ -61,5 +60,5 @@ async def history(scope: Scope, **subject: str) -> list[Change]:
     """All lines of one subject, the earliest first."""
     ((column, value),) = subject.items()
     statement = scope.select(table, *_COLUMNS).where(table.c[column] == value)
-    rows = await scope.all(statement.order_by(table.c.at, table.c.id))
+    rows = await scope.all(statement.order_by(table.c.seq))
     return [Change(**row) for row in rows]

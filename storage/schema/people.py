@@ -98,7 +98,12 @@ contact_proposals = sa.Table(
 record_history = sa.Table(
     "record_history",
     metadata,
-    identifier(),
+    sa.Column(
+        "seq",
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
+        sa.Identity(always=False),
+        primary_key=True,
+    ),
     tenant(),
     *_contact(nullable=True),
     sa.Column(

@@ -17,6 +17,8 @@ oldest_server = "0.2.0"
 TEXT = sa.Text()
 # SQLite: ISO 8601 in UTC, "2026-11-24T13:30:00.000000Z".
 INSTANT = sa.DateTime(timezone=True).with_variant(sa.String(27), "sqlite")
+# SQLite numbers rows by itself in an INTEGER primary key only.
+SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
@@ -222,7 +224,7 @@ def _create_contact_proposals() -> None:
 def _create_record_history() -> None:
     op.create_table(
         "record_history",
-        sa.Column("id", TEXT, nullable=False),
+        sa.Column("seq", SEQUENCE, sa.Identity(always=False), nullable=False),
         sa.Column("tenant_id", TEXT, nullable=False),
         sa.Column("contact_id", TEXT, nullable=True),
         sa.Column("prospect_id", TEXT, nullable=True),
@@ -255,7 +257,7 @@ def _create_record_history() -> None:
             name=op.f("fk_record_history_ticket_id_tickets"),
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_record_history")),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_record_history")),
     )
     op.create_index(
         op.f("ix_record_history_prospect_id"), "record_history", ["prospect_id"], unique=False
