@@ -40,7 +40,8 @@ class IncomingMessage(msgspec.Struct, frozen=True, kw_only=True):
     message that is quoted. `button` is the payload of a button that was pressed. `opt_out` is what
     the vendor itself has understood and done (Twilio's OptOutType). `automatic`: written by a
     machine, so never answered. `echo`: the owner's own answer, sent past us from another device
-    (`sender` is still the customer).
+    (`sender` is still the customer). `doubtful`: nothing vouches for the sender, so that a person
+    must look before anybody answers.
     """
 
     channel: Channel
@@ -58,3 +59,4 @@ class IncomingMessage(msgspec.Struct, frozen=True, kw_only=True):
     thread: Thread | None = None
     automatic: bool = False
     echo: bool = False
+    doubtful: bool = False

@@ -220,7 +220,7 @@ class Receiving:
             await rows.conversations.remember_thread(
                 conversation.id, msgspec.to_builtins(message.thread)
             )
-        if conversation.waits and await _answers(rows, conversation):
+        if conversation.waits and not message.doubtful and await _answers(rows, conversation):
             at = self.clock.now() + PAUSE[message.channel]
             key = f"conversation:{conversation.id}"
             await rows.jobs.put(ANSWER, {"conversation_id": conversation.id}, key=key, at=at)
