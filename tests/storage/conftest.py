@@ -53,6 +53,15 @@ def empty_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> s
     return url
 
 
+@pytest.fixture
+def migrated_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A migrated database, of this test alone: even its schema may be changed."""
+    if dialect == "sqlite":
+        return migrated_file(tmp_path / "migrated.sqlite3")
+    url: str = request.getfixturevalue("migrated_postgres_url")
+    return url
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared(
     dialect: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory

@@ -58,30 +58,41 @@ async def connected(url: str) -> AsyncIterator[AsyncConnection]:
     await engine.dispose()
 
 
+def columns(connection: sa.Connection) -> dict[str, dict[str, Any]]:
+    """The columns of each table, as the database tells them."""
+    found = sa.inspect(connection).get_multi_columns().items()
+    return {name: {each["name"]: each for each in those} for (_, name), those in found}
+
+
 def described(connection: sa.Connection) -> dict[str, Any]:
     """Everything about the tables that a database can tell, in comparable form."""
     inspector = sa.inspect(connection)
+    # All tables of each aspect at once: one by one takes ten times as long.
+    keys, foreign = inspector.get_multi_pk_constraint(), inspector.get_multi_foreign_keys()
+    unique = inspector.get_multi_unique_constraints()
+    checks = inspector.get_multi_check_constraints()
+    indexes = inspector.get_multi_indexes()
     described: dict[str, Any] = {}
-    for table in inspector.get_table_names():
+    for table, its_columns in columns(connection).items():
         # Procrastinate's are its own (tests/storage/test_procrastinate_schema.py).
         if table.startswith(("alembic_version", "procrastinate_", FULL_TEXT)):
             continue
-        columns = {
-            column["name"]: (
-                str(column["type"]),
-                column["nullable"],
-                column["default"],
-                column.get("identity"),
-            )
-            for column in inspector.get_columns(table)
-        }
+        key = (None, table)
         described[table] = {
-            "columns": columns,
-            "order": list(columns),
-            "primary key": inspector.get_pk_constraint(table),
-            "foreign keys": _by_name(inspector.get_foreign_keys(table)),
-            "unique": _by_name(inspector.get_unique_constraints(table)),
-            "checks": _by_name(inspector.get_check_constraints(table)),
+            "columns": {
+                name: (
+                    str(column["type"]),
+                    column["nullable"],
+                    column["default"],
+                    column.get("identity"),
+                )
+                for name, column in its_columns.items()
+            },
+            "order": list(its_columns),
+            "primary key": keys[key],
+            "foreign keys": _by_name(foreign[key]),
+            "unique": _by_name(unique[key]),
+            "checks": _by_name(checks[key]),
             "indexes": _by_name(
                 {
                     **index,
@@ -89,7 +100,7 @@ def described(connection: sa.Connection) -> dict[str, Any]:
                         name: str(value) for name, value in index.get("dialect_options", {}).items()
                     },
                 }
-                for index in inspector.get_indexes(table)
+                for index in indexes[key]
             ),
         }
     return described
