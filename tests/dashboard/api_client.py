@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from dashboard.api import ApiSettings
+from tests.dashboard.declared import check_answer
 
 #: For tests whose statements may mean different things to SQLite and to PostgreSQL.
 BOTH_DATABASES = pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
@@ -26,7 +27,8 @@ SETTINGS = ApiSettings(
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Somebody who sends requests: with a key, another's or none."""
+    """Somebody who sends requests: with a key, another's or none. What is answered must be what
+    the API's description says."""
 
     http: httpx.AsyncClient
     headers: Mapping[str, str]
@@ -35,7 +37,9 @@ class Client:
         # What the pages send; without it, the live events would be a stream without an end.
         accept = {"accept": "application/json"}
         headers = {**accept, **self.headers, **arguments.pop("headers", {})}
-        return await self.http.request(method, path, headers=headers, **arguments)
+        answer = await self.http.request(method, path, headers=headers, **arguments)
+        check_answer(self.http, answer)
+        return answer
 
     async def get(self, path: str, **arguments: Any) -> Any:
         """The answer's JSON; the status must be 200."""
