@@ -5,7 +5,7 @@ A sentence is found by a key; the keys of errors are also the `code` that a prob
 
 from collections.abc import Mapping
 
-from dashboard import knowledge_catalogue
+from dashboard import calendar_catalogue, knowledge_catalogue
 from domain.messages import Language, language_of
 
 _FR: Mapping[str, str] = {
@@ -100,6 +100,7 @@ _FR: Mapping[str, str] = {
     "hours_slot_fixed": "La durée des rendez-vous ne peut pas encore être changée.",
     "hours_saved": "Vos horaires sont enregistrés.",
     **knowledge_catalogue.FRENCH,
+    **calendar_catalogue.FRENCH,
 }
 
 _EN: Mapping[str, str] = {
@@ -180,6 +181,7 @@ _EN: Mapping[str, str] = {
     "hours_slot_fixed": "The length of appointments can't be changed yet.",
     "hours_saved": "Your opening hours are saved.",
     **knowledge_catalogue.ENGLISH,
+    **calendar_catalogue.ENGLISH,
 }
 
 CATALOGUES: Mapping[Language, Mapping[str, str]] = {"fr": _FR, "en": _EN}

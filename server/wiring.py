@@ -158,6 +158,7 @@ def api_settings(settings: Settings) -> ApiSettings:
         refused_per_minute=settings.api_refused_per_minute,
         address_key=sha256(b"addresses" + _token_secret(settings)).digest(),
         cors_origins=settings.cors_origins,
+        public_url=settings.public_url,
         sms_sender=bool(
             settings.twilio_account_sid
             and settings.auth_tokens

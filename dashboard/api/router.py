@@ -11,6 +11,7 @@ from dashboard.api.appointments import Appointments
 from dashboard.api.audit import AuditLog
 from dashboard.api.auth import ApiGuard, KeyCache
 from dashboard.api.business_hours import BusinessHours
+from dashboard.api.calendars import CalendarEndpoints
 from dashboard.api.calls import Calls
 from dashboard.api.channels import Channels
 from dashboard.api.cors import cors
@@ -86,6 +87,7 @@ def endpoints(
     channels = Channels(storage, settings)
     calls, hours = Calls(storage), BusinessHours(storage)
     documents = KnowledgeDocuments(storage, knowledge or EmbeddedKnowledge(storage))
+    calendars = CalendarEndpoints(storage, settings.public_url)
     return [
         resource("/tenants", GET=tenants.index, POST=tenants.create),
         resource("/tenants/{id}", GET=tenants.show),
@@ -103,6 +105,16 @@ def endpoints(
         resource("/v1/audit", GET=AuditLog(storage).index),
         resource("/v1/channels", GET=channels.index),
         resource("/v1/channels/{type}", GET=channels.show, PUT=channels.save),
+        resource("/v1/calendars/feeds", GET=calendars.feeds, POST=calendars.add_feed),
+        resource("/v1/calendars/feeds/{id}", DELETE=calendars.remove_feed),
+        resource("/v1/calendars/external", GET=calendars.index, POST=calendars.add),
+        resource(
+            "/v1/calendars/external/{id}",
+            GET=calendars.show,
+            PATCH=calendars.change,
+            DELETE=calendars.remove,
+        ),
+        resource("/v1/calendars/external/{id}/refresh", POST=calendars.refresh),
         resource("/v1/calls", GET=calls.index),
         resource("/v1/calls/{id}", GET=calls.show),
         resource("/v1/appointments", GET=Appointments(storage).index),

@@ -11,7 +11,7 @@ class ApiSettings:
     that nothing opens them. `shared_number` and `own_numbers` are this deployment's Twilio
     numbers in E.164; the dedicated ones of tenants are in the database. `default_region` is the
     ISO 3166 country in which national numbers are read; `sms_sender`: SMS have a sender and an
-    account that sends them.
+    account that sends them. `public_url`: where we are reached from outside.
 
     `…_per_minute`, over all nodes, None: any: requests of one tenant, of one key or session, from
     one address, and refused credentials from one address. `address_key` hashes what is kept of
@@ -25,6 +25,7 @@ class ApiSettings:
     own_numbers: frozenset[str] = frozenset()
     default_region: str = DEFAULT_REGION
     sms_sender: bool = False
+    public_url: str = ""
     requests_per_minute: int | None = None
     key_requests_per_minute: int | None = None
     address_requests_per_minute: int | None = None
