@@ -88,6 +88,8 @@ MESSAGES: Final[Mapping[str, str]] = {
     "booked": "It's booked: {when}.",
     "slot_taken": "That slot has just been taken. There is still {alternatives}.",
     "slot_taken_no_other": "That slot has just been taken, and there is no other close to it.",
+    "slot_full": "That day is fully booked. There is still {alternatives}.",
+    "slot_full_no_other": "That day is fully booked, and there is nothing else close to it.",
     "slot_closed": "We don't take appointments at that time. There is still {alternatives}.",
     "slot_closed_no_other": "We don't take appointments at that time.",
     "slot_past": "That time has already passed. There is still {alternatives}.",

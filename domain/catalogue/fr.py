@@ -92,6 +92,8 @@ MESSAGES: Final[Mapping[str, str]] = {
     "booked": "C'est réservé : {when}.",
     "slot_taken": "Ce créneau vient d'être pris. Il reste {alternatives}.",
     "slot_taken_no_other": "Ce créneau vient d'être pris, et il n'y en a pas d'autre autour.",
+    "slot_full": "Ce jour-là, l'agenda est complet. Il reste {alternatives}.",
+    "slot_full_no_other": "Ce jour-là, l'agenda est complet, et il n'y a rien d'autre autour.",
     "slot_closed": "À ce moment-là, on ne prend pas de rendez-vous. Il reste {alternatives}.",
     "slot_closed_no_other": "À ce moment-là, on ne prend pas de rendez-vous.",
     "slot_past": "Ce moment est déjà passé. Il reste {alternatives}.",

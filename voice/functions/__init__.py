@@ -2,10 +2,13 @@
 
 from voice.functions import (
     book_appointment,
+    cancel_appointment,
     check_availability,
     create_ticket,
     end_call,
+    find_appointment,
     qualify_prospect,
+    reschedule_appointment,
     search_knowledge,
     take_message,
     transfer_call,
@@ -16,6 +19,9 @@ FUNCTIONS: tuple[Function, ...] = (
     search_knowledge,
     check_availability,
     book_appointment,
+    find_appointment,
+    reschedule_appointment,
+    cancel_appointment,
     qualify_prospect,
     create_ticket,
     take_message,

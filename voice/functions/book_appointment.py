@@ -7,18 +7,17 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from domain.agenda import DEFAULT_MINUTES
-from domain.availability import verdict
-from domain.errors import Conflict
-from domain.messages import language_of, one_of, text
+from domain.messages import language_of, text
 from domain.outcome import Outcome
-from domain.spoken import parse_instant, spoken_instant
-from storage import MAX_PAGE, Appointment, NewAppointment, TenantRows
-from voice.functions import diary
+from domain.spoken import parse_instant
+from storage import Appointment, Change, TenantRows, Unavailable, Wish
+from storage.appointments import shown_code
 from voice.functions.arguments import Name, Phrase, Text, schema
-from voice.functions.contact import person, reachable_at
+from voice.functions.contact import person, reachable_at, same_person
 from voice.functions.context import CallContext
+from voice.functions.diary import Diary, holder_of
 from voice.functions.function import Answer, Refused, unavailable
+from voice.functions.refusals import door_of, not_had, when
 from voice.functions.sentences import say
 from voice.functions.spoken_email import read_email
 from voice.ports import FunctionSpec
@@ -31,12 +30,14 @@ _DESCRIPTION = {
     "fr": (
         "Réserve un rendez-vous. À appeler une fois le créneau et le nom confirmés par l'appelant. "
         "Ne dire que c'est réservé que si status vaut booked ; sinon rien n'est réservé : dire "
-        "spoken et proposer alternatives."
+        "spoken et proposer alternatives. Si l'appelant corrige ensuite son nom ou ses "
+        "coordonnées, rappeler la fonction avec le même start. Ne dire code que si on le demande."
     ),
     "en": (
         "Books an appointment. Call it once the caller has confirmed the slot and the name. Say "
         "that it is booked only when status is booked; otherwise nothing is booked: say spoken "
-        "and offer alternatives."
+        "and offer alternatives. If the caller then corrects their name or contact details, call "
+        "it again with the same start. Say code only when asked for it."
     ),
 }
 _PARAMETERS = {
@@ -49,6 +50,7 @@ _PARAMETERS = {
         ),
         "email": "L'adresse e-mail, si l'appelant la donne. Ne jamais en inventer.",
         "service": "Le motif du rendez-vous.",
+        "resource": "La personne ou la salle demandée, seulement si l'appelant en nomme une.",
         "notes": "Ce qu'il est utile de savoir : véhicule, symptômes, demandes particulières.",
     },
     "en": {
@@ -60,6 +62,7 @@ _PARAMETERS = {
         ),
         "email": "The e-mail address, if the caller gives it. Never make one up.",
         "service": "What the appointment is for.",
+        "resource": "Whom or which room they want, only if the caller names one.",
         "notes": "What is useful to know: vehicle, symptoms, special requests.",
     },
 }
@@ -73,6 +76,7 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True):
     phone: Phrase | None = None
     email: Phrase | None = None
     service: Phrase | None = None
+    resource: Name | None = None
     notes: Text | None = None
 
 
@@ -107,49 +111,69 @@ def failed(arguments: Arguments, context: CallContext) -> Answer:
 
 
 async def run(arguments: Arguments, context: CallContext, rows: TenantRows) -> Answer:
-    """{status: "booked", appointment_id, spoken} or {status, spoken, alternatives}."""
+    """{status: "booked", appointment_id, code, spoken} or {status, spoken, alternatives}."""
     start = datetime.fromisoformat(arguments.start).astimezone(ZoneInfo(context.tenant.timezone))
-    if start.date() > diary.horizon(context):
-        return await _not_booked("closed", start, context, rows, say(context.locale, "too_far"))
-    agenda = await diary.load(rows, context)
-    judgement = verdict(agenda, agenda.plain(), start, context.clock.now())
-    if judgement != "ok":
-        return await _not_booked(judgement, start, context, rows)
+    own = await _own(start, context, rows)
+    if own is not None and same_person(own.customer_name, arguments.name):
+        return await _booked_already(own, arguments, start, context, rows)
+    contact_id = await contact_of(arguments, context, rows)
+    diary = await Diary.open(rows, context, arguments.service, arguments.resource)
     try:
-        appointment = await rows.appointments.book(_request(arguments, start, context))
-    except Conflict:
-        own = await _own(start, context, rows)
+        appointment = await rows.bookings.book(_wish(arguments, start, diary, contact_id))
+    except Unavailable as refused:
         if own is not None:
-            return _booked_already(own, start, context)
-        return await _not_booked("taken", start, context, rows)
+            return await _booked_already(own, arguments, start, context, rows)
+        return not_had("not_booked", refused, diary.agenda, context)
     return _booked(appointment, arguments, start, context)
 
 
-def _request(arguments: Arguments, start: datetime, context: CallContext) -> NewAppointment:
-    email = read_email(arguments.email) if arguments.email else None
-    notes = arguments.notes
-    if arguments.email and email is None:  # the owner may understand what we couldn't
-        heard = say(context.locale, "email_as_heard", email=arguments.email)
-        notes = f"{notes}\n{heard}" if notes else heard
-    return NewAppointment(
-        start=start,
-        minutes=DEFAULT_MINUTES,
-        customer_name=arguments.name,
-        customer_phone=arguments.phone,
-        customer_email=email,
+def _wish(arguments: Arguments, start: datetime, diary: Diary, contact_id: str | None) -> Wish:
+    context = diary.context
+    return Wish(
+        start,
+        name=arguments.name,
+        phone=arguments.phone,
+        email=read_email(arguments.email) if arguments.email else None,
+        notes=_notes(arguments, context),
+        service_id=diary.service.id or None,
         service=arguments.service,
-        notes=notes,
+        resource=diary.resource,
         call_id=context.call_id,
+        contact_id=contact_id,
+        by=door_of(context),
+        holder=holder_of(context),
     )
+
+
+def _notes(arguments: Arguments, context: CallContext) -> str | None:
+    notes = arguments.notes
+    if not arguments.email or read_email(arguments.email):
+        return notes
+    # The owner may understand what we couldn't.
+    heard = say(context.locale, "email_as_heard", email=arguments.email)
+    return f"{notes}\n{heard}" if notes else heard
+
+
+async def contact_of(arguments: Arguments, context: CallContext, rows: TenantRows) -> str | None:
+    """The person whom this number and address are, as far as one can know."""
+    source = "call" if arguments.phone == context.caller_number else "said"
+    contact = await rows.contacts.person(name=arguments.name, phone=arguments.phone, source=source)
+    email = read_email(arguments.email) if arguments.email else None
+    if email is not None:
+        contact = await rows.contacts.person(
+            name=arguments.name, phone=arguments.phone, email=email, source="said"
+        )
+    return None if contact is None else contact.id
 
 
 def _booked(
     appointment: Appointment, arguments: Arguments, start: datetime, context: CallContext
 ) -> Answer:
-    spoken = text(context.locale, "booked", when=_when(start, context))
+    spoken = text(context.locale, "booked", when=when(start, context))
     result: dict[str, Any] = {
         "status": "booked",
         "appointment_id": appointment.id,
+        "code": shown_code(appointment.code or ""),
         "spoken": spoken,
     }
     if arguments.email and appointment.customer_email is None:
@@ -158,54 +182,49 @@ def _booked(
     return Answer(result, effect=Outcome.BOOKED)
 
 
-def _booked_already(own: Appointment, start: datetime, context: CallContext) -> Answer:
-    """The same moment asked for again in the same call, in other words: nothing new is written.
+async def _booked_already(
+    own: Appointment,
+    arguments: Arguments,
+    start: datetime,
+    context: CallContext,
+    rows: TenantRows,
+) -> Answer:
+    """The same moment asked for again in the same call, in other words: what differs are details
+    that were misheard or forgotten, and they are stored.
 
     Without an effect: that was the first request's, and is stored with it.
     """
-    spoken = say(context.locale, "booked_already", when=_when(start, context))
-    unchanged = say(context.locale, "details_unchanged")
+    email = read_email(arguments.email) if arguments.email else None
+    corrected = await rows.appointments.correct(
+        own.id,
+        customer_name=arguments.name,
+        customer_phone=arguments.phone,
+        customer_email=email,
+        notes=_notes(arguments, context) or own.notes,
+        contact_id=await contact_of(arguments, context, rows),
+        change=Change(door_of(context), context.call_id),
+    )
+    spoken = say(context.locale, "booked_already", when=when(start, context))
+    note = "details_unchanged" if corrected == own else "details_corrected"
     return Answer(
-        {"status": "booked", "appointment_id": own.id, "spoken": spoken, "note": unchanged}
+        {
+            "status": "booked",
+            "appointment_id": own.id,
+            "spoken": spoken,
+            "note": say(context.locale, note),
+        }
     )
 
 
 async def _own(start: datetime, context: CallContext, rows: TenantRows) -> Appointment | None:
     """The appointment at this very moment that this very call has made."""
-    day = start.date()
-    found = await rows.appointments.list(
-        status="confirmed", date_from=day, date_to=day, limit=MAX_PAGE
-    )
+    if context.call_id is None:
+        return None
     return next(
-        (a for a in found.items if a.call_id == context.call_id and a.start_utc == start), None
+        (
+            each
+            for each in await rows.appointments.of_call(context.call_id)
+            if each.status == "confirmed" and each.start_utc == start
+        ),
+        None,
     )
-
-
-async def _not_booked(
-    status: str, start: datetime, context: CallContext, rows: TenantRows, why: str = ""
-) -> Answer:
-    """What can't be mistaken for a booking: no id, and a sentence that says so."""
-    offered = await diary.alternatives(rows, context, start)
-    return Answer(
-        {
-            "status": status,
-            "spoken": " ".join(
-                (
-                    say(context.locale, "not_booked"),
-                    why or _why(status, [slot["spoken"] for slot in offered], context),
-                )
-            ),
-            "alternatives": offered,
-        }
-    )
-
-
-def _why(status: str, offered: list[str], context: CallContext) -> str:
-    if not offered:
-        return text(context.locale, f"slot_{status}_no_other")
-    return text(context.locale, f"slot_{status}", alternatives=one_of(context.locale, offered))
-
-
-def _when(start: datetime, context: CallContext) -> str:
-    spoken = spoken_instant(start, context.today(), context.locale)
-    return spoken.removesuffix(".")  # "two p.m." at the end of a sentence

@@ -2,6 +2,7 @@
 
 import re
 
+from domain.people import folded
 from domain.phone import normalise
 from voice.functions.context import CallContext
 from voice.functions.function import Refused
@@ -13,6 +14,9 @@ _CALLING = re.compile(
     re.IGNORECASE,
 )
 _LETTER = re.compile(r"[^\W\d_]")
+_TITLES = frozenset(
+    "m mr mme mlle monsieur madame mademoiselle dr docteur me maitre mrs ms miss doctor".split()
+)
 _ROLES = frozenset(("client", "cliente", "caller", "customer", "appelant", "anonyme", "anonymous"))
 
 
@@ -37,3 +41,15 @@ def person(name: str | None) -> str | None:
     if name is None or name.casefold() in _ROLES or not _LETTER.search(name):
         return None
     return name
+
+
+def same_person(one: str, other: str) -> bool:
+    """Whether two names can be the same person's: accents, case, order and titles aside, all words
+    of one are among those of the other ("Mme Durand", "durand Élise")."""
+    mine, theirs = _name_words(one), _name_words(other)
+    return bool(mine and theirs) and (mine <= theirs or theirs <= mine)
+
+
+def _name_words(name: str) -> frozenset[str]:
+    plain = "".join(c if c.isalnum() else " " for c in folded(name))
+    return frozenset(word for word in plain.split() if word not in _TITLES)

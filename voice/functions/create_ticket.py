@@ -8,8 +8,10 @@ import msgspec
 
 from domain.messages import language_of
 from domain.outcome import Outcome
+from domain.tickets import CALLBACK, REQUEST
 from storage import NewTicket, TenantRows
 from voice.functions.arguments import Name, Phrase, Text, schema
+from voice.functions.caller import contact_of
 from voice.functions.contact import person, reachable_at
 from voice.functions.context import CallContext
 from voice.functions.function import Answer, unavailable
@@ -18,7 +20,6 @@ from voice.ports import FunctionSpec
 NAME = "create_ticket"
 WRITES = True
 EMPTY: Mapping[str, Any] = {}
-CATEGORY = "demande"
 
 PRIORITIES = ("low", "medium", "high", "urgent")
 _PRIORITY_WORDS = {
@@ -45,6 +46,8 @@ _PARAMETERS = {
         "subject": "Le sujet en une phrase courte.",
         "description": "Ce que l'appelant a expliqué, avec les faits utiles.",
         "priority": "low, medium, high ou urgent (danger, fuite, personne bloquée).",
+        "call_back": "true si on promet à l'appelant de le rappeler.",
+        "call_back_when": "Quand il souhaite être rappelé, dans ses mots : demain matin…",
         "name": "Le nom de l'appelant, s'il l'a donné.",
         "phone": (
             "Le numéro où rappeler, si ce n'est pas celui dont il appelle, ou s'il est masqué. "
@@ -55,6 +58,8 @@ _PARAMETERS = {
         "subject": "The subject in a short sentence.",
         "description": "What the caller explained, with the useful facts.",
         "priority": "low, medium, high or urgent (danger, a leak, somebody stuck).",
+        "call_back": "true if the caller is promised a call back.",
+        "call_back_when": "When they wish to be called back, in their words: tomorrow morning…",
         "name": "The caller's name, if given.",
         "phone": (
             "The number to call back, if it isn't the one they call from, or if that is withheld. "
@@ -70,6 +75,8 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True):
     subject: Phrase
     description: Text | None = None
     priority: Annotated[str, msgspec.Meta(max_length=60)] | None = None
+    call_back: bool = False
+    call_back_when: Phrase | None = None
     name: Name | None = None
     phone: Phrase | None = None
 
@@ -106,7 +113,9 @@ def failed(arguments: Arguments, context: CallContext) -> Answer:
 
 
 async def run(arguments: Arguments, context: CallContext, rows: TenantRows) -> Answer:
-    """{status: "created", ticket_id}."""
+    """{status: "created", ticket_id, missing}. What can't wait becomes urgent whatever was asked;
+    `missing`: ["phone"] when a call-back is promised to nowhere."""
+    call_back = arguments.call_back or arguments.call_back_when is not None
     ticket_id = await rows.tickets.add(
         NewTicket(
             customer_name=arguments.name or "",
@@ -114,8 +123,13 @@ async def run(arguments: Arguments, context: CallContext, rows: TenantRows) -> A
             subject=arguments.subject,
             description=arguments.description,
             priority=arguments.priority or "medium",
-            category=CATEGORY,
+            category=CALLBACK if call_back else REQUEST,
             call_id=context.call_id,
+            callback_when=arguments.call_back_when,
+            contact_id=await contact_of(rows, context, arguments.name, arguments.phone),
         )
     )
-    return Answer({"status": "created", "ticket_id": ticket_id}, effect=Outcome.TICKET)
+    result: dict[str, Any] = {"status": "created", "ticket_id": ticket_id}
+    if call_back and arguments.phone is None:
+        result["missing"] = ["phone"]
+    return Answer(result, effect=Outcome.TICKET)

@@ -22,8 +22,23 @@ FRENCH: Mapping[str, str] = {
     "booked_already": "Le rendez-vous était déjà réservé : {when}.",
     "email_unreadable": "En revanche, l'adresse e-mail n'a pas pu être notée.",
     "details_unchanged": "Les coordonnées déjà notées restent inchangées.",
+    "details_corrected": "Les coordonnées du rendez-vous sont corrigées.",
     "not_booked": "Le rendez-vous n'est pas réservé.",
-    "too_far": "L'agenda n'est pas encore ouvert à cette date.",
+    "not_moved": "Le rendez-vous n'est pas déplacé, il reste au moment prévu.",
+    "appointment_found": "Votre rendez-vous est prévu {when}.",
+    "appointment_moved": "C'est déplacé : {when}.",
+    "appointment_cancelled": "C'est annulé : le rendez-vous prévu {when}.",
+    "appointment_which": "Duquel s'agit-il : {options} ?",
+    "appointment_facts_missing": "À quel nom est le rendez-vous, et pour quel jour ?",
+    "appointment_day_unreadable": "Excusez-moi, pour quel jour est le rendez-vous ?",
+    "not_verified": (
+        "Avec ces indications, je ne peux pas accéder à un rendez-vous. "
+        "Pouvez-vous me redire le nom et le jour, ou me donner le code de confirmation ?"
+    ),
+    "note_not_verified": (
+        "Ne rien confirmer ni infirmer. Après deux essais, proposer de prendre un message pour que "
+        "l'équipe rappelle."
+    ),
     "note_more": (
         "Extrait de {count} créneaux libres : une autre heure peut être demandée "
         "à book_appointment, qui vérifie."
@@ -36,6 +51,11 @@ FRENCH: Mapping[str, str] = {
     "note_closed": "Fermé {day} ; voici les créneaux les plus proches.",
     "note_past": "Cette date est déjà passée ; voici les prochains créneaux.",
     "note_too_far": "Dernier jour ouvert à la réservation : {day} ; voici les derniers créneaux.",
+    "note_unknown_resource": (
+        "Personne ne correspond à ce nom pour ce rendez-vous ; il y a {names}. Ces créneaux valent "
+        "pour qui est libre : demander si cela convient."
+    ),
+    "note_nobody_named": "Les rendez-vous ne se prennent pas avec une personne en particulier.",
     "note_none": (
         "Aucun créneau libre dans les {count} prochains jours : "
         "proposer de prendre un message pour être rappelé."
@@ -47,6 +67,13 @@ FRENCH: Mapping[str, str] = {
     "failed_check_availability": "Je n'arrive pas à consulter l'agenda pour le moment.",
     "failed_book_appointment": (
         "Je n'arrive pas à enregistrer le rendez-vous pour le moment : il n'est pas confirmé."
+    ),
+    "failed_find_appointment": "Je n'arrive pas à consulter l'agenda pour le moment.",
+    "failed_reschedule_appointment": (
+        "Je n'arrive pas à déplacer le rendez-vous pour le moment : il n'est pas changé."
+    ),
+    "failed_cancel_appointment": (
+        "Je n'arrive pas à annuler le rendez-vous pour le moment : il n'est pas annulé."
     ),
     "failed_qualify_prospect": "Je n'arrive pas à enregistrer votre demande pour le moment.",
     "failed_create_ticket": "Je n'arrive pas à enregistrer votre demande pour le moment.",
@@ -82,8 +109,23 @@ ENGLISH: Mapping[str, str] = {
     "booked_already": "The appointment was already booked: {when}.",
     "email_unreadable": "However, the e-mail address could not be noted.",
     "details_unchanged": "The contact details noted before remain unchanged.",
+    "details_corrected": "The contact details of the appointment are corrected.",
     "not_booked": "The appointment is not booked.",
-    "too_far": "The diary isn't open for that date yet.",
+    "not_moved": "The appointment is not moved, it stays as it was.",
+    "appointment_found": "Your appointment is {when}.",
+    "appointment_moved": "It's moved: {when}.",
+    "appointment_cancelled": "The appointment is cancelled: {when}.",
+    "appointment_which": "Which one is it: {options}?",
+    "appointment_facts_missing": "What name is the appointment under, and for which day?",
+    "appointment_day_unreadable": "Sorry, which day is the appointment?",
+    "not_verified": (
+        "With these details I can't get to an appointment. "
+        "Could you tell me the name and the day again, or give me the confirmation code?"
+    ),
+    "note_not_verified": (
+        "Neither confirm nor deny anything. After two attempts offer to take a message so that "
+        "the team calls back."
+    ),
     "note_more": (
         "An extract of {count} free slots: another time may be asked of book_appointment, "
         "which checks it."
@@ -96,6 +138,11 @@ ENGLISH: Mapping[str, str] = {
     "note_closed": "Closed {day}; these are the nearest slots.",
     "note_past": "That date has already passed; these are the next slots.",
     "note_too_far": "The last day open for booking is {day}; these are the last slots.",
+    "note_unknown_resource": (
+        "Nobody of that name takes this appointment; there is {names}. These slots are with "
+        "whoever is free: ask whether that suits."
+    ),
+    "note_nobody_named": "Appointments aren't made with anybody in particular.",
     "note_none": (
         "No free slot in the next {count} days: offer to take a message so that somebody "
         "calls back."
@@ -106,6 +153,9 @@ ENGLISH: Mapping[str, str] = {
     ),
     "failed_check_availability": "I can't look at the diary right now.",
     "failed_book_appointment": ("I can't record the appointment right now: it is not confirmed."),
+    "failed_find_appointment": "I can't look at the diary right now.",
+    "failed_reschedule_appointment": ("I can't move the appointment right now: it is not changed."),
+    "failed_cancel_appointment": ("I can't cancel the appointment right now: it is not cancelled."),
     "failed_qualify_prospect": "I can't record your request right now.",
     "failed_create_ticket": "I can't record your request right now.",
     "failed_take_message": "I can't record your message right now.",

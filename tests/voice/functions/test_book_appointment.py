@@ -6,6 +6,7 @@ import pytest
 
 from domain.outcome import Outcome
 from storage import NewAppointment
+from storage.appointments import shown_code
 from tests.fakes.clock import FakeClock
 from tests.voice.functions.shop import CALLER, Shop, both_databases
 
@@ -37,6 +38,7 @@ async def test_books(shop: Shop) -> None:
     assert finished.result == {
         "status": "booked",
         "appointment_id": row.id,
+        "code": shown_code(row.code),
         "spoken": "C'est réservé : demain mardi 24 novembre à quatorze heures.",
     }
     assert finished.effect is Outcome.BOOKED
@@ -71,7 +73,7 @@ async def test_spellings_of_a_start(shop: Shop, start: str) -> None:
         ("2026-11-24T11:45", "closed"),  # would last into lunch
         ("2026-11-29T10:00", "closed"),
         ("2026-11-24T14:02", "unoffered"),
-        ("2027-06-01T10:00", "closed"),
+        ("2027-06-01T10:00", "far"),
         ("2026-11-23T09:00", "past"),
         ("2020-01-06T10:00", "past"),
         ("mardi à deux heures", "invalid"),
@@ -155,7 +157,7 @@ async def test_the_same_moment_in_other_words_is_not_taken(shop: Shop) -> None:
     again = await shop.run("book_appointment", {**arguments, "notes": "Peugeot"}, context)
     assert again.result["status"] == "booked"
     assert again.result["appointment_id"] == first["appointment_id"]
-    assert "inchangées" in again.result["note"]
+    assert "corrigées" in again.result["note"]
     assert again.effect is None
     assert len((await shop.rows())["appointments"]) == 1
 

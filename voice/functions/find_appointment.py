@@ -1,0 +1,93 @@
+"""find_appointment: what a caller has booked, for whoever proves that it is theirs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from domain.messages import language_of
+from storage import Appointment, TenantRows
+from voice.functions.arguments import schema
+from voice.functions.context import CallContext
+from voice.functions.facts import PARAMETERS, Facts, iso_day, plain_name, require_facts
+from voice.functions.function import Answer, unavailable
+from voice.functions.refusals import when
+from voice.functions.sentences import say
+from voice.functions.verification import not_verified, verified
+from voice.ports import FunctionSpec
+
+NAME = "find_appointment"
+#: Tries are counted under the tenant's lock (verification.py).
+WRITES = True
+EMPTY: Mapping[str, Any] = {"appointments": []}
+
+_DESCRIPTION = {
+    "fr": (
+        "Retrouve un rendez-vous déjà pris, pour le confirmer, le déplacer ou l'annuler. Demander "
+        "d'abord le nom et le jour, ou le code de confirmation : rien ne peut être dit avant. Avec "
+        "not_verified, dire spoken, sans jamais laisser entendre qu'un rendez-vous existe ou non."
+    ),
+    "en": (
+        "Finds an appointment made before, to confirm, move or cancel it. First ask for the name "
+        "and the day, or for the confirmation code: nothing may be said before. With not_verified "
+        "say spoken, and never hint whether there is an appointment."
+    ),
+}
+
+
+class Arguments(Facts, frozen=True, kw_only=True):
+    """What the caller says of the appointment."""
+
+
+def spec(locale: str) -> FunctionSpec:
+    """The function as the model sees it."""
+    language = language_of(locale)
+    return FunctionSpec(NAME, _DESCRIPTION[language], schema(Arguments, PARAMETERS[language]))
+
+
+def prepare(arguments: Arguments, context: CallContext) -> Arguments:
+    """The day in ISO; Refused when it can't be read, or when nothing was said."""
+    facts = msgspec.structs.replace(
+        arguments,
+        name=plain_name(arguments.name),
+        date=iso_day(arguments.date, context),
+    )
+    require_facts(facts)
+    return facts
+
+
+def failed(arguments: Arguments, context: CallContext) -> Answer:
+    """Nothing is known."""
+    return unavailable(NAME, context, EMPTY)
+
+
+async def run(arguments: Arguments, context: CallContext, rows: TenantRows) -> Answer:
+    """{status: "found", appointments: [{appointment_id, start, spoken, service?}]}, or what says
+    nothing."""
+    found = await verified(
+        context,
+        rows,
+        name=arguments.name,
+        day=arguments.day,
+        code=arguments.code,
+        appointment_id=arguments.appointment_id,
+    )
+    if not found:
+        return not_verified(context)
+    spoken = say(context.locale, "appointment_found", when=when(found[0].start_utc, context))
+    return Answer(
+        {
+            "status": "found",
+            "appointments": [_shown(each, context) for each in found],
+            "spoken": spoken,
+        }
+    )
+
+
+def _shown(appointment: Appointment, context: CallContext) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "appointment_id": appointment.id,
+        "start": appointment.start_utc.astimezone(context.now().tzinfo).isoformat(),
+        "spoken": when(appointment.start_utc, context),
+    }
+    return {**shown, "service": appointment.service} if appointment.service else shown
