@@ -15,7 +15,8 @@ WHEELS ?= $(or $(XDG_CACHE_HOME),$(if $(HOME),$(HOME)/.cache,var/cache))/coccine
 WITHOUT_KEYS := env -u ADMIN_API_KEY -u DATABASE_URL -u ENCRYPTION_KEY -u ENCRYPTION_KEYS \
 	-u LLM_API_KEY -u METRICS_TOKEN -u OPENAI_API_KEY -u PINECONE_API_KEY -u PINECONE_HOST \
 	-u STT_API_KEY -u TTS_API_KEY -u TWILIO_ACCOUNT_SID -u TWILIO_AUTH_TOKEN -u VAPI_API_KEY \
-	-u VAPI_WEBHOOK_SECRET -u WHATSAPP_360DIALOG_CLIENT_SECRET -u WHATSAPP_APP_SECRET
+	-u VAPI_WEBHOOK_SECRET -u WHATSAPP_360DIALOG_CLIENT_SECRET \
+	-u WHATSAPP_360DIALOG_PLATFORM_SECRET -u WHATSAPP_APP_SECRET -u WHATSAPP_VERIFY_TOKEN
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -69,7 +70,7 @@ demo: $(VENV)/.run ## a call, live, against emulated vendors; FAULT=vapi-dies: o
 	@$(BIN)/coccinelle demo $(if $(FAULT),--fault $(FAULT))
 
 test: $(VENV)/.test ## everything but the minutes-long ones
-	@$(WITHOUT_KEYS) $(BIN)/python -m pytest -n 4 --dist loadfile -m "not long"
+	@$(WITHOUT_KEYS) -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 6 --dist loadfile -m "not long"
 
 long: $(VENV)/.test ## a thousand calls leak nothing
 	@$(WITHOUT_KEYS) $(BIN)/python -m pytest -m long --timeout 3600

@@ -11,7 +11,8 @@ from sandbox.report import CallReport
 from sandbox.scenario import load, names
 from tests.scenarios.conftest import Deployment, deployed
 
-pytestmark = pytest.mark.timeout(150)
+#: tests/scenarios/test_faults.py has a sample of them.
+pytestmark = [pytest.mark.timeout(150), pytest.mark.long]
 
 SHORT = str(Path(__file__).parent / "cascade_short.toml")
 #: The issue's 2.5 s at the ear.
@@ -62,7 +63,6 @@ async def test_a_booking_with_a_back_channel_in_the_greeting(tmp_path: Path) -> 
     assert {voice for words, voice in speeches if words == text("fr", "hold_1")} == set(VOICES)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", ["appointment", "hesitation", "spelled_email", "interruption"])
 async def test_the_sandbox_s_conversations(tmp_path: Path, name: str) -> None:
     assert name in names()

@@ -11,7 +11,8 @@ from sandbox.report import CallReport
 from sandbox.scenario import load
 from tests.scenarios.conftest import Business, Deployment, deployed
 
-pytestmark = pytest.mark.timeout(120)
+#: tests/voice/functions/test_search_knowledge.py and tests/storage/knowledge/ are the short form.
+pytestmark = [pytest.mark.timeout(120), pytest.mark.long]
 
 SCRIPTS = Path(__file__).parent / "knowledge"
 PRICES = """# Tarifs

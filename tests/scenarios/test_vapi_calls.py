@@ -13,7 +13,8 @@ from sandbox.report import CallReport
 from sandbox.vapi_faults import VapiFaults
 from tests.scenarios.conftest import Business, Deployment, deployed
 
-pytestmark = pytest.mark.timeout(120)
+#: tests/scenarios/test_faults.py has a sample of them.
+pytestmark = [pytest.mark.timeout(120), pytest.mark.long]
 
 KEY = "vapi-private-key"
 SECRET = "what-vapi-shows-at-our-door"

@@ -85,7 +85,9 @@ def test_a_call_is_shown_and_an_appointment_booked(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_ends_when_told_to_and_leaves_nobody(tmp_path: Path, number: signal.Signals) -> None:
     with demo(tmp_path) as process:
         read_until(process, "answered")
