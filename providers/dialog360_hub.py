@@ -1,6 +1,6 @@
 """360dialog's partner API: which numbers are a client's, and keys for them.
 
-Onboarding isn't OAuth (shared/reference/text-channels.md §2.4): the tenant signs up at 360dialog and
+Onboarding is not OAuth (shared/reference/text-channels.md §2.4): the tenant signs up there and
 comes back with the names of channels, which nothing vouches for. Each is therefore looked up here
 before a key is made, and a key is only made for a channel of that very client.
 """

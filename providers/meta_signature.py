@@ -7,7 +7,7 @@ was serialised anew, breaks on everything that isn't ASCII.
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 #: Meta's header, and what stands before the digest.
@@ -18,6 +18,9 @@ _PREFIX: Final = "sha256="
 DIALOG360_HEADER: Final = "x-360dialog-signature"
 #: The header that we have 360dialog send with each webhook, and its secret in it.
 SECRET_HEADER: Final = "x-webhook-secret"  # noqa: S105 - its name
+
+#: Meta's are ten digits.
+MAX_CHALLENGE: Final = 256
 
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -53,6 +56,33 @@ def answers_challenge(mode: str | None, token: str | None, expected: Iterable[st
     given = (token or "").encode()
     matches = [hmac.compare_digest(given, each.encode()) for each in expected if each]
     return mode == "subscribe" and any(matches)
+
+
+class WhatsAppProof:
+    """Whether a webhook is Meta's or 360dialog's, by its headers; a messaging.doors.Proof.
+    `platform_secret`: 360dialog's, for partners, "" when there is none."""
+
+    def __init__(self, platform_secret: str = "") -> None:
+        self._platform_secret = platform_secret
+
+    def metas(self, body: bytes, headers: Mapping[str, str], secrets: Iterable[str]) -> bool:
+        """Meta signed it with one of these app secrets."""
+        return is_metas(body, headers.get(META_HEADER), secrets)
+
+    def dialog360s(self, body: bytes, headers: Mapping[str, str], secret: str) -> bool:
+        """It carries the secret that we registered with 360dialog."""
+        return is_dialog360s(
+            body,
+            secret=headers.get(SECRET_HEADER),
+            expected=secret,
+            signature=headers.get(DIALOG360_HEADER),
+            platform_secret=self._platform_secret,
+        )
+
+    def challenge(self, query: Mapping[str, str], tokens: Iterable[str]) -> str | None:
+        """What Meta's question is answered with: the challenge, as plain text."""
+        known = answers_challenge(query.get("hub.mode"), query.get("hub.verify_token"), tokens)
+        return query.get("hub.challenge", "")[:MAX_CHALLENGE] if known else None
 
 
 def _signed(body: bytes, digest: str, keys: Iterable[str]) -> bool:

@@ -159,6 +159,12 @@ def _sender(value: str, info: ValidationInfo) -> str:
     raise ValueError("is neither a telephone number nor an alphanumeric sender")
 
 
+def _graph_version(value: str) -> str:
+    if not re.fullmatch(r"v[1-9][0-9]\.0", value):
+        raise ValueError("isn't a version of Meta's API")
+    return value
+
+
 def _region(value: str) -> str:
     if value.upper() not in phonenumbers.SUPPORTED_REGIONS:
         raise ValueError("isn't a region")
@@ -222,6 +228,7 @@ AuthTokens = Annotated[SecretStr, AfterValidator(_one_or_two)]
 AccountSid = Annotated[str, AfterValidator(_account_sid)]
 Number = Annotated[str, AfterValidator(_number)]
 Sender = Annotated[str, AfterValidator(_sender)]
+GraphVersion = Annotated[str, AfterValidator(_graph_version)]
 Region = Annotated[str, AfterValidator(_region)]
 Network = Annotated[str, AfterValidator(_network)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]

@@ -25,6 +25,7 @@ from server.setting_values import (
     Days,
     EncryptionKey,
     EncryptionKeys,
+    GraphVersion,
     HttpUrl,
     JwtSecret,
     LogLevel,
@@ -754,10 +755,9 @@ class Settings(BaseSettings):
     twilio_sms_from: Sender | None = _about(
         None,
         _MESSAGING,
-        "Who our SMS come from.",
+        "Who our SMS come from, unless a tenant has a sender of its own. Nobody can answer a name.",
         "a telephone number, or up to 11 letters and digits",
         "+33757000001",
-        later=True,
     )
     twilio_messaging_service_sid: str | None = _about(
         None,
@@ -765,7 +765,6 @@ class Settings(BaseSettings):
         "The messaging service to send through, instead of TWILIO_SMS_FROM.",
         "a service SID, MG and 32 hexadecimal digits",
         "MG" + "0123456789abcdef" * 2,
-        later=True,
     )
     whatsapp_base_url: HttpUrl = _about(
         "https://graph.facebook.com",
@@ -773,10 +772,30 @@ class Settings(BaseSettings):
         "Where Meta's WhatsApp Cloud API answers.",
         _HTTP,
         "https://graph.facebook.com",
-        later=True,
+    )
+    whatsapp_graph_version: GraphVersion = _about(
+        "v25.0",
+        _MESSAGING,
+        "The version of Meta's API. Meta ends each about two years after it began.",
+        "v, a number, .0",
+        "v25.0",
     )
     whatsapp_app_secret: SecretStr | None = _about(
-        None, _MESSAGING, "Signs what Meta sends.", "the app secret", "4f3e2d1c…", later=True
+        None,
+        _MESSAGING,
+        "Signs what Meta sends for the operator's own app; tenants with an app of their own give "
+        "its secret with their channel.",
+        "the app secret",
+        "4f3e2d1c…",
+        optional=True,
+    )
+    whatsapp_verify_token: SecretStr | None = _about(
+        None,
+        _MESSAGING,
+        "What Meta must know to make `/webhooks/whatsapp` the webhook of the operator's app.",
+        "any text that is hard to guess",
+        "9c1f0b7e5d3a4e68",
+        optional=True,
     )
     dialog360_base_url: HttpUrl = _about(
         "https://waba-v2.360dialog.io",
@@ -784,7 +803,6 @@ class Settings(BaseSettings):
         "Where 360dialog's WhatsApp API answers.",
         _HTTP,
         "https://waba-v2.360dialog.io",
-        later=True,
     )
     dialog360_hub_base_url: HttpUrl = _about(
         "https://hub.360dialog.io",
@@ -792,13 +810,47 @@ class Settings(BaseSettings):
         "Where 360dialog's partner API answers.",
         _HTTP,
         "https://hub.360dialog.io",
-        later=True,
     )
     whatsapp_360dialog_client_id: str | None = _about(
-        None, _MESSAGING, "Our partner identifier at 360dialog.", "an identifier", "…", later=True
+        None,
+        _MESSAGING,
+        "Our partner at 360dialog: its id, or the e-mail address of a user of it.",
+        "the partner's id (it ends in PA), or an e-mail address",
+        "abcdEFPA",
+        optional=True,
     )
     whatsapp_360dialog_client_secret: SecretStr | None = _about(
-        None, _MESSAGING, "Our partner secret at 360dialog.", "a secret", "…", later=True
+        None,
+        _MESSAGING,
+        "The partner's API key, or that user's password.",
+        "a secret",
+        "…",
+        optional=True,
+    )
+    whatsapp_360dialog_partner_id: str | None = _about(
+        None,
+        _MESSAGING,
+        "The partner's id, where WHATSAPP_360DIALOG_CLIENT_ID is an e-mail address.",
+        "an identifier that ends in PA",
+        "abcdEFPA",
+        optional=True,
+    )
+    whatsapp_360dialog_platform_secret: SecretStr | None = _about(
+        None,
+        _MESSAGING,
+        "Signs what 360dialog sends to partners, and what we send tenants there with.",
+        "the platform secret from the Partner Hub",
+        "…",
+        optional=True,
+    )
+    whatsapp_360dialog_redirect_uri: HttpUrl | None = _about(
+        None,
+        _MESSAGING,
+        "Where 360dialog sends tenants back to, as the Partner Hub has it.",
+        _HTTP,
+        "https://voice.example.fr/oauth/360dialog/callback",
+        shown="`PUBLIC_URL/oauth/360dialog/callback`",
+        optional=True,
     )
 
     # ------------------------------------------------------------------------------ validation

@@ -79,12 +79,14 @@ class _Messages(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class SmsDefaults:
-    """The deployment's: who sends when a tenant has no sender of its own, and where Twilio tells
-    what became of a text (`?text=<our id>` is added, which its signature covers)."""
+    """The deployment's: who sends when a tenant has no sender of its own, which numbers are
+    shared by all, and where Twilio tells what became of a text (`?text=<our id>` is added, which
+    its signature covers)."""
 
     sender: str = ""
     messaging_service: str = ""
     status_url: str = ""
+    own_numbers: frozenset[str] = frozenset()
 
 
 def replies_reach(sender: str) -> bool:
@@ -167,10 +169,10 @@ class TwilioTexts:
             raise ChannelPaused(VENDOR, "no sender is set", code="no_sender")
         if len(text.body) > MAX_BODY:
             raise Refused(VENDOR, f"more than {MAX_BODY} characters", code="21617")
-        ours = {self._defaults.sender, self._defaults.messaging_service}
+        shared = self._defaults.own_numbers | {self._defaults.sender}
         if (
             _NUMBER.fullmatch(sender)
-            and sender not in ours
+            and sender not in shared
             and not await self._owns(text.tenant_id, sender)
         ):
             # Numbers of other tenants are the same account's: Twilio would send.
