@@ -1,22 +1,20 @@
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
-from domain.availability import (
+from domain.agenda import (
     DEFAULT_HOURS,
     HORIZON_DAYS,
+    Agenda,
     OpeningRange,
-    Slot,
-    free_slots,
-    named_part,
-    nearest,
-    verdict,
+    Rules,
 )
+from domain.availability import Slot, nearest
+from domain.availability import free_slots as slots_of
+from domain.availability import verdict as verdict_of
+from domain.part_of_day import named_part
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 PARIS = ZoneInfo("Europe/Paris")
@@ -24,6 +22,29 @@ PARIS = ZoneInfo("Europe/Paris")
 
 def instant(text: str, zone: str = "Europe/Paris") -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+
+
+def free_slots(
+    hours: Sequence[OpeningRange],
+    timezone: str,
+    busy: Sequence[tuple[datetime, datetime]],
+    now: datetime,
+    first: date,
+    last: date,
+    minutes: int = 30,
+    part_of_day: str | None = None,
+) -> list[Slot]:
+    """Of a business that has opening hours and nothing else."""
+    agenda = Agenda(timezone, tuple(hours), rules=Rules(minutes=minutes))
+    plain = agenda.plain()
+    return slots_of(agenda, plain, {"": busy}, now, first, last, part_of_day=part_of_day)
+
+
+def verdict(
+    start: datetime, hours: Sequence[OpeningRange], timezone: str, now: datetime, minutes: int
+) -> str:
+    agenda = Agenda(timezone, tuple(hours), rules=Rules(minutes=minutes))
+    return verdict_of(agenda, agenda.plain(), start, now)
 
 
 def shown(slots: Sequence[Slot]) -> list[str]:
@@ -44,7 +65,7 @@ def test_the_default_week() -> None:
     ]
     assert {slot.start.isoweekday() for slot in slots} == {1, 2, 3, 4, 5}
     assert {slot.minutes for slot in slots} == {30}
-    assert all(slot.start.tzinfo == PARIS and slot.resource is None for slot in slots)
+    assert all(slot.start.tzinfo == PARIS and slot.resource == "" for slot in slots)
 
 
 def test_now_and_what_is_taken_are_left_out() -> None:
@@ -217,8 +238,8 @@ def test_the_nights_of_the_time_change(
         ("2026-11-24T09:05", "ok"),
         ("2026-11-24T11:30", "ok"),
         ("2026-11-24T11:35", "closed"),
-        ("2026-11-24T09:03", "closed"),
-        ("2026-11-24T09:00:30", "closed"),
+        ("2026-11-24T09:03", "unoffered"),
+        ("2026-11-24T09:00:30", "unoffered"),
         ("2026-11-24T08:55", "closed"),
         ("2026-11-24T12:00", "closed"),
         ("2026-11-24T17:30", "ok"),
@@ -226,7 +247,7 @@ def test_the_nights_of_the_time_change(
         ("2026-11-23T10:00", "ok"),
         ("2026-11-28T10:00", "closed"),
         ("2027-01-22T10:00", "ok"),
-        ("2027-01-25T10:00", "closed"),  # beyond the horizon
+        ("2027-01-25T10:00", "far"),
     ],
 )
 @pytest.mark.parametrize("spelled_in", ["Europe/Paris", "UTC", "Asia/Tokyo"])
@@ -263,184 +284,3 @@ def test_nearest() -> None:
     assert nearest(slots, wanted, 9) == [slots[1], slots[2], slots[0], slots[3]]
     assert nearest([], wanted) == []
     assert nearest(slots, wanted, 0) == []
-
-
-# ------------------------------------------------------------------ against a naive model
-
-# Days around a time change, some ordinary ones; each with its zone.
-PLACES = [
-    ("Europe/Paris", date(2026, 3, 29)),
-    ("Europe/Paris", date(2026, 10, 25)),
-    ("Europe/Paris", date(2026, 7, 14)),
-    ("America/Martinique", date(2026, 12, 31)),
-    ("America/New_York", date(2026, 11, 1)),
-    ("America/St_Johns", date(2026, 3, 8)),
-    ("Australia/Lord_Howe", date(2026, 4, 5)),
-    ("Australia/Lord_Howe", date(2026, 10, 4)),
-    ("Asia/Kolkata", date(2026, 6, 1)),
-    ("Pacific/Auckland", date(2026, 9, 27)),
-    ("Africa/Casablanca", date(2026, 2, 15)),
-]
-
-wall = st.builds(time, st.integers(0, 23), st.sampled_from([0, 0, 15, 30, 37, 45]))
-ranges = st.lists(
-    st.builds(OpeningRange, st.integers(1, 7), wall, wall), min_size=1, max_size=8
-) | st.just(list(DEFAULT_HOURS))
-
-
-def open_minutes(opening: OpeningRange, day: date, zone: ZoneInfo) -> list[datetime]:
-    """The minutes at which the clock shows a time of this day's range, by looking at the clock."""
-    minutes = []
-    at = datetime.combine(day, time(), tzinfo=UTC) - timedelta(hours=15)
-    for _ in range(60 * 24 * 3):
-        clock = at.astimezone(zone)
-        overnight = opening.closes <= opening.opens
-        shows = clock.time()
-        if clock.date() == day:
-            is_open = opening.opens <= shows and (overnight or shows < opening.closes)
-        else:
-            is_open = overnight and clock.date() == day + DAY and shows < opening.closes
-        if is_open:
-            minutes.append(at)
-        at += MINUTE
-    return minutes
-
-
-def repeated(day: date, at: time, zone: ZoneInfo) -> bool:
-    moment = datetime.combine(day, at, tzinfo=zone)
-    return moment.replace(fold=0).astimezone(UTC) < moment.replace(fold=1).astimezone(UTC)
-
-
-class Model:
-    """Minute by minute, without arithmetic on wall times."""
-
-    def __init__(self, hours: Sequence[OpeningRange], zone: ZoneInfo, days: Sequence[date]) -> None:
-        around = [days[0] - 2 * DAY, days[0] - DAY, *days, days[-1] + DAY]
-        self.openings = [
-            open_minutes(opening, day, zone)
-            for day in around
-            for opening in hours
-            if opening.day == day.isoweekday()
-        ]
-        self.open = {minute for opening in self.openings for minute in opening}
-        self.zone = zone
-
-    def fits(self, start: datetime, minutes: int) -> bool:
-        return all(start + MINUTE * ahead in self.open for ahead in range(minutes))
-
-    def slots(
-        self, busy: set[datetime], now: datetime, days: Sequence[date], minutes: int
-    ) -> list[datetime]:
-        found = set()
-        for opening in self.openings:
-            for at in range(0, len(opening) - minutes + 1, minutes):
-                start = opening[at]
-                covered = {start + MINUTE * ahead for ahead in range(minutes)}
-                if (
-                    start >= now
-                    and start.astimezone(self.zone).date() in days
-                    and not covered & busy
-                ):
-                    found.add(start)
-        return sorted(found)
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.data(), st.sampled_from(PLACES), ranges, st.sampled_from([10, 30, 45, 60, 95]))
-def test_free_slots_are_those_of_the_naive_model(
-    data: st.DataObject, place: tuple[str, date], hours: list[OpeningRange], minutes: int
-) -> None:
-    name, day = place
-    zone = ZoneInfo(name)
-    days = [day + DAY * ahead for ahead in range(data.draw(st.integers(1, 2)))]
-    # An edge in the hour that comes twice is a matter of taste: the table above has it.
-    around = [day + DAY * ahead for ahead in range(-2, 4)]
-    assume(
-        not any(
-            repeated(each, edge, zone)
-            for each in around
-            for opening in hours
-            for edge in (opening.opens, opening.closes)
-        )
-    )
-    midnight = datetime.combine(day, time(), tzinfo=UTC)
-    now = midnight + MINUTE * data.draw(st.integers(-1500, 2500))
-    assume(now.astimezone(zone).date() <= days[-1])
-    spans = data.draw(
-        st.lists(
-            st.tuples(st.integers(-1000, 3500), st.integers(0, 300)).map(
-                lambda pair: (midnight + MINUTE * pair[0], midnight + MINUTE * sum(pair))
-            ),
-            max_size=6,
-        )
-    )
-    busy = {
-        start + MINUTE * ahead for start, end in spans for ahead in range((end - start) // MINUTE)
-    }
-    model = Model(hours, zone, days)
-    slots = free_slots(hours, name, spans, now, days[0], days[-1], minutes)
-    assert [slot.start.astimezone(UTC) for slot in slots] == model.slots(busy, now, days, minutes)
-    for slot in slots:
-        on_grid = slot.start.minute % 5 == 0
-        assert verdict(slot.start, hours, name, now, minutes) == ("ok" if on_grid else "closed")
-    part = data.draw(st.sampled_from(["morning", "afternoon", "evening"]))
-    chosen = free_slots(hours, name, spans, now, days[0], days[-1], minutes, part)
-    hours_of = {"morning": range(12), "afternoon": range(12, 18), "evening": range(18, 24)}
-    assert chosen == [slot for slot in slots if slot.start.hour in hours_of[part]]
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.data(), st.sampled_from(PLACES), ranges, st.sampled_from([5, 30, 90]))
-def test_the_verdict_is_that_of_the_naive_model(
-    data: st.DataObject, place: tuple[str, date], hours: list[OpeningRange], minutes: int
-) -> None:
-    name, day = place
-    zone = ZoneInfo(name)
-    assume(
-        not any(
-            repeated(day + DAY * ahead, edge, zone)
-            for ahead in range(-2, 4)
-            for opening in hours
-            for edge in (opening.opens, opening.closes)
-        )
-    )
-    midnight = datetime.combine(day, time(), tzinfo=UTC)
-    now = midnight + MINUTE * data.draw(st.integers(-600, 600))
-    model = Model(hours, zone, [day])
-    for offset in data.draw(st.lists(st.integers(-840, 840), min_size=1, max_size=30)):
-        start = midnight + MINUTE * (720 + offset)
-        if start.astimezone(zone).date() != day:
-            continue
-        judged = verdict(start, hours, name, now, minutes)
-        if start < now:
-            assert judged == "past"
-        else:
-            on_grid = start.astimezone(zone).minute % 5 == 0
-            assert (judged == "ok") == (on_grid and model.fits(start, minutes))
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.sampled_from(PLACES), ranges, st.integers(1, 600))
-def test_slots_never_overlap_nor_go_back(
-    place: tuple[str, date], hours: list[OpeningRange], minutes: int
-) -> None:
-    name, day = place
-    one = hours[:1]  # several ranges may overlap: then their slots do as well
-    now = datetime.combine(day - DAY, time(), tzinfo=UTC)
-    slots = free_slots(one, name, [], now, day - DAY, day + 8 * DAY, minutes)
-    starts = [slot.start.astimezone(UTC) for slot in slots]
-    assert all(after - before >= MINUTE * minutes for before, after in pairwise(starts))
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 10_000), max_size=20), st.integers(0, 10_000), st.integers(0, 5))
-def test_nothing_left_out_is_nearer(starts: list[int], wanted: int, n: int) -> None:
-    origin = datetime(2026, 10, 24, tzinfo=UTC)
-    slots = [Slot((origin + MINUTE * at).astimezone(PARIS), 30) for at in sorted(starts)]
-    moment = origin + MINUTE * wanted
-    chosen = nearest(slots, moment, n)
-    assert len(chosen) == min(n, len(slots))
-    distances = [abs(slot.start.astimezone(UTC) - moment) for slot in chosen]
-    assert distances == sorted(distances)
-    others = [abs(slot.start.astimezone(UTC) - moment) for slot in slots]
-    assert distances == sorted(others)[:n]
