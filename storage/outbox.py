@@ -29,6 +29,7 @@ from storage.schema import MESSAGE_PURPOSES, contacts, text_events
 from storage.schema import channel_messages_log as table
 from storage.scope import Page, Scope, new_id
 from storage.templates import Templates
+from storage.text_limits import TextLimits
 from storage.text_moves import TextMoves
 from storage.text_rows import NewText, Text, TextEvent, event_of, text_of
 
@@ -46,7 +47,7 @@ class _Words(NamedTuple):
     extras: dict[str, Any]
 
 
-class Outbox(TextMoves):
+class Outbox(TextMoves, TextLimits):
     """A tenant's texts."""
 
     def __init__(self, scope: Scope) -> None:

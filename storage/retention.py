@@ -194,6 +194,7 @@ KEPT: Final[Mapping[str, str]] = MappingProxyType(
         "sent says by which version",
         "consent_ledger": "the proof that somebody agreed or refused must outlive what was sent; "
         "an erased person leaves a keyed hash",
+        "channel_pauses": "replaced by the next one, deleted when the channel works again",
         "suppression_keys": "the key of those hashes; nobody's words",
         "sender_blocks": "a number's refusal of our sender holds until it writes START",
         "calendar_feeds": "the tenant's configuration: addresses, as hashes",

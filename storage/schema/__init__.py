@@ -89,6 +89,7 @@ from storage.schema.retention import retention_marks
 from storage.schema.texts import (
     CONSENT_DECISIONS,
     CONSENT_PURPOSES,
+    channel_pauses,
     consent_ledger,
     message_templates,
     sender_blocks,
@@ -134,6 +135,7 @@ __all__ = [
     "channel_configurations",
     "channel_endpoints",
     "channel_messages_log",
+    "channel_pauses",
     "consent_ledger",
     "contact_addresses",
     "contact_proposals",

@@ -122,6 +122,19 @@ sender_blocks = sa.Table(
     created(),
 )
 
+#: A channel that a vendor takes nothing from until the tenant acts. It holds until the channel is
+#: saved again, or a text gets through.
+channel_pauses = sa.Table(
+    "channel_pauses",
+    metadata,
+    tenant(primary_key=True),
+    sa.Column("channel_type", CleanText, primary_key=True),
+    words("code"),
+    words("reason"),
+    instant("since", nullable=False),
+    one_of("channel_type", CHANNEL_TYPES),
+)
+
 #: How many texts a tenant sent on a day (in UTC), by what they count for.
 text_counters = sa.Table(
     "text_counters",

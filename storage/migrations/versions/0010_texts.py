@@ -92,12 +92,14 @@ def upgrade() -> None:
     _create_consent_ledger()
     _create_suppression_keys()
     _create_sender_blocks()
+    _create_channel_pauses()
     _create_text_counters()
 
 
 def downgrade() -> None:
     for table in (
         "text_counters",
+        "channel_pauses",
         "sender_blocks",
         "suppression_keys",
         "consent_ledger",
@@ -334,6 +336,25 @@ def _create_sender_blocks() -> None:
         sa.Column("code", TEXT, nullable=True),
         sa.Column("created_at", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("sender", "address", name=op.f("pk_sender_blocks")),
+    )
+
+
+def _create_channel_pauses() -> None:
+    op.create_table(
+        "channel_pauses",
+        sa.Column("tenant_id", TEXT, nullable=False),
+        sa.Column("channel_type", TEXT, nullable=False),
+        sa.Column("code", TEXT, nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
+        sa.Column("since", INSTANT, nullable=False),
+        sa.CheckConstraint(CHANNELS, name=op.f("ck_channel_pauses_channel_type")),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"],
+            ["tenants.id"],
+            name=op.f("fk_channel_pauses_tenant_id_tenants"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("tenant_id", "channel_type", name=op.f("pk_channel_pauses")),
     )
 
 
