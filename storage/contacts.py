@@ -364,7 +364,9 @@ class Contacts:
         await absorb(self._scope, contact_id, other_id, actor)
         return await self._found(contact_id)
 
-    async def suggest(self, contact_id: str, other_id: str, reason: str, call_id: str) -> None:
+    async def suggest(
+        self, contact_id: str, other_id: str, reason: str, call_id: str | None = None
+    ) -> None:
         """Two who may be one: a caller dictated another's number, say."""
         if contact_id != other_id:
             await propose(self._scope, contact_id, other_id, reason, call_id)

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec.inspect import Field, IntType, StructType, UnionType, type_info
+from msgspec.inspect import BoolType, Field, IntType, StructType, Type, UnionType, type_info
 
 from voice.functions.function import Refused
 
@@ -36,6 +36,12 @@ _NOTHING = frozenset(
         "aucun", "aucune",
     )
 )  # fmt: skip
+
+#: Yes and no as models write them where a boolean is asked for.
+_FLAGS = {
+    **dict.fromkeys(("true", "oui", "yes", "vrai", "1"), True),
+    **dict.fromkeys(("false", "non", "no", "faux", "0"), False),
+}
 
 #: Control characters and those that reverse or hide text (Unicode TR #36 §2.4). Not the joiners:
 #: names in several scripts need them.
@@ -61,7 +67,9 @@ def decode(text: str, shape: type[S]) -> S:
     values = _object(text)
     cleaned = {}
     for field in _fields(shape):
-        value = _clean(values.get(field.encode_name), number=_is_number(field))
+        value = _clean(values.get(field.encode_name), number=_is(IntType, field))
+        if isinstance(value, str) and _is(BoolType, field):
+            value = _FLAGS.get(value.casefold(), value)
         if value is not None:
             cleaned[field.encode_name] = value
     try:
@@ -97,9 +105,9 @@ def _fields(shape: type[msgspec.Struct]) -> tuple[Field, ...]:
     return info.fields
 
 
-def _is_number(field: Field) -> bool:
+def _is(type_: type[Type], field: Field) -> bool:
     kinds = field.type.types if isinstance(field.type, UnionType) else (field.type,)
-    return any(isinstance(kind, IntType) for kind in kinds)
+    return any(isinstance(kind, type_) for kind in kinds)
 
 
 def _clean(value: Any, *, number: bool) -> Any:

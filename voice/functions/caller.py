@@ -21,6 +21,8 @@ async def contact_of(
         if email is not None:
             person = await rows.contacts.person(phone=phone, email=email, source="said")
         return None if person is None else person.id
+    if phone is None and email is None:
+        return context.contact_id
     other = await rows.contacts.person(name=name, phone=phone, email=email, source="said")
     caller = await rows.contacts.person(phone=context.caller_number, source="call")
     if other is None or caller is None:

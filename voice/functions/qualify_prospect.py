@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from domain.agent import sector_of
+from domain.agent import normalise_sector
 from domain.messages import language_of
 from domain.outcome import Outcome
 from domain.qualification import Answers, project_of
@@ -137,7 +137,7 @@ async def run(arguments: Arguments, context: CallContext, rows: TenantRows) -> A
     contact_id = await contact_of(rows, context, arguments.name, arguments.phone, arguments.email)
     prospect, judged = await rows.prospects.interview(
         Interview(
-            key=f"call:{context.call_id}",
+            key=_conversation(context),
             answers=Answers(
                 project=project or None,
                 need=arguments.interest,
@@ -153,11 +153,12 @@ async def run(arguments: Arguments, context: CallContext, rows: TenantRows) -> A
                 phone=arguments.phone,
                 email=arguments.email,
             ),
-            real_estate=sector_of(context.tenant.sector) == REAL_ESTATE,
+            real_estate=normalise_sector(context.tenant.sector) == REAL_ESTATE,
             interest=arguments.interest,
             notes=arguments.notes,
             call_id=context.call_id,
             contact_id=contact_id,
+            source=context.channel,
         )
     )
     missing = [_ARGUMENTS.get(each, each) for each in judged.missing]
@@ -169,6 +170,12 @@ async def run(arguments: Arguments, context: CallContext, rows: TenantRows) -> A
     if judged.missing:
         result["next"] = question(judged.missing[0], judged.project, context.locale)
     return Answer(result, effect=Outcome.QUALIFIED)
+
+
+def _conversation(context: CallContext) -> str:
+    if context.text_turn is not None:
+        return f"conversation:{context.text_turn.conversation_id}"
+    return f"call:{context.call_id}"
 
 
 #: Which argument answers a question, where the names differ.

@@ -1,5 +1,7 @@
 """Prospects, tickets, messages, transfers, endings."""
 
+from dataclasses import replace
+
 import pytest
 
 from domain.outcome import Outcome
@@ -26,6 +28,7 @@ async def test_prospect(shop: Shop) -> None:
     )
     (row,) = (await shop.rows())["prospects"]
     assert finished.result == {"status": "stored", "prospect_id": row.id, "missing": []}
+    assert (row.contact_id is not None, row.status, row.missing) == (True, "qualified", [])
     assert finished.effect is Outcome.QUALIFIED
     assert (row.name, row.phone, row.interest) == ("Claire Petit", CALLER, "achat")
     assert (row.place, row.property_type, row.deadline) == ("Toulouse", "T3", "avant l'été")
@@ -37,16 +40,42 @@ async def test_prospect_of_whom_little_is_known(shop: Shop) -> None:
     result = await shop.answer(
         "qualify_prospect", {"interest": "vente", "name": "inconnu"}, await shop.call(None)
     )
-    assert result["missing"] == [
-        "name",
-        "phone",
-        "place",
-        "property_type",
-        "deadline",
-        "budget_max",
-    ]
+    assert result["missing"] == ["deadline", "budget_max", "name", "phone"]
+    assert result["next"] == "Pour quand est-ce prévu ?"
     (row,) = (await shop.rows())["prospects"]
     assert (row.name, row.phone) == ("", None)
+
+
+@both_databases
+async def test_a_project_is_told_bit_by_bit(shop: Shop) -> None:
+    """An estate agency: each answer completes the one row, and brings the next question."""
+    shop.tenant = replace(shop.tenant, sector="agence immobilière")
+    context = await shop.call()
+    asked = []
+    for said in (
+        {"interest": "je cherche quelque chose"},
+        {"interest": "achat", "place": "Toulouse"},
+        {"interest": "achat", "property_type": "T3", "budget_max": "300k"},
+        {"interest": "achat", "rooms": "3", "surface": "65", "name": "Claire Petit"},
+        {"interest": "achat", "deadline": "dans deux mois", "financing": "accord de la banque"},
+    ):
+        result = await shop.answer("qualify_prospect", said, context)
+        asked.append((result["missing"][:1], result.get("next")))
+    assert asked == [
+        (["place"], "Dans quel secteur cherchez-vous ?"),
+        (["property_type"], "Quel type de bien est-ce : une maison, un appartement, autre chose ?"),
+        (["rooms"], "Combien de pièces ?"),
+        (["deadline"], "Pour quand est-ce prévu ?"),
+        ([], None),
+    ]
+    (row,) = (await shop.rows())["prospects"]
+    assert (row.place, row.budget_max, row.score, row.status) == (
+        "Toulouse",
+        300_000,
+        100,
+        "qualified",
+    )
+    assert row.answers["surface"] == 65
 
 
 async def test_budgets_in_the_wrong_order(shop: Shop) -> None:
@@ -159,7 +188,33 @@ async def test_message(shop: Shop) -> None:
         "Message téléphonique pour Monsieur Martin",
         "Rappelez-moi demain",
     )
-    assert (row.category, row.customer_name, row.customer_phone) == ("message", "Marc", CALLER)
+    assert (row.category, row.customer_name, row.customer_phone) == ("rappel", "Marc", CALLER)
+
+
+@pytest.mark.parametrize(
+    ("said", "caller", "category", "missing"),
+    [
+        ({"call_back_when": "demain matin"}, CALLER, "rappel", None),
+        ({"call_back": False}, CALLER, "message", None),
+        ({"call_back": "false"}, CALLER, "message", None),
+        ({}, None, "message", ["phone"]),
+        ({"phone": "06 39 98 12 34"}, None, "rappel", None),
+    ],
+)
+async def test_who_is_called_back(
+    shop: Shop, said: dict, caller: str | None, category: str, missing: list[str] | None
+) -> None:
+    context = await shop.call(caller)
+    result = await shop.answer("take_message", {"message": "Bonjour", **said}, context)
+    (row,) = (await shop.rows())["tickets"]
+    assert (row.category, row.callback_when) == (category, said.get("call_back_when"))
+    assert result.get("missing") == missing
+
+
+async def test_a_promise_in_a_ticket(shop: Shop) -> None:
+    await shop.answer("create_ticket", {"subject": "Devis", "call_back_when": "ce soir"})
+    (row,) = (await shop.rows())["tickets"]
+    assert (row.category, row.callback_when, row.customer_phone) == ("rappel", "ce soir", CALLER)
 
 
 async def test_message_for_nobody_in_particular(shop: Shop) -> None:

@@ -33,6 +33,9 @@ ENOUGH: dict[str, dict[str, Any]] = {
     "search_knowledge": {"question": "prix d'une vidange"},
     "check_availability": {},
     "book_appointment": BOOKING,
+    "find_appointment": {"name": "Marc Durand", "date": "2026-11-24"},
+    "reschedule_appointment": {**BOOKING, "date": "2026-11-24"},
+    "cancel_appointment": {"name": "Marc Durand", "date": "2026-11-24"},
     "qualify_prospect": {"interest": "achat"},
     "create_ticket": {"subject": "Panne"},
     "take_message": {"message": "Rappelez-moi"},
@@ -95,7 +98,7 @@ def test_specs(locale: str) -> None:
         assert spec.description
         assert spec.parameters["type"] == "object"
         for rule in spec.parameters["properties"].values():
-            assert rule["type"] in ("string", "integer")
+            assert rule["type"] in ("string", "integer", "boolean")
             assert rule["description"]
         json.dumps(spec.parameters)
 
@@ -104,12 +107,19 @@ def test_specs(locale: str) -> None:
     ("name", "parameters", "required"),
     [
         ("search_knowledge", {"question"}, {"question"}),
-        ("check_availability", {"date", "part_of_day", "service"}, set()),
+        ("check_availability", {"date", "part_of_day", "service", "resource"}, set()),
         (
             "book_appointment",
-            {"start", "name", "phone", "email", "service", "notes"},
+            {"start", "name", "phone", "email", "service", "resource", "notes"},
             {"start", "name"},
         ),
+        ("find_appointment", {"name", "date", "code", "appointment_id"}, set()),
+        (
+            "reschedule_appointment",
+            {"start", "name", "date", "code", "appointment_id"},
+            {"start"},
+        ),
+        ("cancel_appointment", {"reason", "name", "date", "code", "appointment_id"}, set()),
         (
             "qualify_prospect",
             {
@@ -120,17 +130,33 @@ def test_specs(locale: str) -> None:
                 "budget_min",
                 "budget_max",
                 "property_type",
+                "surface",
+                "rooms",
                 "deadline",
+                "financing",
+                "email",
                 "notes",
             },
             {"interest"},
         ),
         (
             "create_ticket",
-            {"subject", "description", "priority", "name", "phone"},
+            {
+                "subject",
+                "description",
+                "priority",
+                "call_back",
+                "call_back_when",
+                "name",
+                "phone",
+            },
             {"subject"},
         ),
-        ("take_message", {"message", "recipient", "name", "phone"}, {"message"}),
+        (
+            "take_message",
+            {"message", "recipient", "call_back", "call_back_when", "name", "phone"},
+            {"message"},
+        ),
         ("transfer_call", {"reason"}, set()),
         ("end_call", {"reason"}, set()),
     ],
