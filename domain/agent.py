@@ -144,6 +144,9 @@ _FUNCTIONS: Final[Mapping[AgentType, tuple[str, ...]]] = {
     AgentType.RECEPTION: (
         "check_availability",
         "book_appointment",
+        "find_appointment",
+        "reschedule_appointment",
+        "cancel_appointment",
         "qualify_prospect",
         "create_ticket",
         "take_message",
@@ -151,10 +154,20 @@ _FUNCTIONS: Final[Mapping[AgentType, tuple[str, ...]]] = {
     AgentType.QUALIFICATION: (
         "check_availability",
         "book_appointment",
+        "find_appointment",
+        "reschedule_appointment",
+        "cancel_appointment",
         "qualify_prospect",
         "take_message",
     ),
-    AgentType.APPOINTMENT: ("check_availability", "book_appointment", "take_message"),
+    AgentType.APPOINTMENT: (
+        "check_availability",
+        "book_appointment",
+        "find_appointment",
+        "reschedule_appointment",
+        "cancel_appointment",
+        "take_message",
+    ),
     AgentType.SUPPORT: ("create_ticket", "take_message"),
 }
 

@@ -13,6 +13,7 @@ from domain.spoken import parse_instant
 from storage import Appointment, Change, TenantRows, Unavailable, Wish
 from storage.appointments import shown_code
 from voice.functions.arguments import Name, Phrase, Text, schema
+from voice.functions.caller import contact_of
 from voice.functions.contact import person, reachable_at, same_person
 from voice.functions.context import CallContext
 from voice.functions.diary import Diary, holder_of
@@ -116,7 +117,7 @@ async def run(arguments: Arguments, context: CallContext, rows: TenantRows) -> A
     own = await _own(start, context, rows)
     if own is not None and same_person(own.customer_name, arguments.name):
         return await _booked_already(own, arguments, start, context, rows)
-    contact_id = await contact_of(arguments, context, rows)
+    contact_id = await _contact(arguments, context, rows)
     diary = await Diary.open(rows, context, arguments.service, arguments.resource)
     try:
         appointment = await rows.bookings.book(_wish(arguments, start, diary, contact_id))
@@ -154,16 +155,9 @@ def _notes(arguments: Arguments, context: CallContext) -> str | None:
     return f"{notes}\n{heard}" if notes else heard
 
 
-async def contact_of(arguments: Arguments, context: CallContext, rows: TenantRows) -> str | None:
-    """The person whom this number and address are, as far as one can know."""
-    source = "call" if arguments.phone == context.caller_number else "said"
-    contact = await rows.contacts.person(name=arguments.name, phone=arguments.phone, source=source)
+async def _contact(arguments: Arguments, context: CallContext, rows: TenantRows) -> str | None:
     email = read_email(arguments.email) if arguments.email else None
-    if email is not None:
-        contact = await rows.contacts.person(
-            name=arguments.name, phone=arguments.phone, email=email, source="said"
-        )
-    return None if contact is None else contact.id
+    return await contact_of(rows, context, arguments.name, arguments.phone, email)
 
 
 def _booked(
@@ -201,7 +195,7 @@ async def _booked_already(
         customer_phone=arguments.phone,
         customer_email=email,
         notes=_notes(arguments, context) or own.notes,
-        contact_id=await contact_of(arguments, context, rows),
+        contact_id=await _contact(arguments, context, rows),
         change=Change(door_of(context), context.call_id),
     )
     spoken = say(context.locale, "booked_already", when=when(start, context))

@@ -30,7 +30,8 @@ _DESCRIPTION = {
     ),
     "en": (
         "Cancels an appointment once the caller has said yes to cancelling. With appointment_id, "
-        "or the name and the day, or the code. Say that it is cancelled only when status is cancelled."
+        "or the name and the day, or the code. Say that it is cancelled only when status is "
+        "cancelled."
     ),
 }
 _REASON = {
