@@ -210,7 +210,7 @@ class Answering:
                 await self._appointment(turn, move)
             case OnlyMedia():
                 words = text(turn.locale, "text_only_media")
-                await self._answer(turn, words, needs="conversation_waiting")
+                await self._answer(turn, words, needs="text_waits")
             case TooMuch():
                 await self._hand_over(turn)
             case Converse():
@@ -352,11 +352,6 @@ class Answering:
                 category="message",
                 contact_id=conversation.contact_id,
             )
-        )
-        await rows.notifications.tell(
-            "conversation_waiting",
-            subject_id=conversation.id,
-            values=_waits(turn),
         )
 
 

@@ -226,7 +226,7 @@ class Receiving:
             await rows.jobs.put(ANSWER, {"conversation_id": conversation.id}, key=key, at=at)
         elif conversation.waits:
             await rows.notifications.tell(
-                "conversation_waiting",
+                "text_waits",
                 subject_id=conversation.id,
                 values={
                     "who": conversation.name or conversation.address,

@@ -93,9 +93,10 @@ def code_in(answer: str) -> str | None:
     return words if _CODE.fullmatch(words) else None
 
 
-def _active_at(each: Candidate) -> datetime:
+def _active_at(each: Candidate) -> tuple[datetime, bool]:
+    """Its last word, and of two at the same moment the one that the person wrote to."""
     instants = [at for at in (each.wrote_at, each.heard_at) if at is not None]
-    return max(instants)
+    return max(instants), each.heard_at is not None
 
 
 def _folded(text: str) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import sqlalchemy as sa
+
 from domain.errors import Invalid, NotFound
 from storage.conflicts import insert_unless_taken
 from storage.schema import channel_messages_log as sent
@@ -169,9 +171,11 @@ class Conversations:
         return None if row is None else Conversation(**row)
 
     async def lines(self, conversation_id: str, limit: int = HISTORY) -> list[Line]:
-        """The last messages of both sides, oldest first."""
+        """The last messages of both sides, oldest first; of ours also what was sent to the same
+        address before anybody answered there: the reminder that is being replied to."""
         if not 1 <= limit <= 500:
             raise Invalid("must lie between 1 and 500", field="limit")
+        conversation = await self.get(conversation_id)
         came = self._scope.select(messages).where(messages.c.conversation_id == conversation_id)
         received = await self._scope.all(came.order_by(messages.c.seq.desc()).limit(limit))
         went = self._scope.select(
@@ -183,7 +187,17 @@ class Conversations:
             sent.c.purpose,
             sent.c.appointment_id,
             sent.c.created_by,
-        ).where(sent.c.conversation_id == conversation_id)
+        ).where(
+            sa.or_(
+                sent.c.conversation_id == conversation_id,
+                sa.and_(
+                    sent.c.conversation_id.is_(None),
+                    sent.c.channel_type == conversation.channel,
+                    sent.c.to_address == conversation.address,
+                    sent.c.purpose != "owner",
+                ),
+            )
+        )
         answers = await self._scope.all(
             went.order_by(sent.c.created_at.desc(), sent.c.id).limit(limit)
         )

@@ -36,7 +36,7 @@ def _create_reminders() -> None:
         sa.Column("kind", TEXT, nullable=False),
         sa.Column("starts_at", INSTANT, nullable=False),
         sa.Column("due_at", INSTANT, nullable=False),
-        sa.Column("only_without_first", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("only_without_first", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("state", TEXT, server_default="planned", nullable=False),
         sa.Column("reason", TEXT, nullable=True),
         sa.Column("tried", TEXT, server_default="[]", nullable=False),
