@@ -10,6 +10,7 @@ from domain.clock import Clock
 from domain.jobs import JobKind, VendorLimits
 from domain.knowledge import PassageIndex
 from providers.vapi.rest import VapiAccount
+from server.appointment_jobs import appointment_jobs
 from server.calendars import LIMITS as CALENDAR_LIMITS
 from server.calendars import calendar_jobs
 from server.knowledge import PINECONE_LIMITS, document_jobs
@@ -36,6 +37,7 @@ def job_kinds(
     return [
         purge_job(settings, database, clock),
         reencryption(storage),
+        *appointment_jobs(storage, database, clock),
         *document_jobs(settings, database, storage, clock, index),
         *calendar_jobs(settings, database, storage, clock),
         *assistant_jobs(settings, storage, clock, vapi),

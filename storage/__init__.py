@@ -2,6 +2,8 @@
 
 from domain.clock import Clock
 from storage.appointments import Appointment, Change, NewAppointment
+from storage.appointments.links import LinkRegister
+from storage.appointments.links import AppointmentLinks
 from storage.assistants import AssistantRegister
 from storage.bookings import Unavailable, Wish
 from storage.calendars import FeedRegister
@@ -73,7 +75,7 @@ __all__ = [
 ]
 
 
-class OperatorStore(TenantDirectory, CallRegister):
+class OperatorStore(TenantDirectory, CallRegister, AppointmentLinks):
     """What isn't one tenant's: for the operator's commands and the verified webhooks alone."""
 
 
@@ -96,6 +98,7 @@ class Storage:
         self.assistants = AssistantRegister(database, clock)
         self.vapi_calls = VapiCalls(database, clock)
         self.feeds = FeedRegister(database, clock)
+        self.links = LinkRegister(database)
         self.inbound = InboundTexts(database, clock)
         self.text_reports = TextReports(database, clock, keyring)
 

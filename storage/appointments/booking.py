@@ -149,7 +149,7 @@ class Appointments(Details):
         if old.status != "confirmed":
             raise not_confirmed(old)
         await self._sweep(now)
-        mine = await self._held_by(change.call_id)
+        mine = await self._held_by(change.holder)
         begin = start.astimezone(UTC)
         wanted = cells_of(
             begin - timedelta(minutes=old.before), begin + timedelta(minutes=minutes + old.after)

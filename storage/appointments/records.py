@@ -66,12 +66,14 @@ class HoldExpired(Conflict):
 @dataclass(frozen=True, slots=True)
 class Change:
     """Who asks for something: `by` voice | text | link | rest | system. The same `request_key`
-    never does it twice; of another tenant's, it is another key."""
+    never does it twice; of another tenant's, it is another key. What `holder` holds is free for
+    it, and given back."""
 
     by: str = "system"
     call_id: str | None = None
     reason: str | None = None
     request_key: str | None = None
+    holder: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
