@@ -7,6 +7,7 @@ Codes: §3.2. A copy has the same Message-ID as the first try, so that it can be
 """
 
 import asyncio
+import contextlib
 import re
 import socket
 import ssl
@@ -184,7 +185,9 @@ class SmtpTexts:
             await _log_in(client, server.user, password)
         except BaseException:
             client.close()
-            connected.close()
+            # The transport owns the socket now; it is told to let go at once, TLS or not.
+            with contextlib.suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
             raise
         return client
 

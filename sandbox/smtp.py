@@ -27,6 +27,7 @@ Moment = Literal["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", 
 MAX_SIZE = 20 * 1024 * 1024
 #: RFC 5321 §4.5.3.1: a command line, a line of text.
 MAX_COMMAND = 512 + 12_288  # with AUTH (RFC 4954 §4.1)
+CLOSE_SECONDS = 0.2
 _ADDRESS = re.compile(r"<([^<>\s@]+@[^<>\s@]+)>((?: [^ ]+)*)")
 _ONCE = ("From", "Date", "Message-ID", "To", "Subject", "Reply-To", "In-Reply-To", "References")
 _NEEDED = ("From", "Date", "Message-ID")
@@ -170,9 +171,12 @@ class SmtpEmulator:
         except _Cut:
             writer.transport.abort()
         finally:
-            self._open.pop(task, None)
-            with contextlib.suppress(OSError, RuntimeError):
+            with contextlib.suppress(OSError, RuntimeError, TimeoutError):
                 writer.close()
+                async with asyncio.timeout(CLOSE_SECONDS):  # TLS says goodbye, or doesn't
+                    await writer.wait_closed()
+            writer.transport.abort()
+            self._open.pop(task, None)
 
     async def _converse(self, session: _Session) -> None:
         verbs: Mapping[str, Callable[[_Session, str], Awaitable[None]]] = {
