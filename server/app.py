@@ -18,6 +18,9 @@ from dashboard.api.router import routes as api_routes
 from dashboard.api.tokens import Tokens
 from domain.clock import Clock
 from domain.errors import OperatorError
+from messaging.feeds import CalendarFeeds
+from messaging.guesses import Guesses
+from messaging.links import AppointmentLinks
 from providers.twilio.rest import TwilioCallControl
 from providers.twilio.signature import TwilioWebhookGuard
 from server import wiring
@@ -95,7 +98,8 @@ async def _running(
                 async with _parts(settings, database, clock, metrics, vendors) as parts:
                     app.state.drain = parts.drain
                     api = _api(settings, parts, clock, tokens)
-                    yield [*_routes(settings, parts, database, metrics), *api]
+                    pages = _customers_pages(settings, parts, clock)
+                    yield [*_routes(settings, parts, database, metrics), *pages, *api]
     finally:
         await database.close()
 
@@ -171,6 +175,16 @@ def _api(
         knowledge=parts.knowledge,
         tokens=tokens,
     )
+
+
+def _customers_pages(settings: Settings, parts: wiring.Parts, clock: Clock) -> list[BaseRoute]:
+    """What is opened by its address alone: appointments' pages, calendar feeds."""
+    storage = parts.storage
+    guesses = Guesses(storage.rates, clock, wiring.api_settings(settings).address_key)
+    return [
+        *AppointmentLinks(storage, clock, guesses, settings.public_url).routes(),
+        *CalendarFeeds(storage, clock, guesses).routes(),
+    ]
 
 
 def _vapi_doors(parts: wiring.Parts) -> list[BaseRoute]:

@@ -2,7 +2,6 @@
 
 from domain.clock import Clock
 from storage.appointments import Appointment, Change, NewAppointment
-from storage.appointments.links import LinkRegister
 from storage.appointments.links import AppointmentLinks
 from storage.assistants import AssistantRegister
 from storage.bookings import Unavailable, Wish
@@ -98,7 +97,6 @@ class Storage:
         self.assistants = AssistantRegister(database, clock)
         self.vapi_calls = VapiCalls(database, clock)
         self.feeds = FeedRegister(database, clock)
-        self.links = LinkRegister(database)
         self.inbound = InboundTexts(database, clock)
         self.text_reports = TextReports(database, clock, keyring)
 

@@ -144,7 +144,7 @@ class Bookings:
         resource = _with_whom(agenda, old) if resource is None else resource
         candidates: tuple[str, ...] = ()
         if old.status == "confirmed" and start != old.start_utc:
-            holder = change.call_id if change else None
+            holder = change.holder if change else None
             slot = await self._slot(
                 agenda, service, start, resource, holder=holder, moved=appointment_id
             )
@@ -177,6 +177,16 @@ class Bookings:
                 service = _service_of_old(agenda, old)
                 resource = _with_whom(agenda, old) if resource is None else resource
         return await self._near(agenda, service, start, resource, appointment_id, count)
+
+    async def open_to(self, appointment_id: str, first: date, last: date) -> Sequence[Slot]:
+        """The free slots to which an appointment could be moved on the days `first` to `last` (the
+        tenant's), by start. NotFound."""
+        old = await self._appointments.get(appointment_id)
+        if old is None:
+            raise NotFound("no such appointment", message_key="appointment_unknown")
+        agenda = await self._agendas.load()
+        service, whom = _service_of_old(agenda, old), _with_whom(agenda, old)
+        return await self._free(agenda, service, first, last, whom, appointment_id)
 
     # ---------------------------------------------------------------------------- for ourselves
 

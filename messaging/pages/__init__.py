@@ -1,0 +1,1 @@
+"""The page of an appointment, for its customer: `/r/{code}`."""
