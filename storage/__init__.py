@@ -2,7 +2,6 @@
 
 from domain.clock import Clock
 from storage.appointments import Appointment, Change, NewAppointment
-from storage.appointments.links import AppointmentLinks
 from storage.assistants import AssistantRegister
 from storage.bookings import Unavailable, Wish
 from storage.calendars import FeedRegister
@@ -74,7 +73,7 @@ __all__ = [
 ]
 
 
-class OperatorStore(TenantDirectory, CallRegister, AppointmentLinks):
+class OperatorStore(TenantDirectory, CallRegister):
     """What isn't one tenant's: for the operator's commands and the verified webhooks alone."""
 
 

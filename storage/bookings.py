@@ -6,10 +6,10 @@ allows (opening hours, notice, daily caps, other calendars) is still so when the
 is where voice, texts, links and our API book; `rows.appointments` is beneath it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from domain.agenda import Agenda, Service
@@ -17,6 +17,7 @@ from domain.availability import Slot, free_slots, nearest, slot_at, verdict
 from domain.errors import Conflict, Invalid, NotFound
 from storage.appointments import Appointment, Appointments, Change, NewAppointment, Taken
 from storage.appointments.records import digest
+from storage.schema import appointment_settings as settings_rows
 from storage.scope import Scope
 
 #: How many alternatives an answer has.
@@ -187,6 +188,21 @@ class Bookings:
         agenda = await self._agendas.load()
         service, whom = _service_of_old(agenda, old), _with_whom(agenda, old)
         return await self._free(agenda, service, first, last, whom, appointment_id)
+
+    async def settings(self) -> dict[str, Any]:
+        """What the dashboard keeps about appointments (notifications …); {} before it did."""
+        row = await self._scope.first(self._scope.select(settings_rows, settings_rows.c.settings))
+        return {} if row is None else dict(row["settings"])
+
+    async def set_settings(self, settings: Mapping[str, Any]) -> None:
+        """Replace it."""
+        values = {"settings": dict(settings), "updated_at": self._scope.now()}
+        await self._scope.update_tenant()  # whoever sets it at the same moment waits here
+        changed = await self._scope.connection.execute(
+            self._scope.update(settings_rows).values(**values)
+        )
+        if not changed.rowcount:
+            await self._scope.insert(settings_rows, **values)
 
     # ---------------------------------------------------------------------------- for ourselves
 

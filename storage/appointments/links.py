@@ -2,24 +2,22 @@
 
 import sqlalchemy as sa
 
-from domain.clock import Clock
 from storage.database import Database
 from storage.schema import rendez_vous as table
 from storage.schema import tenants
 
 
-class AppointmentLinks:
+class LinkRegister:
     """For the door of the customers' pages."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._clock = clock
 
-    async def appointment_of_link(self, token: str) -> tuple[str, str] | None:
-        """(tenant, appointment) of a link's token, however its case was changed on the way; None
-        when it opens nothing. Never a suspended tenant's."""
+    async def tenant_of(self, token: str) -> str | None:
+        """The tenant whose appointment a link's token opens, however its case was changed on the
+        way; None when it opens nothing. Never a suspended tenant."""
         statement = (
-            sa.select(table.c.tenant_id, table.c.id)
+            sa.select(table.c.tenant_id)
             .join(tenants, tenants.c.id == table.c.tenant_id)
             .where(
                 table.c.link_token == token.lower(),
@@ -28,5 +26,5 @@ class AppointmentLinks:
             )
         )
         async with self._database.read() as connection:
-            row = (await connection.execute(statement)).first()
-        return None if row is None else (row.tenant_id, row.id)
+            found: str | None = (await connection.execute(statement)).scalar_one_or_none()
+        return found
