@@ -12,6 +12,7 @@ Kind = Literal[
     "refuse",  # the connection is cut, and the next one is answered 503
     "hang",  # it listens on and answers no more; a handshake stays without an answer
     "late",  # its answers begin `seconds` later; so does that to a handshake
+    "lag",  # whatever it sends comes `seconds` later, from now on
     "brown_out",  # it takes everything, and sends nothing
     "half_dead",  # its socket stays open: nothing is read, nothing sent, no ping answered
     "close",  # it says goodbye in the middle, after `at` more events (0: at once)
@@ -43,8 +44,8 @@ _GOODBYES = ("au revoir", "goodbye")
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """`at`: how many events still leave first (close, cut). `seconds`: for late. `key`: before an
-    answer, whose handshake it is ("": the deployment's)."""
+    """`at`: how many events still leave first (close, cut). `seconds`: for late and lag. `key`:
+    before an answer, whose handshake it is ("": the deployment's)."""
 
     kind: Kind
     moment: Moment

@@ -7,6 +7,7 @@ scenario's rules; its ears and its voice are the French speech of `sandbox/clips
 import asyncio
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -232,6 +233,7 @@ class _Line:
         self._began = self._clock()
         self._wake = asyncio.Event()
         self._spoiler: Spoiler | None = None
+        self._lagging: deque[tuple[float, str]] = deque()
 
     @property
     def call_tag(self) -> int | None:
@@ -314,8 +316,10 @@ class _Line:
         for event in self._session.drain():
             _observe(event, self._tell)
             if mute is None or now - self._began < mute:
-                for text in self._leaving(event):
-                    await self._connection.send(text)
+                lag_s = self._spoiler.lag_s if self._spoiler is not None else 0.0
+                self._lagging.extend((now + lag_s, text) for text in self._leaving(event))
+        while self._lagging and self._lagging[0][0] <= now:
+            await self._connection.send(self._lagging.popleft()[1])
 
     def _leaving(self, event: dict[str, Any]) -> Iterable[str]:
         # `_observe` may have been what broke it.
@@ -327,6 +331,8 @@ class _Line:
             return
         if self._faults.close_after_s is not None:
             until = min(until, self._began + self._faults.close_after_s)
+        if self._lagging:
+            until = min(until, self._lagging[0][0])
         try:
             async with asyncio.timeout_at(until):
                 await self._wake.wait()

@@ -28,6 +28,7 @@ class Spoiler:
     def __init__(self, breakdown: Breakdown) -> None:
         self._kind = breakdown.kind
         self._left = breakdown.at
+        self.lag_s = breakdown.seconds if breakdown.kind == "lag" else 0.0
         self._nonsense = cycle(_NONSENSE)
         self._held: str | None = None
 

@@ -40,7 +40,8 @@ _AFTER_THE_END = (ev.FunctionFinished, ev.AgentCut, ev.CallerSaid)
 #: What a leg reports. Of one that has been given up nothing counts any more.
 _FROM_AN_AGENT = (
     *(ev.CallerSpeechStarted, ev.CallerSpeechStopped, ev.CallerSaid, ev.AgentText),
-    *(ev.ResponseStarted, ev.ResponseDone, ev.FunctionCalled, ev.AgentFault, ev.AgentGone),
+    *(ev.ResponseStarted, ev.ResponseDone, ev.FunctionCalled),
+    *(ev.AgentFault, ev.AgentLags, ev.AgentGone),
 )
 
 
@@ -91,6 +92,7 @@ class Call:
             ev.FunctionCalled: self._function_called,
             ev.FunctionFinished: self._function_finished,
             ev.AgentFault: self._agent_fault,
+            ev.AgentLags: self._agent_lags,
             ev.AgentGone: self._agent_gone,
             ev.NoAgentLeft: self._no_agent_left,
             ev.AnnouncementMissing: self._announcement_missing,
@@ -688,6 +690,14 @@ class Call:
         self._record("event", {"name": "agent_fault", "code": event.code, "fatal": event.fatal})
         if event.fatal:
             self._agent_gone(ev.AgentGone(event.code))
+
+    def _agent_lags(self, event: ev.AgentLags) -> None:
+        """It tells of words that by our own ears are over: all its answers would come as late, into
+        whatever the caller says next. While they still speak, nothing is lost by waiting."""
+        if self._rescue.loud_since is None and self._state.phase is Phase.TALKING:
+            self._record("event", {"name": "agent_lags", "ms": round(event.seconds * 1000)})
+            self._rescue.unheard = True  # the next one hears their last words anew
+            self._lose_agent("agent_lags")
 
     def _agent_gone(self, event: ev.AgentGone) -> None:
         self._lose_agent("agent_gone")

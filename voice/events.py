@@ -157,6 +157,13 @@ class AgentFault:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentLags:
+    """What the agent says of the caller's audio comes so many seconds after the audio left."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class AgentGone:
     """The agent's connection is closed."""
 
@@ -213,6 +220,7 @@ Event = (
     | FunctionCalled
     | FunctionFinished
     | AgentFault
+    | AgentLags
     | AgentGone
     | NoAgentLeft
     | AnnouncementMissing

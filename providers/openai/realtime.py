@@ -16,9 +16,11 @@ from urllib.parse import quote, urlsplit
 import picows
 
 from domain.errors import OperatorError, ProviderError
-from providers.openai.realtime_events import Audio
+from providers.openai.lateness import Sent
+from providers.openai.realtime_events import Audio, HeardUntil
 from providers.openai.realtime_protocol import RealtimeProtocol, append
-from voice.events import AgentFault, AgentGone, AgentReady, Event
+from voice.audio import base64_size
+from voice.events import AgentFault, AgentGone, AgentLags, AgentReady, Event
 from voice.ports import AgentListener, AgentSpec
 
 VENDOR: Final = "openai"
@@ -47,6 +49,13 @@ MAX_BACKLOG: Final = 1024 * 1024
 #: What is kept until the caller's stream is there: 15 s of µ-law as base64 characters, and events.
 MAX_KEPT_AUDIO: Final = 15 * 8000 * 4 // 3
 MAX_KEPT: Final = 2000
+
+#: What the server says of the caller comes a third of a second late, or half a second. From here on
+#: it is reported: the caller waits for so long on top of every answer.
+LAG_SECONDS: Final = 1.5
+
+#: µ-law, 8 kHz.
+_BYTES_PER_MS: Final = 8
 
 #: Errors of the vendor that may pass (§2.6).
 _PASSING: Final = frozenset({"server_error", "rate_limit_exceeded", "rate_limit_error"})
@@ -142,6 +151,8 @@ class RealtimeLeg(picows.WSListener):
         self._refusal: ProviderError | None = None
         self._ready = False
         self._over = False  # nothing more is to be reported
+        self._sent = Sent()
+        self._now = asyncio.get_running_loop().time
         self.frames_dropped = 0
 
     @property
@@ -161,6 +172,7 @@ class RealtimeLeg(picows.WSListener):
         frame = append(payload)
         if frame:
             self._send(_TEXT, frame)
+            self._sent.add(base64_size(payload) / _BYTES_PER_MS, self._now())
 
     def say(self, text: str) -> None:
         self._write(self._protocol.say(text))
@@ -283,8 +295,15 @@ class RealtimeLeg(picows.WSListener):
                 self._audio(output)
             elif isinstance(output, bytes):
                 self._send(_TEXT, output)
+            elif isinstance(output, HeardUntil):
+                self._heard_until(output.ms)
             elif not self._over:
                 self._event(output)
+
+    def _heard_until(self, position_ms: float) -> None:
+        late = self._sent.seconds_since(position_ms, self._now())
+        if late is not None and late >= LAG_SECONDS and not self._over:
+            self._event(AgentLags(late))
 
     def _rare(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         if frame.msg_type == _CLOSE:

@@ -4,6 +4,7 @@ Shapes: shared/reference/vapi-openai-pinecone.md §2.3. Pure. A field that an ev
 default: compatible servers leave some out.
 """
 
+from dataclasses import dataclass
 from typing import Any, Final, cast, get_args
 
 import msgspec
@@ -32,11 +33,18 @@ class SessionUpdated(msgspec.Struct, tag_field="type", tag="session.updated"):
 
 
 class SpeechStarted(msgspec.Struct, tag_field="type", tag="input_audio_buffer.speech_started"):
-    pass
+    audio_start_ms: float = 0
 
 
 class SpeechStopped(msgspec.Struct, tag_field="type", tag="input_audio_buffer.speech_stopped"):
-    pass
+    audio_end_ms: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HeardUntil:
+    """The server has heard the caller's audio up to here, and tells us so now."""
+
+    ms: float
 
 
 class Transcribed(

@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from providers.openai import realtime_events as wire
-from providers.openai.realtime_events import Audio
+from providers.openai.realtime_events import Audio, HeardUntil
 from voice.events import (
     AgentFault,
     AgentReady,
@@ -114,8 +114,9 @@ class _Recent:
         return key in self._ids
 
 
-#: What `receive` yields: a frame to send, audio to forward, or an event to report.
-Output = bytes | Audio | Event
+#: What `receive` yields: a frame to send, audio to forward, how far the caller was heard, or an
+#: event to report.
+Output = bytes | Audio | HeardUntil | Event
 
 _EVENT_ID: Final = b'"event_id"'
 _APPEND: Final = b'{"type":"input_audio_buffer.append","audio":"%b"}'
@@ -292,15 +293,18 @@ class RealtimeProtocol:
         self._ready = True
         return (AgentReady(),)
 
-    def _on_speech_started(self, _: wire.SpeechStarted) -> Sequence[Output]:
+    def _on_speech_started(self, event: wire.SpeechStarted) -> Sequence[Output]:
         self._caller_turn = True
-        return (CallerSpeechStarted(),)
+        # The start is moved forward by the padding, which is heard before anybody speaks.
+        padding = self._spec.turn_detection.prefix_padding_ms
+        return (*_heard(event.audio_start_ms, padding), CallerSpeechStarted())
 
-    def _on_speech_stopped(self, _: wire.SpeechStopped) -> Sequence[Output]:
+    def _on_speech_stopped(self, event: wire.SpeechStopped) -> Sequence[Output]:
         # The vendor now answers by itself. Should it not, the transcription, which comes later,
         # frees what waits; without a transcriber nothing would, so it isn't held then.
         self._caller_turn = bool(self._spec.transcription_model)
-        return (*self._stop_talking_on(), *self._flush(), CallerSpeechStopped())
+        heard = _heard(event.audio_end_ms)
+        return (*self._stop_talking_on(), *self._flush(), *heard, CallerSpeechStopped())
 
     def _stop_talking_on(self) -> list[bytes]:
         """The caller spoke into a response, and it still runs: a compatible server that stops
@@ -647,6 +651,11 @@ def _instruction(text: str, language: str) -> str:
 def _clean(text: str) -> str:
     """Without half surrogate pairs, which JSON may carry but UTF-8 can't."""
     return text.encode("utf-8", "replace").decode()
+
+
+def _heard(position_ms: float, padding_ms: float = 0) -> tuple[HeardUntil, ...]:
+    """Compatible servers leave the position out, or send 0."""
+    return (HeardUntil(position_ms + padding_ms),) if position_ms > 0 else ()
 
 
 def _string(data: Mapping[str, Any], key: str) -> str:

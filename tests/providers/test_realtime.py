@@ -18,8 +18,10 @@ from tests.fakes.realtime_server import RealtimeServer, realtime_server
 from voice.events import (
     AgentFault,
     AgentGone,
+    AgentLags,
     AgentReady,
     CallerSpeechStarted,
+    CallerSpeechStopped,
     Event,
     FunctionCalled,
     ResponseDone,
@@ -544,3 +546,22 @@ async def test_the_token_is_not_logged(
         await server.got(lambda frames: len(frames) == 2)
     client_side = [r for r in caplog.records if not r.name.startswith("websockets")]
     assert not any("sk-secret" in record.getMessage() for record in client_side)
+
+
+async def test_a_server_that_is_late_with_what_it_heard_is_told_of(
+    server: RealtimeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(realtime, "LAG_SECONDS", 0.5)
+    ear = Ear()
+    async with leg_to(server) as leg:
+        leg.listen(ear)
+        for _ in range(45):
+            leg.hear(SOUND)  # 20 ms each
+            await asyncio.sleep(0.02)
+        await server.sends("input_audio_buffer.speech_started", item_id="u", audio_start_ms=500)
+        await server.sends("input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=100)
+        await ear.until(lambda: CallerSpeechStopped() in ear.heard)
+    (late,) = [each for each in ear.heard if isinstance(each, AgentLags)]
+    assert 0.5 < late.seconds < 5
+    assert ear.heard.index(late) == ear.heard.index(CallerSpeechStopped()) - 1
+    assert CallerSpeechStarted() in ear.heard, "the padding counted in, it was in time"

@@ -21,6 +21,7 @@ SAMPLE: tuple[tuple[str, Kind, Moment], ...] = (
     ("realtime", "hang", "function_result"),
     ("realtime", "expired", "goodbye"),
     ("realtime", "late", "caller_speech"),
+    ("realtime", "lag", "caller_speech"),
     ("realtime", "429", "agent_speech"),
     ("realtime", "5xx", "function_result"),
     ("realtime", "garbage", "caller_speech"),

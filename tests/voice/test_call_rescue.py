@@ -401,3 +401,48 @@ def test_a_result_that_was_spoken_of_is_not_told_again() -> None:
     line.agent_speaks("C'est réservé", "i5")
     line.on(ev.AgentGone("1006"))
     assert not [each for each in line.on(ev.AgentReady()) if isinstance(each, ev.TellAgent)]
+
+
+# ----------------------------------------------------------------------------- late
+
+
+def test_an_agent_that_hears_of_words_long_over_is_replaced() -> None:
+    """Every event of its comes three seconds late. The caller spoke for a second and a half, and
+    hears something 2.5 s after their words at the latest."""
+    line = talking()
+    speaks_unheard(line, 1.5 + 0.5)  # our ears need half a second to be sure
+    ended = line.now - 0.5
+    assert announced(line.done) == [SCRIPT.repeat], "for all we know it is deaf"
+    plays(line, SCRIPT.repeat)
+    commands = line.on(ev.AgentLags(3.0), after=0.1)
+    assert ev.ChangeAgent("agent_lags") in commands
+    assert announced(commands) == [HOLD_1]
+    assert line.now - ended <= 2.5
+    assert line.call.words_lost, "the next one hears them anew"
+    assert line.on(ev.CallerSpeechStarted()) == [], "of words long over"
+    commands = line.on(ev.AgentReady(), after=0.4)
+    assert not line.said(commands)
+    assert ev.Respond() not in commands, "it answers what it hears by itself"
+
+
+def test_an_agent_is_not_replaced_into_the_callers_words() -> None:
+    line = talking()
+    line.on(ev.CallerAudible(True))
+    assert line.on(ev.AgentLags(3.0), after=3) == []
+    line.on(ev.CallerSpeechStarted())
+    line.on(ev.CallerAudible(False), after=2.0)
+    hushed = line.now
+    line.fire("turn")  # it doesn't say that they have ended
+    assert announced(line.fire("hold")) == [HOLD_1]
+    assert line.now - hushed <= RULES.hold_after + 0.01
+    assert ev.ChangeAgent("agent_lags") in line.on(ev.AgentLags(3.0), after=0.5)
+
+
+def test_a_goodbye_is_not_broken_off_for_being_late() -> None:
+    line = talking()
+    asks(line, "Au revoir.")
+    line.on(ev.ResponseStarted("r"))
+    line.on(ev.FunctionCalled("f1", "end_call", "{}"))
+    line.on(ev.FunctionFinished("f1", "end_call", {"status": "ok"}, then="end", detail="done"))
+    assert line.call.phase is Phase.CLOSING
+    assert line.on(ev.AgentLags(3.0)) == []
