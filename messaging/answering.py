@@ -285,7 +285,11 @@ class Answering:
         system = (
             f"{instructions(turn.who, context)}\n\n{note(turn.conversation.channel, turn.locale)}"
         )
-        said = [(line.at, _message(line, turn.locale)) for line in turn.lines]
+        said = [
+            (line.at, _message(line, turn.locale))
+            for line in turn.lines
+            if not line.status or line.status in _SENT  # what never left was never said
+        ]
         return [ModelMessage("system", system), *dialogue(said, turn.runs)]
 
     # ----------------------------------------------------------------------------- the answer

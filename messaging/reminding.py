@@ -6,7 +6,7 @@ has certainly not arrived, the next channel is tried.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -16,10 +16,12 @@ import structlog
 from domain.clock import Clock
 from domain.errors import CallerError
 from domain.jobs import Again, Job
+from domain.mail_servers import mail_server
 from domain.reminder_times import CLOSES, OPENS, QuietHours, reminders
+from messaging.invitations import Entry, Person, invitation
 from storage import Appointment, Storage, TenantRows
 from storage.contacts import Contact
-from storage.reminders import DROPPED, FAILED, Reminder, Wanted
+from storage.reminders import DROPPED, FAILED, STILL, Reminder, Wanted
 from storage.text_rows import NewText
 
 log = structlog.get_logger(__name__)
@@ -82,15 +84,17 @@ class Reminding:
 
     # ------------------------------------------------------------------------------- planning
 
-    async def plan(self, tenant_id: str, appointment_id: str) -> None:
-        """The appointment has changed: what is planned follows."""
+    async def plan(self, tenant_id: str, appointment_id: str) -> datetime | None:
+        """The appointment has changed: what is planned follows. A follower of
+        `server.appointment_jobs`; it never asks to be called again."""
         async with self.storage.tenant(tenant_id).write() as rows:
             appointment = await rows.appointments.get(appointment_id)
             if appointment is None:
-                return
+                return None
             wishes = Wishes.of(await rows.bookings.settings())
             wanted = await self._wanted(rows, appointment, wishes)
             await rows.reminders.plan(appointment_id, appointment.start_utc, wanted)
+        return None
 
     async def _wanted(
         self, rows: TenantRows, appointment: Appointment, wishes: Wishes
@@ -162,7 +166,10 @@ class Reminding:
             if channel in {each for each, _ in tried}:
                 continue
             try:
-                text = await rows.outbox.put(self._text(reminder, appointment, channel, address))
+                new = self._text(reminder, appointment, channel, address)
+                if channel == "email":
+                    new = replace(new, attachments=await _files(rows, reminder, appointment, new))
+                text = await rows.outbox.put(new)
             except CallerError as error:  # an address that can't be written to, a missing value
                 log.info("reminder.not_written", channel=channel, error=type(error).__name__)
                 continue
@@ -182,8 +189,7 @@ class Reminding:
             return "changed"
         if appointment.start_utc <= now:
             return "too_late"
-        over = appointment.status == "cancelled"
-        if over != (reminder.kind == "cancelled") or appointment.status not in _SPOKEN_OF:
+        if appointment.status not in STILL.get(reminder.kind, ("confirmed",)):
             return "changed"
         if reminder.kind not in _REMINDERS and now > reminder.due_at + _USEFUL:
             return "too_late"
@@ -241,7 +247,6 @@ class Reminding:
             expires_at=self._useless_from(reminder, it),
             created_by="reminders",
             buttons=buttons,
-            attachments=self._attachments(reminder, it, channel),
             on_end=ELSEWHERE,
             link_base=self.public_url,
         )
@@ -251,12 +256,6 @@ class Reminding:
             return it.start_utc
         return min(it.start_utc, self.clock.now() + _USEFUL)
 
-    def _attachments(
-        self, reminder: Reminder, it: Appointment, channel: str
-    ) -> tuple[tuple[str, str, str, bool], ...]:
-        """The appointment for people's own calendars, with what isn't a reminder."""
-        return ()
-
 
 #: What customers are told of, and as what.
 _TOLD: Final[Mapping[str, str]] = {
@@ -265,7 +264,6 @@ _TOLD: Final[Mapping[str, str]] = {
     "reopened": "confirmation",
     "cancelled": "cancelled",
 }
-_SPOKEN_OF: Final = frozenset({"confirmed", "cancelled"})
 
 
 def _address(channel: str, it: Appointment, contact: Contact | None) -> str | None:
@@ -278,6 +276,35 @@ def _address(channel: str, it: Appointment, contact: Contact | None) -> str | No
         return None
     # Only who has come by WhatsApp, or whom the business knows there, is written to there.
     return contact.address("whatsapp") or contact.address("whatsapp_id")
+
+
+async def _files(
+    rows: TenantRows, reminder: Reminder, it: Appointment, new: NewText
+) -> tuple[tuple[str, str, str, bool], ...]:
+    """The appointment for the person's own calendar, with all that isn't a reminder: another form
+    of the e-mail, and a file (RFC 6047)."""
+    if reminder.kind in _REMINDERS:
+        return ()
+    tenant = await rows.tenant()
+    server = mail_server((await rows.channels.get("email")).config)
+    entry = Entry(
+        uid=it.uid,
+        sequence=it.sequence,
+        start=it.start_utc,
+        end=it.end_utc,
+        summary=f"{it.service} – {tenant.name}" if it.service else tenant.name,
+        changed=it.updated_at,
+        created=it.created_at,
+        cancelled=it.status == "cancelled",
+        url=new.variables.get("lien", ""),
+    )
+    method, content = invitation(
+        entry,
+        organizer=Person(server.sender, server.sender_name or tenant.name) if server else None,
+        attendee=Person(new.to, it.customer_name) if server else None,
+    )
+    media = f"text/calendar; method={method}; charset=utf-8"
+    return (("invite.ics", media, content.decode(), True),)
 
 
 async def _offers(rows: TenantRows, channel: str, template: str) -> bool:

@@ -22,6 +22,8 @@ from storage.scope import Scope, new_id
 SEND: Final = "reminder.send"
 
 PLANNED, SENDING, SENT, DROPPED, FAILED = "planned", "sending", "sent", "dropped", "failed"
+#: In which states an appointment must be for a kind to be told; confirmed if it isn't named.
+STILL: Final = {"cancelled": ("cancelled",)}
 _OPEN: Final = (PLANNED, SENDING)
 #: Which of the appointment's flags, that the dashboard reads, a kind sets.
 _FLAGS: Final = {
