@@ -143,11 +143,12 @@ class PostgresCounters(LimitsStorage):
             },
         ).returning(table.c.key, table.c.count, sa.extract("epoch", table.c.expires_at - _NOW))
         async with self._database.single() as connection:
-            rows = (await connection.execute(statement)).all()
-        return [
-            Counted(keys[key], keys[key].per_minute - number, max(0.0, float(left)))
-            for key, number, left in rows
-        ]
+            rows = {row[0]: row for row in await connection.execute(statement)}
+        counted = []
+        for key, each in keys.items():
+            _, number, left = rows[key]
+            counted.append(Counted(each, each.per_minute - number, max(0.0, float(left))))
+        return counted
 
     async def get(self, key: str) -> int:
         """How many there are in the window now."""

@@ -88,7 +88,7 @@ class Tokens:
         try:
             claims = await self._proven(token)
             session = self._session(token, claims)
-        except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, OSError):
             raise Unauthorised(_REFUSED) from None
         if self._clock.now() - LEEWAY - over_for >= session.expires_at:
             raise Unauthorised(_EXPIRED, message_key="session_expired")

@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 
 from dashboard.api import ApiSettings
 from tests.dashboard.declared import check_answer
+from tests.fakes.clock import START
 
 #: For tests whose statements may mean different things to SQLite and to PostgreSQL.
 BOTH_DATABASES = pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 
 ADMIN_KEY = "an-operator-key-of-some-length"
+JWT_SECRET = "s3ssi0n-Kq7wZp2vXr9bTn4mYc6hLd1f"
 VAPI_SECRET = "a-vapi-secret-of-some-length"
 SHARED_NUMBER = "+33939035760"
 
@@ -52,6 +55,31 @@ class Client:
 
     async def phone(self) -> Any:
         return (await self.get("/api/v1/channels/phone"))["channel"]
+
+
+def token(
+    tenant_id: str,
+    role: str = "owner",
+    /,
+    *,
+    secret: str = JWT_SECRET,
+    algorithm: str = "HS256",
+    headers: dict[str, Any] | None = None,
+    **claims: Any,
+) -> str:
+    """What the accounts' backend signs: good for an hour, unless `claims` say otherwise."""
+    now = START.timestamp()
+    said = {"user_id": "u-1", "tenant_id": tenant_id, "role": role, "iat": int(now)}
+    said |= {"exp": int(now) + 3600, "email": "paul@example.org", **claims}
+    kept = {name: value for name, value in said.items() if value is not None}
+    return jwt.encode(kept, secret, algorithm=algorithm, headers=headers)
+
+
+def session(
+    http: httpx.AsyncClient, tenant_id: str, role: str = "owner", /, **claims: Any
+) -> Client:
+    """Somebody who signed in."""
+    return Client(http, {"authorization": f"Bearer {token(tenant_id, role, **claims)}"})
 
 
 def assert_problem(answer: httpx.Response, status: int, field: str | None = None) -> Any:

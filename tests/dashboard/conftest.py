@@ -9,9 +9,10 @@ import pytest
 from starlette.applications import Starlette
 
 from dashboard.api import ApiSettings, routes
+from dashboard.api.tokens import TokenRules, Tokens
 from domain.tenant import Tenant
 from storage import Database, KeyRing, Storage
-from tests.dashboard.api_client import ADMIN_KEY, SETTINGS, Client
+from tests.dashboard.api_client import ADMIN_KEY, JWT_SECRET, SETTINGS, Client
 from tests.databases import migrated_file
 from tests.fakes.clock import FakeClock
 
@@ -59,10 +60,15 @@ def settings() -> ApiSettings:
 
 
 @pytest.fixture
+def tokens(clock: FakeClock) -> Tokens:
+    return Tokens(TokenRules("HS256", JWT_SECRET), clock)
+
+
+@pytest.fixture
 async def http(
-    storage: Storage, settings: ApiSettings, clock: FakeClock
+    storage: Storage, settings: ApiSettings, clock: FakeClock, tokens: Tokens
 ) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=routes(storage, settings, clock))
+    app = Starlette(routes=routes(storage, settings, clock, tokens=tokens))
     # What escapes the API is raised again for the server's log; the client sees the answer.
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
