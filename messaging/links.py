@@ -249,10 +249,9 @@ class AppointmentLinks:
         code = request.path_params["code"]
         if len(code) != LINK_LENGTH or not code.isascii():
             return None
-        whose = await self._storage.operator.appointment_of_link(code)
-        if whose is None:
+        tenant_id = await self._storage.links.tenant_of(code)
+        if tenant_id is None:
             return None
-        tenant_id, _ = whose
         async with self._storage.tenant(tenant_id).read() as rows:
             it = await rows.appointments.by_link(code)
             if it is None:

@@ -2,6 +2,7 @@
 
 from domain.clock import Clock
 from storage.appointments import Appointment, Change, NewAppointment
+from storage.appointments.links import LinkRegister
 from storage.assistants import AssistantRegister
 from storage.bookings import Unavailable, Wish
 from storage.calendars import FeedRegister
@@ -96,6 +97,7 @@ class Storage:
         self.assistants = AssistantRegister(database, clock)
         self.vapi_calls = VapiCalls(database, clock)
         self.feeds = FeedRegister(database, clock)
+        self.links = LinkRegister(database)
         self.inbound = InboundTexts(database, clock)
         self.text_reports = TextReports(database, clock, keyring)
 
