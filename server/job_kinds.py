@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from domain.clock import Clock
 from domain.jobs import JobKind, VendorLimits
 from domain.knowledge import PassageIndex
+from messaging.ports import Sender
 from providers.vapi.rest import VapiAccount
 from server.appointment_jobs import appointment_jobs
 from server.calendars import LIMITS as CALENDAR_LIMITS
@@ -17,6 +18,8 @@ from server.knowledge import PINECONE_LIMITS, document_jobs
 from server.retention import purge_job
 from server.secret_rotation import reencryption
 from server.settings import Settings
+from server.text_jobs import text_jobs
+from server.texts import LIMITS as TEXT_LIMITS
 from server.vapi_assistants import LIMITS as VAPI_LIMITS
 from server.vapi_assistants import assistant_jobs
 from server.voicemail import voicemail_jobs
@@ -31,9 +34,10 @@ def job_kinds(
     clock: Clock,
     index: PassageIndex | None = None,
     vapi: VapiAccount | None = None,
+    senders: Mapping[str, Sender] | None = None,
 ) -> list[JobKind]:
     """What a worker of this deployment can do. `index`: where passages are published besides our
-    own tables; `vapi`: where assistants are kept."""
+    own tables; `vapi`: where assistants are kept; `senders`: who sends texts, by channel."""
     return [
         purge_job(settings, database, clock),
         reencryption(storage),
@@ -42,9 +46,15 @@ def job_kinds(
         *calendar_jobs(settings, database, storage, clock),
         *assistant_jobs(settings, storage, clock, vapi),
         *voicemail_jobs(settings, storage),
+        *text_jobs(settings, storage, clock, senders or {}),
     ]
 
 
 def vendor_limits(settings: Settings) -> Mapping[str, VendorLimits]:
     """By the `vendor` of a kind; across all processes."""
-    return {"calendars": CALENDAR_LIMITS, "pinecone": PINECONE_LIMITS, "vapi": VAPI_LIMITS}
+    return {
+        "calendars": CALENDAR_LIMITS,
+        "pinecone": PINECONE_LIMITS,
+        "vapi": VAPI_LIMITS,
+        **TEXT_LIMITS,
+    }

@@ -16,6 +16,7 @@ from pydantic_settings import NoDecode
 
 from domain.key_strength import KEY_BYTES, weakness
 from domain.phone import DEFAULT_REGION, normalise
+from domain.sms import read_prices
 
 STREAM_PATH = "/media-stream"
 DATABASE_SCHEMES = ("sqlite", "sqlite+aiosqlite", "postgresql", "postgresql+asyncpg")
@@ -241,3 +242,23 @@ Count = Annotated[int, Field(ge=1)]
 Days = Annotated[int, Field(ge=1, le=36_500)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 SecondsOrNone = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _countries(values: tuple[str, ...]) -> tuple[str, ...]:
+    known = phonenumbers.SUPPORTED_REGIONS
+    for value in values:
+        if value not in known:
+            raise ValueError(f"names {value!r}, which is no country (two capitals)")
+    return values
+
+
+def _sms_prices(value: str) -> str:
+    read_prices(value)
+    return value
+
+
+Countries = Annotated[
+    tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_countries)
+]
+#: Read by `domain.sms.read_prices`.
+SmsPrices = Annotated[str, AfterValidator(_sms_prices)]

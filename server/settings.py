@@ -21,6 +21,7 @@ from server.setting_values import (
     AuthTokens,
     CallbackUrl,
     Count,
+    Countries,
     DatabaseUrl,
     Days,
     EncryptionKey,
@@ -37,6 +38,7 @@ from server.setting_values import (
     Seconds,
     SecondsOrNone,
     Sender,
+    SmsPrices,
     StreamUrl,
     key_bytes,
     key_texts,
@@ -765,6 +767,36 @@ class Settings(BaseSettings):
         "The messaging service to send through, instead of TWILIO_SMS_FROM.",
         "a service SID, MG and 32 hexadecimal digits",
         "MG" + "0123456789abcdef" * 2,
+    )
+    allowed_countries: Countries = _about(
+        ("FR", "GP", "GF", "MQ", "RE", "YT", "PM", "BL", "MF", "BE", "CH", "LU", "MC"),
+        _MESSAGING,
+        "Where SMS and WhatsApp messages may go, to which telephone numbers.",
+        "ISO 3166 countries, separated by commas",
+        "FR,BE",
+        shown="`FR,GP,GF,MQ,RE,YT,PM,BL,MF,BE,CH,LU,MC`",
+    )
+    texts_per_day: Annotated[int, Field(ge=1)] = _about(
+        1000,
+        _MESSAGING,
+        "How many texts of one tenant go out on a day, of whatever kind; the owner's own alerts"
+        " aside. What is more is not sent.",
+        "a number, 1 or more",
+        "1000",
+    )
+    texts_per_day_api: Annotated[int, Field(ge=0)] = _about(
+        100,
+        _MESSAGING,
+        "How many of them may be asked for through the API; 0: none.",
+        "a number, 0 or more",
+        "100",
+    )
+    sms_prices: SmsPrices = _about(
+        "",
+        _MESSAGING,
+        "What one segment of an SMS costs by country, for what is shown before it goes.",
+        "a currency, then COUNTRY=price each, * for all others",
+        "EUR FR=0.0725 BE=0.09 *=0.12",
     )
     whatsapp_base_url: HttpUrl = _about(
         "https://graph.facebook.com",

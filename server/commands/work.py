@@ -20,6 +20,7 @@ from server.key_ring import key_ring
 from server.knowledge import passage_index
 from server.logs import logging_to
 from server.settings import Settings
+from server.texts import text_vendors
 from server.wiring import vapi_account
 from storage import Storage
 from storage.database import Database
@@ -64,9 +65,13 @@ async def _work(settings: Settings, *, child: bool) -> None:
     clock = SystemClock()
     database = await Database.open(settings.database_url.get_secret_value())
     try:
-        async with passage_index(settings) as index, vapi_account(settings) as vapi:
-            storage = Storage(database, clock, key_ring(settings))
-            kinds = job_kinds(settings, database, storage, clock, index, vapi)
+        storage = Storage(database, clock, key_ring(settings))
+        async with (
+            passage_index(settings) as index,
+            vapi_account(settings) as vapi,
+            text_vendors(settings, storage, clock) as texts,
+        ):
+            kinds = job_kinds(settings, database, storage, clock, index, vapi, texts.senders)
             await _run(settings, database, kinds, child=child)
     finally:
         await database.close()
