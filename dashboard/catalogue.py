@@ -5,7 +5,12 @@ A sentence is found by a key; the keys of errors are also the `code` that a prob
 
 from collections.abc import Mapping
 
-from dashboard import calendar_catalogue, knowledge_catalogue
+from dashboard import (
+    agenda_catalogue,
+    appointment_catalogue,
+    calendar_catalogue,
+    knowledge_catalogue,
+)
 from domain.messages import Language, language_of
 
 _FR: Mapping[str, str] = {
@@ -24,6 +29,8 @@ _FR: Mapping[str, str] = {
     "too_many_requests": "Trop de demandes à la fois. Veuillez patienter un instant.",
     "unavailable": "Le service est momentanément indisponible. Veuillez réessayer.",
     "internal": "Un problème est survenu de notre côté. Veuillez réessayer dans un instant.",
+    "code_wrong": "Ce code n’est pas le bon, ou il a expiré. Demandez-en un nouveau.",
+    "changed_meanwhile": "Quelqu’un d’autre vient de modifier cet élément. Rechargez la page.",
     # Sessions, rights and keys.
     "session_expired": "Session expirée, veuillez vous reconnecter.",
     "tenant_suspended": "Votre organisation est suspendue. Contactez votre hébergeur.",
@@ -97,9 +104,10 @@ _FR: Mapping[str, str] = {
     "hours_missing": "Indiquez les heures d’ouverture, ou fermez ce jour.",
     "hours_both": "Indiquez soit une pause, soit des plages d’ouverture.",
     "hours_day_invalid": "Le jour doit aller de 1 (lundi) à 7 (dimanche), une fois chacun.",
-    "hours_slot_fixed": "La durée des rendez-vous ne peut pas encore être changée.",
     "hours_saved": "Vos horaires sont enregistrés.",
     **knowledge_catalogue.FRENCH,
+    **agenda_catalogue.FRENCH,
+    **appointment_catalogue.FRENCH,
     **calendar_catalogue.FRENCH,
 }
 
@@ -118,6 +126,8 @@ _EN: Mapping[str, str] = {
     "too_many_requests": "Too many requests at once. Please wait a moment.",
     "unavailable": "The service is unavailable for a moment. Please try again.",
     "internal": "Something went wrong on our side. Please try again in a moment.",
+    "code_wrong": "This code is wrong or has expired. Ask for a new one.",
+    "changed_meanwhile": "Somebody else has just changed this. Reload the page.",
     "session_expired": "Your session has expired, please sign in again.",
     "tenant_suspended": "Your organisation is suspended. Please contact your host.",
     "not_allowed": "You aren't allowed to do this. Ask whoever is in charge of the account.",
@@ -178,9 +188,10 @@ _EN: Mapping[str, str] = {
     "hours_missing": "Give the opening hours, or close that day.",
     "hours_both": "Give either a break or opening ranges.",
     "hours_day_invalid": "Days go from 1 (Monday) to 7 (Sunday), each once.",
-    "hours_slot_fixed": "The length of appointments can't be changed yet.",
     "hours_saved": "Your opening hours are saved.",
     **knowledge_catalogue.ENGLISH,
+    **agenda_catalogue.ENGLISH,
+    **appointment_catalogue.ENGLISH,
     **calendar_catalogue.ENGLISH,
 }
 

@@ -33,7 +33,8 @@ _PAGE_HEADERS: Final = {
 
 class Problem(msgspec.Struct, frozen=True):
     """RFC 9457, and what the pages read: `success` (always false) and `error`, a sentence that can
-    be shown as it is. `field` and `errors` where a value is wrong."""
+    be shown as it is. `field` and `errors` where a value is wrong; `alternatives`: the nearest free
+    times where an appointment can't be had."""
 
     type: str
     title: str
@@ -45,6 +46,7 @@ class Problem(msgspec.Struct, frozen=True):
     error: str
     field: str | None = None
     errors: list[dict[str, str]] = []
+    alternatives: list[dict[str, Any]] = []
 
 
 def operations(routes: Iterable[BaseRoute]) -> dict[tuple[str, str], Handler]:

@@ -58,9 +58,13 @@ _DETAILS: Mapping[int, str] = {
 
 
 def problem(
-    error: CallerError, request: HTTPConnection, headers: Mapping[str, str] | None = None
+    error: CallerError,
+    request: HTTPConnection,
+    headers: Mapping[str, str] | None = None,
+    *,
+    more: Mapping[str, Any] | None = None,
 ) -> Response:
-    """The answer to a request that can't be taken."""
+    """The answer to a request that can't be taken; `more` are further members."""
     status = error.status
     code = _code(error, status)
     body: dict[str, Any] = {
@@ -76,6 +80,7 @@ def problem(
     if error.field:
         body["field"] = error.field
         body["errors"] = [{"field": error.field, "detail": error.detail}]
+    body.update(more or {})
     return Response(
         msgspec.json.encode(body),
         status_code=status,

@@ -7,23 +7,29 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route
 
+from dashboard.api.agenda import AgendaEndpoints
 from dashboard.api.appointments import Appointments
 from dashboard.api.audit import AuditLog
 from dashboard.api.auth import ApiGuard, KeyCache
+from dashboard.api.availability import Availability
 from dashboard.api.business_hours import BusinessHours
 from dashboard.api.calendars import CalendarEndpoints
 from dashboard.api.calls import Calls
 from dashboard.api.channels import Channels
+from dashboard.api.contacts import Contacts
 from dashboard.api.cors import cors
 from dashboard.api.events import Events
 from dashboard.api.keys import Keys
 from dashboard.api.knowledge import KnowledgeDocuments
 from dashboard.api.limits import RequestLimits
 from dashboard.api.notes import Notes
+from dashboard.api.notifications import Notifications
 from dashboard.api.openapi import described
 from dashboard.api.operations import resource
 from dashboard.api.problem import EXCEPTION_HANDLERS
 from dashboard.api.prospects import Prospects
+from dashboard.api.resources import ResourceEndpoints
+from dashboard.api.services import ServiceEndpoints
 from dashboard.api.session import SessionEndpoints
 from dashboard.api.settings import ApiSettings
 from dashboard.api.tenants import Tenants
@@ -88,6 +94,7 @@ def endpoints(
     calls, hours = Calls(storage), BusinessHours(storage)
     documents = KnowledgeDocuments(storage, knowledge or EmbeddedKnowledge(storage))
     calendars = CalendarEndpoints(storage, settings.public_url)
+    appointments = Appointments(storage)
     return [
         resource("/tenants", GET=tenants.index, POST=tenants.create),
         resource("/tenants/{id}", GET=tenants.show),
@@ -117,10 +124,23 @@ def endpoints(
         resource("/v1/calendars/external/{id}/refresh", POST=calendars.refresh),
         resource("/v1/calls", GET=calls.index),
         resource("/v1/calls/{id}", GET=calls.show),
-        resource("/v1/appointments", GET=Appointments(storage).index),
+        resource("/v1/appointments", GET=appointments.index, POST=appointments.create),
+        # Before /{id}, which would take it for one.
+        resource(
+            "/v1/appointments/settings",
+            GET=appointments.settings,
+            PUT=appointments.save_settings,
+        ),
+        resource(
+            "/v1/appointments/{id}",
+            GET=appointments.show,
+            PATCH=appointments.change,
+            PUT=appointments.change,
+            DELETE=appointments.cancel,
+        ),
         resource("/v1/business-hours", GET=hours.show, POST=hours.save),
-        resource("/v1/prospects", GET=Prospects(storage).index),
-        resource("/v1/tickets", GET=Tickets(storage).index),
+        *_agenda(storage),
+        *_people(storage),
         resource("/v1/events", GET=Events(storage).index),
         resource("/v1/knowledge/documents", GET=documents.index, POST=documents.create),
         # Before /{id}, which would take them for one.
@@ -136,4 +156,83 @@ def endpoints(
         resource("/v1/knowledge/documents/{id}/restore", POST=documents.restore),
         resource("/v1/knowledge/ask", POST=documents.ask),
         resource("/v1/knowledge/search", POST=documents.ask),
+    ]
+
+
+def _agenda(storage: Storage) -> list[Route]:
+    """What can be booked when, and with whom."""
+    agenda, times = AgendaEndpoints(storage), Availability(storage)
+    bookable, services = ResourceEndpoints(storage), ServiceEndpoints(storage)
+    one_service = {
+        "GET": services.show,
+        "PUT": services.change,
+        "PATCH": services.change,
+        "DELETE": services.remove,
+    }
+    return [
+        resource("/v1/availability", GET=times.show, POST=times.save),
+        resource("/v1/availability/slots", GET=times.slots),
+        resource("/v1/services", GET=services.index, POST=services.create),
+        resource("/v1/services/{id}", **one_service),
+        resource("/v1/appointment-types", GET=services.index, POST=services.create),
+        resource("/v1/appointment-types/{id}", **one_service),
+        resource("/v1/resources", GET=bookable.index, POST=bookable.create),
+        resource(
+            "/v1/resources/{id}",
+            GET=bookable.show,
+            PUT=bookable.change,
+            PATCH=bookable.change,
+            DELETE=bookable.remove,
+        ),
+        resource(
+            "/v1/agenda/rules", GET=agenda.rules, PUT=agenda.set_rules, PATCH=agenda.set_rules
+        ),
+        resource("/v1/agenda/exceptions", GET=agenda.exceptions, POST=agenda.add_exception),
+        resource(
+            "/v1/agenda/exceptions/{id}",
+            GET=agenda.exception,
+            PUT=agenda.change_exception,
+            PATCH=agenda.change_exception,
+            DELETE=agenda.remove_exception,
+        ),
+    ]
+
+
+def _people(storage: Storage) -> list[Route]:
+    """People, what they want, and what the business is told of it."""
+    contacts, notifications = Contacts(storage), Notifications(storage)
+    prospects, tickets = Prospects(storage), Tickets(storage)
+    return [
+        resource("/v1/contacts", GET=contacts.index, POST=contacts.create),
+        # Fixed words stand before /{id}, which would take them for one.
+        resource("/v1/contacts/proposals", GET=contacts.proposals),
+        resource("/v1/contacts/proposals/{id}/decline", POST=contacts.decline),
+        resource("/v1/contacts/{id}", GET=contacts.show, PATCH=contacts.change),
+        resource("/v1/contacts/{id}/merge", POST=contacts.merge),
+        resource("/v1/contacts/{id}/timeline", GET=contacts.timeline),
+        resource("/v1/prospects", GET=prospects.index, POST=prospects.create),
+        resource("/v1/prospects/export", GET=prospects.export),
+        resource(
+            "/v1/prospects/{id}",
+            GET=prospects.show,
+            PUT=prospects.change,
+            PATCH=prospects.change,
+            DELETE=prospects.delete,
+        ),
+        resource("/v1/prospects/{id}/convert", POST=prospects.convert),
+        resource("/v1/prospects/{id}/history", GET=prospects.history),
+        resource("/v1/tickets", GET=tickets.index, POST=tickets.create),
+        resource("/v1/tickets/export", GET=tickets.export),
+        resource("/v1/tickets/{id}", GET=tickets.show, PATCH=tickets.change),
+        resource("/v1/tickets/{id}/history", GET=tickets.history),
+        resource("/v1/notifications", GET=notifications.index),
+        resource(
+            "/v1/notifications/settings",
+            GET=notifications.settings,
+            PUT=notifications.configure,
+        ),
+        resource("/v1/notifications/settings/verify", POST=notifications.verify),
+        resource("/v1/notifications/settings/send-code", POST=notifications.send_code),
+        resource("/v1/notifications/read-all", PUT=notifications.read_all),
+        resource("/v1/notifications/{id}/read", PUT=notifications.read),
     ]
