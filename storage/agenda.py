@@ -54,6 +54,11 @@ class Agendas:
             rules,
         )
 
+    async def today(self) -> date:
+        """What day it is where the tenant is."""
+        tenant = await self._scope.tenant()
+        return self._scope.now().astimezone(ZoneInfo(tenant.timezone)).date()
+
     async def rules(self) -> Rules:
         """What was set, or what holds where nobody has set anything."""
         row = await self._scope.first(self._scope.select(table))

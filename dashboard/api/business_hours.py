@@ -1,58 +1,53 @@
 """When the business is open: `GET|POST /api/v1/business-hours`.
 
-A day has either one break or any number of ranges; what is stored are the ranges. A POST replaces
-the days that it names and leaves the others as they are.
+A POST replaces the days that it names and leaves the others as they are. Exceptions and public
+holidays are shown along; they are set at /api/v1/agenda.
 """
 
-import re
-from collections.abc import Mapping, Sequence
-from datetime import time
-from typing import Annotated, Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, TypedDict
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dashboard.api.agenda import ExceptionJson, HolidayJson, describe_exception, describe_holidays
 from dashboard.api.auth import tenant_access
 from dashboard.api.body import json_response, read_json
+from dashboard.api.operations import operation
+from dashboard.api.week import DayBody, WeekdayJson, describe_week, week_of
 from dashboard.catalogue import sentence
-from domain.agenda import DEFAULT_MINUTES, OpeningRange
+from domain.agenda import OpeningRange
 from domain.errors import Invalid
+from domain.permissions import May
 from storage import Storage
 from storage.rows import TenantRows
 
-#: A close that isn't after its open is on the next day, as far as a night goes: beyond, the two
-#: were more likely swapped.
-LATEST_NIGHT_CLOSE = time(6)
-
-_DAYS = range(1, 8)
-_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(:00)?")
-
-
-class RangeBody(msgspec.Struct, frozen=True):
-    """`open` and `close` as HH:MM, wall clock of the tenant."""
-
-    open: str
-    close: str
-
-
-class DayBody(msgspec.Struct, frozen=True):
-    """One day, 1 = Monday … 7 = Sunday; times as HH:MM, wall clock of the tenant."""
-
-    day_of_week: int
-    is_open: bool | Annotated[int, msgspec.Meta(ge=0, le=1)] = True
-    open_time: str | None = None
-    close_time: str | None = None
-    break_start: str | None = None
-    break_end: str | None = None
-    ranges: Annotated[list[RangeBody], msgspec.Meta(max_length=24)] | None = None
-
 
 class HoursBody(msgspec.Struct, frozen=True):
-    """What the page posts."""
+    """What the page posts. `slot_minutes`: how long an appointment is for which nobody names a
+    service."""
 
     hours: Annotated[list[DayBody], msgspec.Meta(min_length=1, max_length=7)]
     slot_minutes: int | None = None
+
+
+class HoursAnswer(TypedDict):
+    """All seven days, and what differs from them. `is_default`: nobody has set them yet."""
+
+    success: bool
+    hours: list[WeekdayJson]
+    is_default: bool
+    slot_minutes: int
+    exceptions: list[ExceptionJson]
+    holidays: list[HolidayJson]
+
+
+class HoursSaved(HoursAnswer):
+    """The same, and what was done, in words."""
+
+    message: str
 
 
 class BusinessHours:
@@ -61,126 +56,37 @@ class BusinessHours:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
+    @operation("The opening hours", may=May.VIEW, answer=HoursAnswer)
     async def show(self, request: Request) -> Response:
-        """GET: all seven days; `is_default` says that nobody has set them yet."""
+        """All seven days, the business's exceptions from today on, and its public holidays."""
         tenant = tenant_access(request).tenant
         async with self._storage.tenant(tenant.id).read() as rows:
-            ranges, is_default = await rows.hours.get(), await rows.hours.is_default()
-        return json_response({"success": True, **_describe(ranges, is_default)})
+            return json_response(await _describe(rows))
 
+    @operation("Set opening hours", may=May.SETTINGS, body=HoursBody, answer=HoursSaved)
     async def save(self, request: Request) -> Response:
-        """POST: the days it names, all or nothing."""
+        """The days it names, all or nothing; the others stay as they are."""
         tenant = tenant_access(request).tenant
         body = await read_json(request, HoursBody)
-        if body.slot_minutes not in (None, DEFAULT_MINUTES):
-            raise Invalid(
-                f"Appointments last {DEFAULT_MINUTES} minutes.",
-                field="slot_minutes",
-                message_key="hours_slot_fixed",
-            )
         posted = week_of(body.hours)
         async with self._storage.tenant(tenant.id).write() as rows:
             kept = [each for each in await rows.hours.get() if each.day not in posted]
             ranges = kept + [each for day in posted.values() for each in day]
             await _replace(rows, ranges)
-            saved = await rows.hours.get()
-        message = sentence(tenant.locale, "hours_saved")
-        return json_response({"success": True, "message": message, **_describe(saved, False)})
+            await set_length(rows, body.slot_minutes, "slot_minutes")
+            saved = await _describe(rows)
+        return json_response({**saved, "message": sentence(tenant.locale, "hours_saved")})
 
 
-def week_of(days: Sequence[DayBody]) -> Mapping[int, list[OpeningRange]]:
-    """What each named day comes to; a closed day to nothing. Raises Invalid with the field."""
-    week: dict[int, list[OpeningRange]] = {}
-    for index, day in enumerate(days):
-        where = f"hours[{index}]"
-        if day.day_of_week not in _DAYS or day.day_of_week in week:
-            raise Invalid(
-                "Days go from 1 (Monday) to 7 (Sunday), each once.",
-                field=f"{where}.day_of_week",
-                message_key="hours_day_invalid",
-            )
-        week[day.day_of_week] = _ranges_of(day, where) if day.is_open else []
-    return week
-
-
-def _ranges_of(day: DayBody, where: str) -> list[OpeningRange]:
-    if day.ranges is None:
-        return _with_break(day, where)
-    parsed = _from_ranges(day, day.ranges, where)
-    # A page that read a day and sends it back carries both; they must then say the same.
-    meant = _describe_day(day.day_of_week, parsed)
-    for name in ("open_time", "close_time", "break_start", "break_end"):
-        given: str | None = getattr(day, name)
-        if given and _text(_time(given, f"{where}.{name}")) != meant[name]:
-            raise Invalid(
-                "Give either ranges or the other times; here they disagree.",
-                field=f"{where}.{name}",
-                message_key="hours_both",
-            )
-    return parsed
-
-
-def _from_ranges(day: DayBody, ranges: Sequence[RangeBody], where: str) -> list[OpeningRange]:
-    if not ranges:
-        raise _missing(f"{where}.ranges")
-    parsed: list[OpeningRange] = []
-    for index, each in enumerate(ranges):
-        field = f"{where}.ranges[{index}]"
-        opens, closes = _time(each.open, f"{field}.open"), _time(each.close, f"{field}.close")
-        if not _can_close(opens, closes):
-            raise _order(f"{field}.close")
-        opening = OpeningRange(day.day_of_week, opens, closes)
-        if any(_overlap(opening, other) for other in parsed):
-            raise Invalid(
-                "This range overlaps another one of the same day.",
-                field=field,
-                message_key="hours_overlap",
-            )
-        parsed.append(opening)
-    return sorted(parsed, key=lambda each: each.opens)
-
-
-def _with_break(day: DayBody, where: str) -> list[OpeningRange]:
-    opens = _time(day.open_time, f"{where}.open_time")
-    closes = _time(day.close_time, f"{where}.close_time")
-    if not _can_close(opens, closes):
-        raise _order(f"{where}.close_time")
-    if not day.break_start and not day.break_end:
-        return [OpeningRange(day.day_of_week, opens, closes)]
-    pause = _time(day.break_start, f"{where}.break_start")
-    resumes = _time(day.break_end, f"{where}.break_end")
-    if not pause < resumes:
-        raise _order(f"{where}.break_end")
-    whole = OpeningRange(day.day_of_week, opens, closes)
-    if not opens < pause or _minute(resumes) >= _end(whole):
-        raise Invalid(
-            "The break must begin after open_time and end before close_time.",
-            field=f"{where}.break_end" if opens < pause else f"{where}.break_start",
-            message_key="hours_break",
-        )
-    return [
-        OpeningRange(day.day_of_week, opens, pause),
-        OpeningRange(day.day_of_week, resumes, closes),
-    ]
-
-
-def _can_close(opens: time, closes: time) -> bool:
-    """Later the same day, or in the night that follows; any other order is a slip."""
-    return opens < closes or (closes < opens and closes <= LATEST_NIGHT_CLOSE)
-
-
-def _minute(wall: time) -> int:
-    return wall.hour * 60 + wall.minute
-
-
-def _end(opening: OpeningRange) -> int:
-    """Minutes since the midnight before it opens."""
-    past_midnight = opening.closes <= opening.opens
-    return _minute(opening.closes) + (24 * 60 if past_midnight else 0)
-
-
-def _overlap(one: OpeningRange, other: OpeningRange) -> bool:
-    return _minute(one.opens) < _end(other) and _minute(other.opens) < _end(one)
+async def set_length(rows: TenantRows, minutes: int | None, field: str) -> None:
+    """How long an appointment is for which nobody names a service. Raises Invalid with `field`."""
+    rules = await rows.agenda.rules()
+    if minutes is None or minutes == rules.minutes:
+        return
+    try:
+        await rows.agenda.set_rules(replace(rules, minutes=minutes))
+    except Invalid as error:
+        raise Invalid(error.detail, field=field, message_key=error.message_key) from None
 
 
 async def _replace(rows: TenantRows, ranges: Sequence[OpeningRange]) -> None:
@@ -195,57 +101,15 @@ async def _replace(rows: TenantRows, ranges: Sequence[OpeningRange]) -> None:
         ) from overlap
 
 
-def _time(text: str | None, field: str) -> time:
-    if not text:
-        raise _missing(field)
-    match = _TIME.fullmatch(text)
-    if match is None:
-        raise Invalid(
-            "Give a time as HH:MM, from 00:00 to 23:59.",
-            field=field,
-            message_key="hours_time_invalid",
-        )
-    return time(int(match[1]), int(match[2]))
-
-
-def _order(field: str) -> Invalid:
-    return Invalid(
-        f"The end must follow the start; a night may last until {LATEST_NIGHT_CLOSE:%H:%M}.",
-        field=field,
-        message_key="hours_order",
-    )
-
-
-def _missing(field: str) -> Invalid:
-    return Invalid(
-        "An open day needs open_time and close_time, or ranges.",
-        field=field,
-        message_key="hours_missing",
-    )
-
-
-def _describe(ranges: Sequence[OpeningRange], is_default: bool) -> dict[str, Any]:
+async def _describe(rows: TenantRows) -> HoursAnswer:
+    agenda = await rows.agenda.load()
     return {
-        "hours": [_describe_day(day, [r for r in ranges if r.day == day]) for day in _DAYS],
-        "is_default": is_default,
-        "slot_minutes": DEFAULT_MINUTES,
+        "success": True,
+        "hours": describe_week(agenda.hours),
+        "is_default": await rows.hours.is_default(),
+        "slot_minutes": agenda.rules.minutes,
+        "exceptions": [
+            describe_exception(each) for each in agenda.exceptions if each.resource is None
+        ],
+        "holidays": describe_holidays(agenda),
     }
-
-
-def _describe_day(day: int, ranges: Sequence[OpeningRange]) -> dict[str, Any]:
-    """`break_start` and `break_end` are set when there is exactly one break; `ranges` tell all."""
-    ordered = sorted(ranges, key=lambda each: each.opens)
-    one_break = len(ordered) == 2
-    return {
-        "day_of_week": day,
-        "is_open": bool(ordered),
-        "open_time": _text(ordered[0].opens) if ordered else None,
-        "close_time": _text(ordered[-1].closes) if ordered else None,
-        "break_start": _text(ordered[0].closes) if one_break else None,
-        "break_end": _text(ordered[1].opens) if one_break else None,
-        "ranges": [{"open": _text(each.opens), "close": _text(each.closes)} for each in ordered],
-    }
-
-
-def _text(value: time) -> str:
-    return value.strftime("%H:%M")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.api.business_hours import DayBody, RangeBody, week_of
+from dashboard.api.week import DayBody, RangeBody, week_of
 from domain.agenda import OpeningRange
 from domain.errors import Invalid
 
