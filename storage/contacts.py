@@ -23,6 +23,7 @@ from storage.schema import CHANNEL_TYPES, PROOFS, contact_proposals
 from storage.schema import contact_addresses as addresses
 from storage.schema import contacts as table
 from storage.scope import MAX_PAGE, Scope
+from storage.timeline import TimelineItem, timeline
 
 #: How an address was learnt → how well we know that it is theirs. "web" is a form that anybody can
 #: fill in, "import" another system's word.
@@ -299,6 +300,12 @@ class Contacts:
         """What was changed and merged, the earliest first."""
         return await history(self._scope, contact_id=contact_id)
 
+    async def timeline(
+        self, contact_id: str, *, limit: int = 50, cursor: str | None = None
+    ) -> tuple[Sequence[TimelineItem], str | None]:
+        """What happened with them on any channel, the latest first; the next page's cursor."""
+        return await timeline(self._scope, contact_id, limit, cursor)
+
     async def proposals(self, contact_id: str | None = None) -> Sequence[Proposal]:
         """Who may be one person with whom, undecided, the latest first."""
         it = contact_proposals.c
@@ -339,7 +346,9 @@ class Contacts:
             raise NotFound("no such contact")
         row = await self._row(contact_id)
         if version is not None and version != row["version"]:
-            raise Conflict("somebody else has changed this contact meanwhile")
+            raise Conflict(
+                "somebody else has changed this contact meanwhile", message_key="changed_meanwhile"
+            )
         values = dict(changes)
         if "name" in values:
             values["name"] = plain_name(values["name"])

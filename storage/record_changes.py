@@ -31,7 +31,10 @@ async def change(
     if row is None:
         raise NotFound("no such entry")
     if version is not None and version != row["version"]:
-        raise Conflict("somebody else has changed this meanwhile; read it again")
+        raise Conflict(
+            "somebody else has changed this meanwhile; read it again",
+            message_key="changed_meanwhile",
+        )
     changed = differences(dict(row), values)
     if changed:
         await scope.connection.execute(
