@@ -26,6 +26,7 @@ from providers.twilio.signature import TwilioWebhookGuard
 from server import wiring
 from server.cascade import cascade_models
 from server.clock import SystemClock
+from server.conversations import text_doors
 from server.health import health_routes, metrics_server
 from server.job_metrics import JobMetrics
 from server.knowledge import passage_index
@@ -99,7 +100,9 @@ async def _running(
                     app.state.drain = parts.drain
                     api = _api(settings, parts, clock, tokens)
                     pages = _customers_pages(settings, parts, clock)
-                    yield [*_routes(settings, parts, database, metrics), *pages, *api]
+                    doors = text_doors(settings, parts.storage, clock, metrics)
+                    routes = [*_routes(settings, parts, database, metrics), *doors.routes()]
+                    yield [*routes, *pages, *api]
     finally:
         await database.close()
 

@@ -1,7 +1,7 @@
 """The jobs of text conversations and reminders: what a worker of this deployment needs for them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
@@ -13,12 +13,15 @@ from domain.knowledge import Knowledge
 from domain.language_model import LanguageModel
 from messaging.answering import Answering
 from messaging.checks import still_the_agents, still_the_appointment
+from messaging.doors import Operators, TextDoors
 from messaging.incoming import IncomingMessage
 from messaging.outbox import Check
 from messaging.ports import Credentials
 from messaging.receiving import ANSWER, Receiving
 from messaging.reminding import ELSEWHERE, Reminding
+from providers.meta_signature import WhatsAppProof
 from providers.whatsapp import line_of
+from server.metrics import Metrics
 from server.settings import Settings
 from server.text_agent import TextAgent
 from server.texts import SmsAsker, TextVendors
@@ -59,9 +62,21 @@ class _Seen:
             log.info("whatsapp.not_marked", error=type(error).__name__)
 
 
-def receiving(settings: Settings, storage: Storage, clock: Clock) -> Receiving:
-    """What the doors of a server need: recording; the job does the rest elsewhere."""
-    return Receiving(storage, clock)
+def text_doors(settings: Settings, storage: Storage, clock: Clock, metrics: Metrics) -> TextDoors:
+    """The webhooks of texts: they record, and jobs do the rest elsewhere."""
+    secret, token = settings.whatsapp_app_secret, settings.whatsapp_verify_token
+    platform = settings.whatsapp_360dialog_platform_secret
+    return TextDoors(
+        storage=storage,
+        receiving=Receiving(storage, clock),
+        clock=clock,
+        proof=WhatsAppProof(platform.get_secret_value() if platform else ""),
+        operators=Operators(
+            app_secret=secret.get_secret_value() if secret else "",
+            verify_token=token.get_secret_value() if token else "",
+        ),
+        count=lambda what: metrics.count("texts_dropped", what),
+    )
 
 
 def conversation_jobs(
@@ -73,11 +88,7 @@ def conversation_jobs(
     knowledge: Knowledge | None,
 ) -> list[JobKind]:
     """Bringing texts home, answering them, reminding."""
-    arriving = replace(
-        receiving(settings, storage, clock),
-        asker=SmsAsker(vendors.sms),
-        seen=_Seen(storage, vendors),
-    )
+    arriving = Receiving(storage, clock, SmsAsker(vendors.sms), _Seen(storage, vendors))
     agent = None
     if model is not None:
         agent = TextAgent(
