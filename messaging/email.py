@@ -117,7 +117,7 @@ def message_id(text_id: str, sender: str) -> str:
 
 def one_line(text: str, longest: int) -> str:
     """Whatever breaks a line, or can't be seen, becomes one space."""
-    return _SPACES.sub(" ", _printable(text)).strip()[:longest]
+    return _SPACES.sub(" ", _printable(text)).strip()[:longest].rstrip()
 
 
 def ancestors(in_reply_to: str, references: Iterable[str]) -> tuple[str, ...]:
