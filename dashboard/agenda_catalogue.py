@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 FRENCH: Mapping[str, str] = {
     "agenda_saved": "Les règles de l’agenda sont enregistrées.",
-    "agenda_number": "La valeur de « {field} » est hors limites, ou n’est pas un multiple de 5.",
+    "agenda_number": "Une valeur est hors limites, ou n’est pas un multiple de 5.",
     "agenda_exception_removed": "Ces jours suivent de nouveau vos horaires habituels.",
     "availability_saved": "Les disponibilités sont enregistrées.",
     "exception_order": "Le dernier jour doit suivre le premier.",
@@ -30,7 +30,7 @@ FRENCH: Mapping[str, str] = {
 
 ENGLISH: Mapping[str, str] = {
     "agenda_saved": "The rules of the agenda are saved.",
-    "agenda_number": "The value of “{field}” is out of bounds, or no multiple of 5.",
+    "agenda_number": "A value is out of bounds, or no multiple of 5.",
     "agenda_exception_removed": "These days follow your usual hours again.",
     "availability_saved": "The availability is saved.",
     "exception_order": "The last day must not come before the first.",

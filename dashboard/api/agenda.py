@@ -169,7 +169,10 @@ class AgendaEndpoints:
         tenant = tenant_access(request).tenant
         body = await read_json(request, RulesBody)
         async with self._storage.tenant(tenant.id).write() as rows:
-            await rows.agenda.set_rules(_changed(await rows.agenda.rules(), body))
+            try:
+                await rows.agenda.set_rules(_changed(await rows.agenda.rules(), body))
+            except Invalid as error:
+                raise _outside(error) from None
             saved = _rules_answer(await rows.agenda.load())
         return json_response({**saved, "message": sentence(tenant.locale, "agenda_saved")})
 
@@ -203,7 +206,10 @@ class AgendaEndpoints:
             _one_line(body.label),
         )
         async with self._storage.tenant(tenant_access(request).tenant.id).write() as rows:
-            added = await rows.exceptions.add(new)
+            try:
+                added = await rows.exceptions.add(new)
+            except Invalid as error:
+                raise _outside(error) from None
         return json_response({"success": True, "exception": describe_exception(added)}, 201)
 
     @operation("One exception", may=May.VIEW, answer=ExceptionAnswer)
@@ -234,7 +240,10 @@ class AgendaEndpoints:
                 kept(body.resource_id, old.resource) or None,
                 _one_line(kept(body.label, old.label)),
             )
-            changed = await rows.exceptions.change(old.id, new)
+            try:
+                changed = await rows.exceptions.change(old.id, new)
+            except Invalid as error:
+                raise _outside(error) from None
         return json_response({"success": True, "exception": describe_exception(changed)})
 
     @operation("Remove days that differ", may=May.SETTINGS, answer=AgendaMessage)
@@ -317,6 +326,12 @@ def _changed(old: Rules, body: RulesBody) -> Rules:
         kept(body.horizon_days, old.horizon_days),
         kept(body.daily_cap, old.daily_cap),
     )
+
+
+def _outside(error: Invalid) -> Invalid:
+    """Errors name what was sent."""
+    field = {"resource": "resource_id", "step": "step_minutes"}.get(error.field or "", error.field)
+    return Invalid(error.detail, field=field, message_key=error.message_key)
 
 
 def _one_line(label: str) -> str:

@@ -122,7 +122,11 @@ class Availability:
         self._storage = storage
 
     @operation(
-        "When somebody works", may=May.VIEW, query=AvailabilityQuery, answer=AvailabilityAnswer
+        "When somebody works",
+        may=May.VIEW,
+        query=AvailabilityQuery,
+        problems=(404,),
+        answer=AvailabilityAnswer,
     )
     async def show(self, request: Request) -> Response:
         """The week of a resource, or of the business."""

@@ -74,7 +74,7 @@ def week_of(days: Sequence[DayBody]) -> Mapping[int, list[OpeningRange]]:
 def _ranges_of(day: DayBody, where: str) -> list[OpeningRange]:
     if day.ranges is None:
         return _with_break(day, where)
-    parsed = _from_ranges(day, day.ranges, where)
+    parsed = _from_ranges(day, day.ranges, f"{where}.ranges")
     # A page that read a day and sends it back carries both; they must then say the same.
     meant = describe_day(day.day_of_week, parsed)
     for name in ("open_time", "close_time", "break_start", "break_end"):
@@ -90,10 +90,10 @@ def _ranges_of(day: DayBody, where: str) -> list[OpeningRange]:
 
 def _from_ranges(day: DayBody, ranges: Sequence[RangeBody], where: str) -> list[OpeningRange]:
     if not ranges:
-        raise _missing(f"{where}.ranges")
+        raise _missing(where)
     parsed: list[OpeningRange] = []
     for index, each in enumerate(ranges):
-        field = f"{where}.ranges[{index}]"
+        field = f"{where}[{index}]"
         opens, closes = _time(each.open, f"{field}.open"), _time(each.close, f"{field}.close")
         if not _can_close(opens, closes):
             raise _order(f"{field}.close")

@@ -43,6 +43,8 @@ async def test_a_tenant_without_hours_sees_the_default(owner: Client) -> None:
         "hours": [*map(usual, range(1, 6)), closed(6), closed(7)],
         "is_default": True,
         "slot_minutes": 30,
+        "exceptions": [],
+        "holidays": [],
     }
 
 
@@ -90,7 +92,7 @@ async def test_three_ranges_have_no_single_break(owner: Client) -> None:
         ({"hours": [usual(1), {"day_of_week": 2}]}, "hours[1].open_time"),
         ({"hours": [{**usual(1), "open_time": "13:00"}]}, "hours[0].open_time"),
         ({"hours": [{**closed(1), "is_open": 2}]}, "hours[0].is_open"),
-        ({"hours": [usual(1)], "slot_minutes": 20}, "slot_minutes"),
+        ({"hours": [usual(1)], "slot_minutes": 22}, "slot_minutes"),
         (
             {
                 "hours": [
@@ -131,3 +133,10 @@ async def test_a_business_may_be_closed_for_good(owner: Client) -> None:
     assert (await post(owner, *week)).status_code == 200
     shown = await owner.get(HOURS)
     assert (shown["hours"], shown["is_default"]) == (week, False)
+
+
+async def test_the_length_of_appointments(owner: Client) -> None:
+    answer = await post(owner, usual(1), slot_minutes=45)
+    assert answer.status_code == 200
+    assert (await owner.get(HOURS))["slot_minutes"] == 45
+    assert (await post(owner, usual(1))).json()["slot_minutes"] == 45
