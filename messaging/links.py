@@ -382,7 +382,8 @@ def _instant(text: str) -> datetime | None:
         found = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return found if found.tzinfo is not None else None
+    # Beyond these years, zones' arithmetic overflows.
+    return found if found.tzinfo is not None and 2000 <= found.year <= 2200 else None
 
 
 def _day(text: str) -> date | None:

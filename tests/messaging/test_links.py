@@ -155,7 +155,7 @@ async def test_a_customer_cancels_once(
         ("booked", "voice"),
         ("cancelled", "link"),
     ]
-    assert len(told.items) == 1
+    assert len(told[0]) == 1
     after = await seen(web, f"/r/{it.link_token}?done=cancelled")
     assert "est annulé" in after.text
     assert after.forms == []
@@ -217,7 +217,7 @@ async def test_a_time_that_no_page_offers_is_refused(
 ) -> None:
     choose = await seen(web, f"/r/{it.link_token}/move")
     answer = await send(web, choose, "/move", start=start)
-    assert answer.status_code in (400, 409)
+    assert answer.status_code in (400, 409, 422)
     assert Page(answer.text).faults == []
     assert await now(storage, it) == it
 
