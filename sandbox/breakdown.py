@@ -35,7 +35,7 @@ Moment = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
-Leg = Literal["realtime", "vapi"]
+Leg = Literal["realtime", "vapi", "stt", "llm", "tts"]  # the last three: a cascade's models
 
 #: Into a sentence, so that it really is in the middle of one.
 _INTO_MS = 400

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from sandbox.breakdown import Breakdown
 from sandbox.http_wire import Broken, Dead, Reply
 
 Kind = Literal[
@@ -49,6 +50,41 @@ class HttpFault:
     def concerns(self, endpoint: str, number: int) -> bool:
         """Whether this request is to go wrong."""
         return self.endpoint in ("", endpoint) and (not self.requests or number in self.requests)
+
+
+#: Which endpoint of the three models of a cascade.
+_ENDPOINTS = {"stt": "transcriptions", "llm": "chat", "tts": "speech"}
+#: What each breakdown is on HTTP: a request and its answer. (A TCP connection neither repeats nor
+#: swaps anything, and a request has no age.)
+_BROKEN_DOWN: dict[str, tuple[Kind, int]] = {
+    "refuse": ("refuse", 503),
+    "hang": ("hang", 0),
+    "late": ("late", 0),
+    "brown_out": ("brown_out", 0),
+    "half_dead": ("half_dead", 0),
+    "close": ("end", 0),
+    "cut": ("close", 0),
+    "429": ("refuse", 429),
+    "5xx": ("refuse", 500),
+    "garbage": ("garbage", 0),
+}
+
+
+def broken_down(breakdown: Breakdown) -> HttpFault:
+    """What befalls every request to this model from then on. Raises ValueError when this can't
+    befall one."""
+    if breakdown.kind not in _BROKEN_DOWN or breakdown.leg not in _ENDPOINTS:
+        raise ValueError(f"{breakdown.kind!r} can't befall the {breakdown.leg} of a cascade")
+    kind, status = _BROKEN_DOWN[breakdown.kind]
+    code = "rate_limit_exceeded" if status == 429 else "server_error"
+    return HttpFault(
+        kind,
+        _ENDPOINTS[breakdown.leg],
+        at=max(breakdown.at, 1),
+        seconds=breakdown.seconds,
+        status=status,
+        code=code,
+    )
 
 
 async def before(fault: HttpFault | None) -> Reply | None:

@@ -11,7 +11,7 @@ import json
 import re
 import warnings
 import wave
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message
@@ -128,16 +128,23 @@ class OpenAIHttpEmulator:
             return self._refuse(404, "", f"Invalid URL ({request.method} {request.path})")
         endpoint, handle = known
         self.counts[endpoint] = number = self.counts.get(endpoint, 0) + 1
-        fault = next((each for each in self.faults if each.concerns(endpoint, number)), None)
+        fault = self._fault(endpoint, number)
         instead = await before(fault)
         if instead is not None:
             return instead
         if request.headers.get("authorization") != f"Bearer {self._api_key}":
             return self._refuse(401, "invalid_api_key", "Incorrect API key provided.")
         try:
-            return spoiled(await handle(request), fault)
+            reply = await handle(request)
         except Refused as no:
             return self._refuse(no.status, no.code, no.message, no.param)
+        if fault is None:  # what was asked for may have been what broke it
+            fault = self._fault(endpoint, number)
+            instead = await before(fault)
+        return instead if instead is not None else spoiled(reply, fault)
+
+    def _fault(self, endpoint: str, number: int) -> HttpFault | None:
+        return next((each for each in self.faults if each.concerns(endpoint, number)), None)
 
     def _refuse(self, status: int, code: str, message: str, param: str | None = None) -> Reply:
         self.asked.refusals.append((status, message))
@@ -162,6 +169,9 @@ class OpenAIHttpEmulator:
         check(body, (CHAT_MODEL,), strict=self._unknown_fields)
         await asyncio.sleep(self._pace.first)
         thought = answer(body["messages"], body.get("tools") or (), self._brains)
+        self._tell("chat_reads", thought.conversation, texts=_texts(body["messages"]))
+        if body["messages"][-1]["role"] == "tool":
+            self._tell("model_reads_result", thought.conversation)
         text = " ".join(each.text for each in thought.actions if isinstance(each, Speak))
         calls = [each for each in thought.actions if isinstance(each, Call)]
         number = self.counts["chat"]
@@ -261,6 +271,12 @@ class OpenAIHttpEmulator:
 
 
 # ----------------------------------------------------------------------------------- the wire
+
+
+def _texts(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a conversation holds in words, whoever said it."""
+    contents = [each.get("content") for each in messages]
+    return [each if isinstance(each, str) else json.dumps(each) for each in contents if each]
 
 
 def _json(request: HttpRequest) -> Any:

@@ -14,6 +14,7 @@ from sandbox.breakdown import Breakdown, Watch
 from sandbox.caller import DONE_MS, PATIENCE_MS, Listener, ScriptedCaller
 from sandbox.chat_mind import Conversation
 from sandbox.faults import Faults
+from sandbox.http_faults import broken_down as broken_model
 from sandbox.openai_http import OpenAIHttpEmulator
 from sandbox.openai_realtime import AGENT_TAG_BIT, RealtimeEmulator
 from sandbox.realtime_record import SessionRecord
@@ -29,6 +30,8 @@ from sandbox.vapi_faults import broken_down
 #: A real model thinks between two sentences, and takes its time: the caller is more patient.
 REAL_DONE_MS = 1500
 REAL_PATIENCE_MS = 40_000
+#: A cascade's.
+_MODELS = frozenset({"stt", "llm", "tts"})
 #: How far apart the ear's position and the truncation may have been noted.
 _JOIN_SECONDS = 2.0
 #: Sentences of the cascade's voice that a caller may still be hearing.
@@ -72,6 +75,7 @@ class World:
         self._on_event = on_event
         self._scenarios: dict[int, tuple[Scenario, str]] = {}
         self._logs: dict[int, CallLog] = {}
+        self._chats: dict[int, list[list[str]]] = {}
         self._last_tag = 0
         self._stack = AsyncExitStack()
         self.models.published = self._voices.spoken
@@ -169,15 +173,15 @@ class World:
 
     def _prepare(self, breakdown: Breakdown, log: CallLog) -> None:
         """See to it that a vendor breaks down when the moment comes."""
-        if breakdown.leg == "vapi":
-            broken_down(breakdown.kind)  # raises ValueError
+        if breakdown.leg in _MODELS:
+            broken_model(breakdown)  # raises ValueError
+        elif breakdown.leg == "vapi":
+            broken_down(breakdown.kind)  # the same
         if self.openai is None or (breakdown.leg == "vapi" and self.vapi is None):
             raise ValueError(f"no {breakdown.leg} is emulated that could break down")
         if breakdown.moment == "before_answer":
-            if breakdown.leg == "vapi":
-                raise ValueError("of Vapi before an answer: VapiEmulator.faults")
+            self._break_at_once(breakdown, self.openai)
             log.report.broke_down_ms = 0.0
-            self.openai.arm(breakdown)
             return
         watch, loop = Watch(breakdown.moment), asyncio.get_running_loop()
 
@@ -192,11 +196,21 @@ class World:
 
         log.on_event = sees
 
+    def _break_at_once(self, breakdown: Breakdown, openai: RealtimeEmulator) -> None:
+        if breakdown.leg == "vapi":
+            raise ValueError("of Vapi before an answer: VapiEmulator.faults")
+        if breakdown.leg in _MODELS:
+            self.models.faults = [broken_model(breakdown)]
+        else:
+            openai.arm(breakdown)
+
     def _break(self, breakdown: Breakdown, log: CallLog) -> None:
         assert self.openai is not None, "prepared"
         if breakdown.leg == "vapi":
             assert self.vapi is not None, "prepared"
             broken = self.vapi.befall(log.report.tag, broken_down(breakdown.kind))
+        elif breakdown.leg in _MODELS:  # of all calls: whose sound it is, nobody can tell
+            self.models.faults, broken = [broken_model(breakdown)], True
         else:
             broken = self.openai.befall(log.report.tag, breakdown)
         if broken:
@@ -276,6 +290,11 @@ class World:
     def _models_event(
         self, name: str, fields: Mapping[str, Any], conversation: Conversation | None
     ) -> None:
+        if name == "chat_reads":
+            assert conversation is not None, "it tells which"
+            read = self._chats.setdefault(self._whose(conversation) or 0, [])
+            read.append(list(fields["texts"]))
+            return
         if conversation is not None:
             log = self._logs.get(self._whose(conversation) or 0)
         else:  # sound alone; it is somebody's when only one calls
@@ -295,6 +314,7 @@ class World:
                     if found is not None:
                         barge_in.truncated_ms = found
         log.report.model = {"sessions": [_summary(each) for each in sessions]}
+        log.report.model["chats"] = self._chats.pop(log.report.tag, [])
         if self.vapi is not None:
             calls = [each for each in self.vapi.calls.values() if each.call_tag == log.report.tag]
             for call in calls:

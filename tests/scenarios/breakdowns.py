@@ -7,11 +7,12 @@ are per key.
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.breakdown import KINDS, MOMENTS, Breakdown, Kind, Leg, Moment
+from sandbox.http_faults import broken_down
 from sandbox.report import CallReport, Utterance
 from sandbox.scenario import Scenario, load
 from sandbox.silences import Silence, at_the_breakdown, longest
@@ -26,13 +27,25 @@ LEGS: dict[str, tuple[str, ...]] = {
     "realtime": ("realtime",),  # the same vendor, connected anew
     "realtime, cascade": ("realtime", "cascade"),
     "vapi, realtime": ("vapi", "realtime"),
+    "stt, realtime": ("cascade", "realtime"),
+    "llm, realtime": ("cascade", "realtime"),
+    "tts, realtime": ("cascade", "realtime"),
+}
+#: Several by one name.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "cascade": ("stt, realtime", "llm, realtime", "tts, realtime"),
 }
 #: The rung that breaks down.
 _BREAKS: dict[str, Leg] = {
     "realtime": "realtime",
     "realtime, cascade": "realtime",
     "vapi, realtime": "vapi",
+    "stt, realtime": "stt",
+    "llm, realtime": "llm",
+    "tts, realtime": "tts",
 }
+#: Whose vendor is one for all calls of a world: each of them has a server, and a world, of its own.
+APART = frozenset(LEGS) - {"realtime", "realtime, cascade"}
 #: Where there is no other vendor, and none that answers, the call leaves the stream: that is not a
 #: rescue, and the lower rungs' tests look at it.
 _ALONE = {"realtime"}
@@ -60,9 +73,19 @@ def _can_be(leg: str, kind: Kind, moment: Moment) -> bool:
     nobody_there = moment == "before_answer" or kind == "refuse"
     if _BREAKS[leg] == "vapi":
         return kind in _AT_VAPI and moment != "before_answer"
+    if _BREAKS[leg] != "realtime":
+        return _befalls_a_model(kind, leg)
     if leg in _ALONE:
         return not nobody_there
     return nobody_there  # otherwise the first rung is lost as it is where it stands alone
+
+
+def _befalls_a_model(kind: Kind, leg: str) -> bool:
+    try:
+        broken_down(Breakdown(kind, "greeting", leg=_BREAKS[leg]))
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +159,20 @@ async def _provisioned(business: Business) -> None:
 
 
 async def play_all(
-    deployment: Deployment, wanted: Sequence[tuple[str, Kind, Moment]], at_once: int
+    deployment: Deployment,
+    wanted: Sequence[tuple[str, Kind, Moment]],
+    at_once: int,
+    over: Callable[[Cell], None] = lambda _: None,
 ) -> list[Cell]:
-    """So many at once, begun apart."""
+    """So many at once, begun apart. `over` is told of each."""
     places = asyncio.Semaphore(at_once)
 
     async def one(index: int, leg: str, kind: Kind, moment: Moment) -> Cell:
         await asyncio.sleep(min(index, at_once) * 0.35)
         async with places:
-            return await play(deployment, leg, kind, moment)
+            cell = await play(deployment, leg, kind, moment)
+        over(cell)
+        return cell
 
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(one(n, *cell)) for n, cell in enumerate(wanted)]
@@ -203,21 +231,32 @@ def _same(turn: dict[str, Any], said: Utterance) -> bool:
 
 def _context(cell: Cell) -> list[str]:
     """Who took over was told what the caller had been heard to say before."""
-    sessions = (cell.report.model or {}).get("sessions", [])
-    if len(sessions) < 2:
+    lost = [event["at"] for event in cell.call["events"] if event["name"] == "agent_lost"]
+    known = _known(cell)
+    if not lost or len(cell.agents) < 2 or known is None:
         return []
-    said = [turn["text"] for turn in cell.call["turns"] if turn["who"] == "caller"]
-    first = [heard["text"] for heard in sessions[0]["heard"]]
-    last = sessions[-1]
-    known = " ".join([*last["read"], *(heard["text"] for heard in last["heard"])])
+    turns = [turn for turn in cell.call["turns"] if turn["who"] == "caller"]
     return [
-        f"the next agent doesn't know of: {text}"
-        for text in said
-        if text in first and text not in known
+        f"{cell.agents[-1]} doesn't know of: {turn['text']}"
+        for turn in turns
+        if turn["at"] < lost[-1] and turn["text"] not in known
     ]
 
 
+def _known(cell: Cell) -> str | None:
+    """All that the last agent has read and heard; None when it was never asked for anything."""
+    model = cell.report.model or {}
+    if cell.agents[-1:] and cell.agents[-1].startswith("cascade"):
+        return " ".join(model["chats"][-1]) if model.get("chats") else None
+    if not model.get("sessions"):
+        return None
+    last = model["sessions"][-1]
+    return " ".join([*last["read"], *(heard["text"] for heard in last["heard"])])
+
+
 __all__ = [
+    "APART",
+    "GROUPS",
     "KINDS",
     "LEGS",
     "LIMIT_MS",
