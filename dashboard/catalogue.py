@@ -37,6 +37,10 @@ _FR: Mapping[str, str] = {
     "not_allowed": "Vous n’avez pas le droit de faire cela. Demandez au responsable du compte.",
     "refresh_elsewhere": "Votre session ne peut pas être prolongée ici. Veuillez vous reconnecter.",
     "key_unknown": "Cette clé est introuvable.",
+    "window_closed": (
+        "WhatsApp ne permet plus de réponse libre : la personne a écrit il y a plus de 24 heures."
+        " Envoyez un modèle de message."
+    ),
     "key_over": "Cette clé a déjà été remplacée ou révoquée.",
     "keys_too_many": "Vous avez trop de clés actives. Révoquez-en une d’abord.",
     "key_label_invalid": "Donnez à la clé un nom d’une seule ligne (100 caractères au plus).",
@@ -133,6 +137,10 @@ _EN: Mapping[str, str] = {
     "not_allowed": "You aren't allowed to do this. Ask whoever is in charge of the account.",
     "refresh_elsewhere": "Your session can't be renewed here. Please sign in again.",
     "key_unknown": "This key can't be found.",
+    "window_closed": (
+        "WhatsApp no longer allows a free answer: they wrote more than 24 hours ago. Send a"
+        " template instead."
+    ),
     "key_over": "This key was already replaced or revoked.",
     "keys_too_many": "You have too many active keys. Revoke one first.",
     "key_label_invalid": "Give the key a name on a single line (100 characters at most).",

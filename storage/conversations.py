@@ -271,6 +271,11 @@ class Conversations:
         conversation = await self.get(conversation_id)
         return conversation.handled_by == AGENT and conversation.last_seq == seq
 
+    def window_open(self, conversation: Conversation) -> bool:
+        """Whether WhatsApp lets us write freely there now."""
+        until = conversation.window_expires_at
+        return until is not None and until > self._scope.now()
+
     async def hand_to(self, conversation_id: str, handler: str) -> Conversation:
         """A person takes it over (the agent is silent from now on), or hands it back."""
         if handler not in (AGENT, HUMAN):

@@ -10,7 +10,6 @@ from dashboard.api.auth import tenant_access
 from dashboard.api.body import json_response, read_json
 from dashboard.api.operations import operation
 from dashboard.api.query import read_query
-from domain.clock import Clock
 from domain.errors import Conflict, Invalid
 from domain.permissions import May
 from storage import Storage, TenantRows
@@ -115,9 +114,8 @@ class ReplyAnswer(TypedDict):
 class Conversations:
     """The handlers."""
 
-    def __init__(self, storage: Storage, clock: Clock) -> None:
+    def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._clock = clock
 
     @operation(
         "List text conversations",
@@ -186,7 +184,7 @@ class Conversations:
             raise Invalid("must not be empty", field="text", message_key="text_empty")
         async with self._storage.tenant(tenant.id).write() as rows:
             conversation = await rows.conversations.get(request.path_params["id"])
-            self._check_window(conversation)
+            _check_window(rows, conversation)
             conversation = await rows.conversations.hand_to(conversation.id, HUMAN)
             text = await rows.outbox.put(
                 NewText(
@@ -231,19 +229,18 @@ class Conversations:
 
     async def _hand(self, request: Request, handler: str) -> Response:
         tenant = tenant_access(request).tenant
-        rows: TenantRows
         async with self._storage.tenant(tenant.id).write() as rows:
             conversation = await rows.conversations.hand_to(request.path_params["id"], handler)
         return _changed(conversation)
 
-    def _check_window(self, conversation: Conversation) -> None:
-        """Meta refuses free words after 24 h: said before anything is written down."""
-        until = conversation.window_expires_at
-        if conversation.channel == "whatsapp" and (until is None or until <= self._clock.now()):
-            raise Conflict(
-                "WhatsApp's window of 24 hours is closed: send a template instead.",
-                message_key="window_closed",
-            )
+
+def _check_window(rows: TenantRows, conversation: Conversation) -> None:
+    """Meta refuses free words after 24 h: said before anything is written down."""
+    if conversation.channel == "whatsapp" and not rows.conversations.window_open(conversation):
+        raise Conflict(
+            "WhatsApp's window of 24 hours is closed: send a template instead.",
+            message_key="window_closed",
+        )
 
 
 def describe(it: Conversation) -> ConversationJson:

@@ -17,6 +17,7 @@ from dashboard.api.calendars import CalendarEndpoints
 from dashboard.api.calls import Calls
 from dashboard.api.channels import Channels
 from dashboard.api.contacts import Contacts
+from dashboard.api.conversations import Conversations
 from dashboard.api.cors import cors
 from dashboard.api.events import Events
 from dashboard.api.keys import Keys
@@ -95,6 +96,7 @@ def endpoints(
     documents = KnowledgeDocuments(storage, knowledge or EmbeddedKnowledge(storage))
     calendars = CalendarEndpoints(storage, settings.public_url)
     appointments = Appointments(storage)
+    conversations = Conversations(storage)
     return [
         resource("/tenants", GET=tenants.index, POST=tenants.create),
         resource("/tenants/{id}", GET=tenants.show),
@@ -122,6 +124,12 @@ def endpoints(
             DELETE=calendars.remove,
         ),
         resource("/v1/calendars/external/{id}/refresh", POST=calendars.refresh),
+        resource("/v1/conversations", GET=conversations.index),
+        resource("/v1/conversations/{id}", GET=conversations.show),
+        resource("/v1/conversations/{id}/reply", POST=conversations.reply),
+        resource("/v1/conversations/{id}/take-over", POST=conversations.take_over),
+        resource("/v1/conversations/{id}/hand-back", POST=conversations.hand_back),
+        resource("/v1/conversations/{id}/close", POST=conversations.close),
         resource("/v1/calls", GET=calls.index),
         resource("/v1/calls/{id}", GET=calls.show),
         resource("/v1/appointments", GET=appointments.index, POST=appointments.create),
