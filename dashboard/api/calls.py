@@ -9,10 +9,13 @@ from starlette.responses import Response
 
 from dashboard.api.auth import tenant_access
 from dashboard.api.body import json_response
+from dashboard.api.call_shapes import CallAnswer, CallList, CallsQuery
+from dashboard.api.operations import operation
 from dashboard.api.prospects import describe_contact
 from dashboard.api.query import choice, day, is_identifier, page_of
 from domain.errors import NotFound
 from domain.outcome import Outcome
+from domain.permissions import May
 from storage import Storage
 from storage.calls import CallRow, TimelineEntry
 from storage.functions import StoredResult
@@ -38,6 +41,7 @@ class Calls:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
+    @operation("List calls", may=May.VIEW, query=CallsQuery, answer=CallList)
     async def index(self, request: Request) -> Response:
         """GET: latest first, filtered, by pages."""
         tenant, query = tenant_access(request).tenant, request.query_params
@@ -70,6 +74,7 @@ class Calls:
             }
         )
 
+    @operation("Show a call", may=May.CALLS, answer=CallAnswer, audit_read="transcript.read")
     async def show(self, request: Request) -> Response:
         """GET: one, with all that happened on it. 404 for another tenant's."""
         tenant, call_id = tenant_access(request).tenant, request.path_params["id"]

@@ -6,7 +6,7 @@ included, secrets excepted: those are sealed, wherever they stood, and never com
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -16,11 +16,13 @@ from starlette.responses import Response
 from dashboard.api import channel_secrets
 from dashboard.api.auth import tenant_access
 from dashboard.api.body import json_response, read_json
+from dashboard.api.operations import operation
 from dashboard.api.phone_config import LINE_FIELD, PhoneConfig, PhoneNumbers
 from dashboard.api.settings import ApiSettings
 from dashboard.catalogue import sentence
 from domain.channel_state import email_configured, whatsapp_configured
 from domain.errors import Conflict, NotFound
+from domain.permissions import May
 from domain.tenant import Tenant
 from storage import Storage
 from storage.channels import Channel
@@ -47,6 +49,51 @@ class ChannelBody(msgspec.Struct, frozen=True):
     configSecret: dict[str, Any] | UnsetType | None = UNSET
 
 
+class ChannelShort(TypedDict):
+    """A channel in a list."""
+
+    type: str
+    enabled: bool
+    configured: bool
+    assistantId: str | None
+    updatedAt: str | None
+
+
+class ChannelList(TypedDict):
+    """The four."""
+
+    success: bool
+    channels: list[ChannelShort]
+
+
+class ChannelJson(ChannelShort):
+    """`config` as the page sent it, without secrets; `secrets` names those that are kept, masked;
+    null, with `secretsProblem`, when they can't be opened."""
+
+    config: dict[str, Any]
+    templates: dict[str, Any] | None
+    createdAt: str | None
+    secrets: dict[str, str] | None
+    secretsProblem: NotRequired[str]
+
+
+class ChannelAnswer(TypedDict):
+    """One."""
+
+    success: bool
+    channel: ChannelJson
+
+
+class ChannelSaved(TypedDict):
+    """`message` can be shown."""
+
+    success: bool
+    message: str
+    channelType: str
+    enabled: bool
+    configured: bool
+
+
 class Channels:
     """The handlers."""
 
@@ -55,6 +102,7 @@ class Channels:
         self._settings = settings
         self._phone = PhoneConfig(storage, settings)
 
+    @operation("List channels", may=May.VIEW, answer=ChannelList)
     async def index(self, request: Request) -> Response:
         """GET: the four channels, in short."""
         tenant = tenant_access(request).tenant
@@ -74,6 +122,7 @@ class Channels:
             ]
         return json_response({"success": True, "channels": listed})
 
+    @operation("Show a channel", may=May.VIEW, answer=ChannelAnswer)
     async def show(self, request: Request) -> Response:
         """GET: one channel, with defaults when nobody has configured it. `secrets` names what is
         kept, masked; null, with `secretsProblem`, when it can't be opened."""
@@ -87,6 +136,13 @@ class Channels:
             {"success": True, "channel": self._shown(tenant, channel, secrets, dedicated)}
         )
 
+    @operation(
+        "Save a channel",
+        may=May.SETTINGS,
+        body=ChannelBody,
+        answer=ChannelSaved,
+        problems=(409,),
+    )
     async def save(self, request: Request) -> Response:
         """PUT: keys that the body's `config` (and its `sara`, `smtp`, `templates`) lack stay as
         they are, and so do secrets that are absent, empty or masked. 409 when the line is another

@@ -16,6 +16,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
+from typing import Annotated, Any, TypedDict
 
 import anyio
 import msgspec
@@ -28,8 +29,10 @@ from starlette.types import Receive, Scope, Send
 
 from dashboard.api.auth import tenant_access
 from dashboard.api.body import json_response
+from dashboard.api.operations import operation
 from dashboard.api.problem import NO_STORE, problem
 from domain.errors import CallerError, Invalid, OperatorError
+from domain.permissions import May
 from storage import LiveEvent, Storage, Subscription
 
 log = structlog.get_logger(__name__)
@@ -54,6 +57,30 @@ RETRY_MS, RETRY_LATER_MS = 1000, 5000
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
+class EventsQuery(msgspec.Struct, frozen=True):
+    """The number of the last event that was seen."""
+
+    after: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+class EventJson(TypedDict):
+    """`subject` is the id of what it is about."""
+
+    seq: int
+    at: str
+    kind: str
+    subject: str | None
+    data: Any
+
+
+class StoredEvents(TypedDict):
+    """`last`: go on after this one."""
+
+    success: bool
+    events: list[EventJson]
+    last: int
+
+
 class Events:
     """The handler; one per node, for it counts the streams."""
 
@@ -61,6 +88,13 @@ class Events:
         self._storage = storage
         self._open = Counter[str]()
 
+    @operation(
+        "Follow what happens",
+        may=May.CALLS,
+        query=EventsQuery,
+        answer=StoredEvents,
+        media="application/json",
+    )
     async def index(self, request: Request) -> Response:
         """GET: the stream, or what is stored."""
         tenant = tenant_access(request).tenant

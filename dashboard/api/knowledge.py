@@ -16,11 +16,23 @@ from starlette.responses import Response
 
 from dashboard.api.auth import tenant_access
 from dashboard.api.body import clean_text, json_response, read_json
+from dashboard.api.knowledge_shapes import (
+    UPLOAD,
+    DeletedDocuments,
+    DocumentAnswer,
+    DocumentDeleted,
+    DocumentList,
+    DocumentSaved,
+    DocumentsQuery,
+    KnowledgeAnswer,
+)
+from dashboard.api.operations import operation
 from dashboard.api.query import is_identifier, offset_of, page_of
 from dashboard.api.upload import Upload, received
 from dashboard.catalogue import has_sentence, sentence
 from domain.errors import Invalid, NotFound
 from domain.knowledge import Found, Knowledge, Passage
+from domain.permissions import May
 from domain.tenant import Tenant
 from storage import Storage, TenantRows
 from storage.knowledge.changes import (
@@ -79,6 +91,7 @@ class KnowledgeDocuments:
 
     # ------------------------------------------------------------------------------- reading
 
+    @operation("List documents", may=May.VIEW, query=DocumentsQuery, answer=DocumentList)
     async def index(self, request: Request) -> Response:
         """GET: latest first; `limit` and `offset`."""
         tenant, query = tenant_access(request).tenant, request.query_params
@@ -96,6 +109,7 @@ class KnowledgeDocuments:
             }
         )
 
+    @operation("Show a document", may=May.VIEW, answer=DocumentAnswer)
     async def show(self, request: Request) -> Response:
         """GET one, with its text as it was read."""
         tenant, document_id = tenant_access(request).tenant, _id(request)
@@ -105,6 +119,7 @@ class KnowledgeDocuments:
         described = {**describe(document, tenant), "content": content or ""}
         return json_response({"success": True, "document": described})
 
+    @operation("List deleted documents", may=May.VIEW, answer=DeletedDocuments)
     async def deleted(self, request: Request) -> Response:
         """GET: those that can be restored, longest deleted first."""
         tenant = tenant_access(request).tenant
@@ -115,12 +130,29 @@ class KnowledgeDocuments:
 
     # ------------------------------------------------------------------------------- writing
 
+    @operation(
+        "Add a document",
+        may=May.SETTINGS,
+        body=DocumentBody,
+        answer=DocumentSaved,
+        status=201,
+        problems=(409,),
+    )
     async def create(self, request: Request) -> Response:
         """POST: a text, or the address of a page."""
         tenant = tenant_access(request).tenant
         new = new_document(await read_json(request, DocumentBody))
         return await self._add(tenant, new, None)
 
+    @operation(
+        "Upload a document",
+        may=May.SETTINGS,
+        body=UPLOAD,
+        form=True,
+        answer=DocumentSaved,
+        status=201,
+        problems=(409,),
+    )
     async def upload(self, request: Request) -> Response:
         """POST: a file (multipart/form-data: `file`, `title`, `category`)."""
         tenant = tenant_access(request).tenant
@@ -133,6 +165,13 @@ class KnowledgeDocuments:
             document = await _living(rows, await add_document(rows, new, file))
         return _told(tenant, "document_added", document, status=201)
 
+    @operation(
+        "Change a document",
+        may=May.SETTINGS,
+        body=ChangeBody,
+        answer=DocumentSaved,
+        problems=(409,),
+    )
     async def change(self, request: Request) -> Response:
         """PATCH: its title, its category; its text, where it came as text. 422 otherwise."""
         tenant, document_id = tenant_access(request).tenant, _id(request)
@@ -163,6 +202,7 @@ class KnowledgeDocuments:
             document = await _living(rows, document_id)
         return _told(tenant, "document_changed", document)
 
+    @operation("Read a document again", may=May.SETTINGS, answer=DocumentSaved)
     async def reindex(self, request: Request) -> Response:
         """POST: read it again; what was read answers until then."""
         tenant, document_id = tenant_access(request).tenant, _id(request)
@@ -172,6 +212,7 @@ class KnowledgeDocuments:
             document = await _living(rows, document_id)
         return _told(tenant, "document_reindexed", document)
 
+    @operation("Delete a document", may=May.SETTINGS, answer=DocumentDeleted)
     async def delete(self, request: Request) -> Response:
         """DELETE: it answers nothing from now on; it can be restored for 30 days."""
         tenant, document_id = tenant_access(request).tenant, _id(request)
@@ -181,6 +222,7 @@ class KnowledgeDocuments:
         message = sentence(tenant.locale, "document_deleted")
         return json_response({"success": True, "message": message})
 
+    @operation("Restore a document", may=May.SETTINGS, answer=DocumentSaved, problems=(409, 422))
     async def restore(self, request: Request) -> Response:
         """POST: a deleted one is read again."""
         tenant, document_id = tenant_access(request).tenant, _id(request)
@@ -192,6 +234,13 @@ class KnowledgeDocuments:
 
     # -------------------------------------------------------------------------------- asking
 
+    @operation(
+        "Ask a question on trial",
+        may=May.VIEW,
+        body=QuestionBody,
+        answer=KnowledgeAnswer,
+        changes=False,
+    )
     async def ask(self, request: Request) -> Response:
         """POST: what the agent would find. `status`: found, ambiguous (it will ask which) or
         nothing (it will say so); each passage with its source."""

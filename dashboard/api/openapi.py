@@ -68,7 +68,11 @@ def document(routes: Iterable[BaseRoute]) -> dict[str, Any]:
     }
     shapes = [Problem]
     for its, _ in ours.values():
-        shapes += [each for each in (its.body, its.answer, *its.also.values()) if each is not None]
+        shapes += [
+            each
+            for each in (None if its.form else its.body, its.answer, *its.also.values())
+            if each is not None
+        ]
     schemas, components = msgspec.json.schema_components(shapes, ref_template=REF)
     known = dict(zip(map(_identity, shapes), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
