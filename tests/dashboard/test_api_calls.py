@@ -274,6 +274,8 @@ async def test_an_appointment_has_what_the_page_reads(
     )
     answer = await owner.get("/api/v1/appointments")
     assert answer["count"] == 1
+    code = answer["appointments"][0]["code"]
+    assert len(code) == 6
     assert answer["appointments"] == [
         {
             "id": booked,
@@ -287,14 +289,20 @@ async def test_an_appointment_has_what_the_page_reads(
             "duration_minutes": 30,
             "status": "confirmed",
             "service": "vidange",
+            "service_id": None,
+            "contact_id": None,
             "notes": "Clio",
             "prospect_name": "Ana",
             "prospect_phone": "+33639980001",
             "prospect_email": "ana@example.org",
             "reminder_sent": False,
+            "acknowledged": False,
+            "cancel_reason": None,
+            "code": code,
             "call_id": None,
             "created_by": "sara",
             "created_at": START.isoformat(),
+            "updated_at": START.isoformat(),
         }
     ]
 
@@ -302,18 +310,18 @@ async def test_an_appointment_has_what_the_page_reads(
 async def test_the_wall_clock_is_the_tenants(
     stranger: Client, storage: Storage, dentist: Tenant
 ) -> None:
-    await book(storage, dentist, "2026-07-01T02:30:00+00:00")
+    await book(storage, dentist, "2027-07-01T02:30:00+00:00")
     (appointment,) = (await stranger.get("/api/v1/appointments"))["appointments"]
-    assert appointment["scheduled_at"] == "2026-06-30T22:30:00"
-    assert appointment["start"] == "2026-06-30T22:30:00-04:00"
-    for query, count in (("2026-06-30", 1), ("2026-07-01", 0)):
+    assert appointment["scheduled_at"] == "2027-06-30T22:30:00"
+    assert appointment["start"] == "2027-06-30T22:30:00-04:00"
+    for query, count in (("2027-06-30", 1), ("2027-07-01", 0)):
         found = await stranger.get(f"/api/v1/appointments?date_from={query}&date_to={query}")
         assert found["count"] == count
 
 
 async def test_the_assistants_own_name(owner: Client, storage: Storage, garage: Tenant) -> None:
     await owner.put_phone(config={"sara": {"assistantName": "Léo"}})
-    await book(storage, garage, "2026-11-24T13:30:00+00:00")
+    await book(storage, garage, "2026-11-24T12:30:00+00:00")
     await book(storage, garage, "2026-11-24T13:30:00+00:00", resource="Pont 2")
     found = (await owner.get("/api/v1/appointments"))["appointments"]
     assert {each["agent_name"] for each in found} == {"Léo", "Pont 2"}
