@@ -224,7 +224,7 @@ class Conversations:
             )
             for row in answers
         ]
-        return sorted(lines, key=lambda line: (line.at, line.seq))[-limit:]
+        return sorted(lines, key=lambda line: (line.at, not line.seq, line.seq))[-limit:]
 
     async def unanswered(self, conversation_id: str, after: int) -> list[Line]:
         """What customers wrote with a greater number, in order."""
