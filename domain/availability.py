@@ -154,12 +154,12 @@ def slot_at(
         return None
     taken = [Taken(busy, each.id) for each in plan.resources]
     free = [
-        index
-        for index, each in enumerate(plan.resources)
-        if not caps.full_for(day, each.id)
+        plan.resources[index].id
+        for index in _by_load(plan, day, taken)
+        if not caps.full_for(day, plan.resources[index].id)
         and taken[index].leaves((minute,), plan.before, plan.after)
     ]
-    return plan.slot(minute, free, _loads(plan, day, taken)) if free else None
+    return plan.slot(minute, free) if free else None
 
 
 def nearest(slots: Sequence[Slot], wanted: datetime, n: int = 3) -> list[Slot]:
@@ -209,11 +209,9 @@ class _Plan:
         for each in agenda.exceptions:
             self._exceptions.setdefault(each.resource, []).append(each)
 
-    def slot(self, minute: int, free: Sequence[int], loads: Sequence[int]) -> Slot:
-        """The slot, of the resources of these indices."""
-        order = sorted(free, key=lambda index: loads[index]) if len(free) > 1 else free
-        names = tuple(self.resources[index].id for index in order)
-        return Slot(self.clock.at(minute), self.service.minutes, names[0], names[1:])
+    def slot(self, minute: int, free: Sequence[str]) -> Slot:
+        """The slot, of these resources in this order."""
+        return Slot(self.clock.at(minute), self.service.minutes, free[0], tuple(free[1:]))
 
     def judge(self, resource: Resource, day: date, start: datetime) -> Verdict:
         """Whether this resource is there, whatever it has to do."""
@@ -308,8 +306,9 @@ def _slots(
     if caps.full(day):
         return []
     begins, ends = plan.clock.midnight(day), plan.clock.midnight(day + _DAY)
-    found: dict[int, list[int]] = {}
-    for index, resource in enumerate(plan.resources):
+    found: dict[int, list[str]] = {}
+    for index in _by_load(plan, day, taken):
+        resource = plan.resources[index]
         if caps.full_for(day, resource.id):
             continue
         openings = plan.openings(resource, day)
@@ -324,9 +323,8 @@ def _slots(
             if start >= begins and start >= earliest
         }
         for start in taken[index].leaves(starts, plan.before, plan.after):
-            found.setdefault(start, []).append(index)
-    loads = _loads(plan, day, taken) if found else []
-    return [plan.slot(start, found[start], loads) for start in sorted(found)]
+            found.setdefault(start, []).append(resource.id)
+    return [plan.slot(start, found[start]) for start in sorted(found)]
 
 
 def _starts(plan: _Plan, opens: int, closes: int) -> range:
@@ -334,9 +332,10 @@ def _starts(plan: _Plan, opens: int, closes: int) -> range:
     return range(up(opens), closes - plan.service.minutes + 1, plan.step)
 
 
-def _loads(plan: _Plan, day: date, taken: Sequence[Taken]) -> list[int]:
-    """How many minutes of the day each resource is taken."""
+def _by_load(plan: _Plan, day: date, taken: Sequence[Taken]) -> Sequence[int]:
+    """The resources' indices, who has most time left that day first; of two alike, as they come."""
     if len(plan.resources) < 2:
-        return [0] * len(plan.resources)
+        return range(len(plan.resources))
     begins, ends = plan.clock.midnight(day), plan.clock.midnight(day + _DAY)
-    return [each.within(begins, ends) for each in taken]
+    loads = [each.within(begins, ends) for each in taken]
+    return sorted(range(len(loads)), key=loads.__getitem__)

@@ -52,7 +52,7 @@ def furnish(
         columns = [c for c in table.c if present is None or c.name in present[table.name]]
         rows[table.name] = []
         # Of what a tenant has one of, all copies are the same row.
-        one_each = tenant is not None and [c.name for c in table.primary_key] == ["tenant_id"]
+        one_each = tenant is not None and one_per_tenant(table)
         for copy in range(copies):
             if one_each and copy:
                 rows[table.name].append(rows[table.name][0])
@@ -66,6 +66,15 @@ def furnish(
             stored = connection.execute(sa.select(*columns).where(*mine)).mappings().one()
             rows[table.name].append(dict(stored))
     return rows
+
+
+def one_per_tenant(table: sa.Table) -> bool:
+    """Whether its keys let a tenant have one row of it at most."""
+    keys = [each for each in table.constraints if isinstance(each, sa.UniqueConstraint)]
+    return any(
+        [column.name for column in key.columns] == ["tenant_id"]
+        for key in (table.primary_key, *keys)
+    )
 
 
 def _moved(value: Any, start: datetime) -> Any:

@@ -328,9 +328,11 @@ def test_free_slots_are_those_of_the_naive_model(
 
 def edges(agenda: Agenda, day: date) -> Iterator[tuple[date, time]]:
     """All that opens or closes around the day."""
-    weeks = [agenda.hours, *(each.hours or () for each in agenda.resources)]
-    specials = [agenda.rules.holiday_hours, *(each.ranges for each in agenda.exceptions)]
-    ranges: list[DayRange | OpeningRange] = [r for each in (*weeks, *specials) for r in each]
+    ranges: list[DayRange | OpeningRange] = [*agenda.hours, *agenda.rules.holiday_hours]
+    for resource in agenda.resources:
+        ranges += resource.hours or ()
+    for exception in agenda.exceptions:
+        ranges += exception.ranges
     for around in range(-2, 5):
         for each in ranges:
             yield day + DAY * around, each.opens
