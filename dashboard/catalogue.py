@@ -10,6 +10,7 @@ from dashboard import (
     appointment_catalogue,
     calendar_catalogue,
     knowledge_catalogue,
+    text_catalogue,
 )
 from domain.messages import Language, language_of
 
@@ -113,6 +114,7 @@ _FR: Mapping[str, str] = {
     **agenda_catalogue.FRENCH,
     **appointment_catalogue.FRENCH,
     **calendar_catalogue.FRENCH,
+    **text_catalogue.FRENCH,
 }
 
 _EN: Mapping[str, str] = {
@@ -201,6 +203,7 @@ _EN: Mapping[str, str] = {
     **agenda_catalogue.ENGLISH,
     **appointment_catalogue.ENGLISH,
     **calendar_catalogue.ENGLISH,
+    **text_catalogue.ENGLISH,
 }
 
 CATALOGUES: Mapping[Language, Mapping[str, str]] = {"fr": _FR, "en": _EN}

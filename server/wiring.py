@@ -143,6 +143,10 @@ async def text_model(settings: Settings) -> AsyncIterator[LanguageModel | None]:
         yield model
 
 
+#: A page that tries a channel waits so long for what becomes of it.
+TEST_SECONDS = 8.0
+
+
 def api_settings(settings: Settings) -> ApiSettings:
     """What the REST endpoints must know."""
     admin, vapi = settings.admin_api_key, settings.vapi_webhook_secret
@@ -164,6 +168,10 @@ def api_settings(settings: Settings) -> ApiSettings:
             and settings.auth_tokens
             and (settings.twilio_sms_from or settings.twilio_messaging_service_sid)
         ),
+        allowed_countries=frozenset(settings.allowed_countries),
+        texts_per_day=settings.texts_per_day_api,
+        sms_prices=settings.sms_prices,
+        test_seconds=TEST_SECONDS,
     )
 
 

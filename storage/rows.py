@@ -29,6 +29,7 @@ from storage.live_events import store
 from storage.notifications import Notifications
 from storage.outbox import Outbox
 from storage.prospects import Prospects
+from storage.recipients import Recipients
 from storage.reminders import Reminders
 from storage.resources import Resources
 from storage.scope import Scope
@@ -66,6 +67,7 @@ class TenantRows:
         "notifications",
         "outbox",
         "prospects",
+        "recipients",
         "reminders",
         "resources",
         "services",
@@ -86,6 +88,7 @@ class TenantRows:
         self.appointments = Appointments(scope)
         self.bookings = Bookings(scope, self.appointments, self.agenda)
         self.outbox = Outbox(scope)
+        self.recipients = Recipients(scope)
         self.notifications = Notifications(scope, self.outbox)
         self.prospects = Prospects(scope, self.contacts, self.notifications)
         self.tickets = Tickets(scope, self.contacts, self.notifications)

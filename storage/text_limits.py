@@ -28,6 +28,10 @@ class TextLimits:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
 
+    def now(self) -> datetime:
+        """The instant of this transaction's rows."""
+        return self._scope.now()
+
     async def count(self, bucket: str, most: int) -> bool:
         """Count one more text of today (in UTC); False, and not counted, when there are `most`."""
         scope = self._scope

@@ -16,6 +16,7 @@ from dashboard.api.business_hours import BusinessHours
 from dashboard.api.calendars import CalendarEndpoints
 from dashboard.api.calls import Calls
 from dashboard.api.channels import Channels
+from dashboard.api.consents import Consents
 from dashboard.api.contacts import Contacts
 from dashboard.api.conversations import Conversations
 from dashboard.api.cors import cors
@@ -33,7 +34,9 @@ from dashboard.api.resources import ResourceEndpoints
 from dashboard.api.services import ServiceEndpoints
 from dashboard.api.session import SessionEndpoints
 from dashboard.api.settings import ApiSettings
+from dashboard.api.templates import Templates
 from dashboard.api.tenants import Tenants
+from dashboard.api.texts import Texts
 from dashboard.api.tickets import Tickets
 from dashboard.api.tokens import Tokens
 from domain.clock import Clock
@@ -112,6 +115,7 @@ def endpoints(
         resource("/v1/keys/{id}", DELETE=keys.revoke),
         resource("/v1/keys/{id}/rotate", POST=keys.rotate),
         resource("/v1/audit", GET=AuditLog(storage).index),
+        *_texts(storage, settings),
         resource("/v1/channels", GET=channels.index),
         resource("/v1/channels/{type}", GET=channels.show, PUT=channels.save),
         resource("/v1/calendars/feeds", GET=calendars.feeds, POST=calendars.add_feed),
@@ -243,4 +247,26 @@ def _people(storage: Storage) -> list[Route]:
         resource("/v1/notifications/settings/send-code", POST=notifications.send_code),
         resource("/v1/notifications/read-all", PUT=notifications.read_all),
         resource("/v1/notifications/{id}/read", PUT=notifications.read),
+    ]
+
+
+def _texts(storage: Storage, settings: ApiSettings) -> list[Route]:
+    texts, templates = Texts(storage, settings), Templates(storage, settings)
+    consents = Consents(storage, settings)
+    return [
+        resource("/channels/test", POST=texts.test_channel),
+        resource("/channels/{type}/send", POST=texts.send),
+        resource("/v1/channels/{type}/test", POST=texts.test),
+        resource("/v1/messages", GET=texts.index),
+        resource("/v1/messages/preview", POST=texts.preview),
+        resource("/v1/messages/{id}", GET=texts.show, DELETE=texts.cancel),
+        resource("/v1/templates", GET=templates.index),
+        resource(
+            "/v1/templates/{channel}/{key}",
+            GET=templates.show,
+            PUT=templates.save,
+            DELETE=templates.reset,
+        ),
+        resource("/v1/templates/{channel}/{key}/preview", POST=templates.preview),
+        resource("/v1/consents", GET=consents.index, POST=consents.create),
     ]

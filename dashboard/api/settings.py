@@ -17,6 +17,9 @@ class ApiSettings:
     one address, and refused credentials from one address. `address_key` hashes what is kept of
     addresses, the same on all nodes. `cors_origins` may ask from a browser: origins, or patterns in
     which `*` stands for letters, digits and hyphens of one label.
+
+    `allowed_countries`: where texts may go, empty: anywhere; `texts_per_day`: that one tenant asks
+    for; `sms_prices`: `domain.sms.read_prices`; `test_seconds`: how long a test waits for its text.
     """
 
     admin_key: str | None = field(default=None, repr=False)
@@ -32,6 +35,10 @@ class ApiSettings:
     refused_per_minute: int | None = None
     address_key: bytes = field(default=b"", repr=False)
     cors_origins: tuple[str, ...] = ()
+    allowed_countries: frozenset[str] = frozenset()
+    texts_per_day: int = 100
+    sms_prices: str = ""
+    test_seconds: float = 0.0
 
     @property
     def deployment_numbers(self) -> frozenset[str]:
