@@ -3,24 +3,31 @@
 from collections.abc import Mapping
 from typing import Any
 
-#: real-users.md §1.4: what the email page asks for. `fromName` may be empty: a name is no need.
-_SMTP = ("host", "user", "fromEmail")
+from domain.errors import Invalid
+from domain.mail_servers import mail_server
+
 #: The secret that `config.smtp.password` becomes.
 SMTP_PASSWORD = "smtp.password"  # noqa: S105
+#: The secret that opens a number at 360dialog.
+DIALOG360_KEY = "d360ApiKey"
 
 
 def email_configured(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> bool:
     """Host, user, sender and password of an SMTP server are there."""
-    smtp = config.get("smtp")
-    if not isinstance(smtp, Mapping):
+    try:
+        server = mail_server(config)
+    except Invalid:
         return False
-    return all(_there(smtp.get(key)) for key in _SMTP) and _there(secrets.get(SMTP_PASSWORD))
+    return server is not None and _there(secrets.get(SMTP_PASSWORD))
 
 
 def whatsapp_configured(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> bool:
-    """By Meta's Cloud API: a token and the number's id, which pages send as a secret."""
+    """By Meta's Cloud API, a token and the number's id, which pages send as a secret; or by
+    360dialog, a key, made by its onboarding or given by hand."""
+    if _there(secrets.get(DIALOG360_KEY)):
+        return True
     if config.get("connectionMethod") == "oauth":
-        return False  # nothing connects by it yet
+        return False  # on its way to 360dialog, and not back yet
     number = secrets.get("phoneNumberId") or config.get("phoneNumberId")
     return _there(secrets.get("accessToken")) and _there(number)
 

@@ -66,7 +66,7 @@ def mail_server(config: Mapping[str, Any]) -> MailServer | None:
     if known and known.user:
         # SendGrid's user is always `apikey`; pages that insist on an address send that instead.
         user = known.user
-    sender = _text(given, "fromEmail") or (user if "@" in user else "")
+    sender = _text(given, "fromEmail")
     if not (host and user and sender):
         return None
     port = _port(given.get("port", preset.port if preset else 587))

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from domain.channel_state import DIALOG360_KEY
 from domain.errors import ProviderError
 from messaging.ports import (
     OUR_MARK,
@@ -128,7 +129,7 @@ def line_of(credentials: Credentials) -> Line | None:
     send as a secret); `wabaId` lists templates.
     """
     secrets, config = credentials.secrets, credentials.config
-    key = _text(secrets, "d360ApiKey")
+    key = _text(secrets, DIALOG360_KEY)
     if key:
         return Line(DIALOG360, key, address=_text(config, "d360Address"))
     token = _text(secrets, "accessToken")

@@ -3,6 +3,7 @@
 Holds connections, no tenant's credentials: those come with each text.
 """
 
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,9 +21,8 @@ from providers.twilio.messages import SmsDefaults, TwilioTexts
 from providers.twilio.rest import TwilioAccount
 from providers.whatsapp import WhatsAppApi, WhatsAppTexts
 from server.settings import Settings, host_of
+from server.twilio_numbers import STATUS_PATH
 from storage import Storage
-
-STATUS_PATH: Final = "/webhooks/twilio/status"
 
 #: By the `vendor` of a job kind, across all processes. Twilio limits requests at once by account
 #: (twilio.md §5.7 advises 10 to 20); Meta a number to 80 messages a second.
@@ -53,9 +53,11 @@ async def text_vendors(
     *,
     account: TwilioAccount | None = None,
     guard: GuardedDoor | None = None,
+    trust: ssl.SSLContext | None = None,
 ) -> AsyncIterator[TextVendors]:
     """All of them, open while the block runs. `account`: one that is open already; `guard`: the
-    door to tenants' mail servers, by default the settings' own."""
+    door to tenants' mail servers, by default the settings' own; `trust`: whose certificates are
+    believed there, by default those that browsers believe."""
     async with AsyncExitStack() as stack:
         twilio = account
         if twilio is None:
@@ -78,6 +80,7 @@ async def text_vendors(
             guard or GuardedDoor(settings.guard_allowed_networks),
             _Composer(clock).letter,
             name=_greeting(settings),
+            trust=trust,
         )
         whatsapp = WhatsAppTexts(api)
         senders: Mapping[str, Sender] = {"sms": sms, "email": email, "whatsapp": whatsapp}

@@ -11,6 +11,7 @@ from storage import Storage
 from voice.twiml import Addresses, say_and_hang_up
 
 STATUS_PATH = "/webhooks/twilio/status"
+SMS_PATH = "/webhooks/twilio/sms"
 
 #: Answers with the TwiML that its address carries; Twilio hosts it
 #: (https://www.twilio.com/labs/twimlets/echo).
@@ -33,7 +34,10 @@ def account(settings: Settings) -> TwilioAccount:
 def wanted(settings: Settings, fallback_url: str = "") -> NumberAddresses:
     """Where a number of ours must send what happens."""
     ours = Addresses(settings.public_url, settings.stream_url)
-    return NumberAddresses(ours.voice(), settings.public_url + STATUS_PATH, fallback_url)
+    public = settings.public_url
+    return NumberAddresses(
+        ours.voice(), public + STATUS_PATH, fallback_url, sms_url=public + SMS_PATH
+    )
 
 
 def default_fallback() -> str:

@@ -39,7 +39,7 @@ class _Call(msgspec.Struct):
 
 
 class TwilioNumber(msgspec.Struct, frozen=True):
-    """A number of the account, as far as it concerns calls."""
+    """A number of the account, as far as it concerns calls and texts."""
 
     sid: str
     phone_number: str
@@ -51,6 +51,9 @@ class TwilioNumber(msgspec.Struct, frozen=True):
     status_callback_method: str | None = None
     voice_application_sid: str | None = None
     trunk_sid: str | None = None
+    sms_url: str | None = None
+    sms_method: str | None = None
+    sms_application_sid: str | None = None
 
 
 class _Numbers(msgspec.Struct):
@@ -155,11 +158,13 @@ class TwilioCallControl:
 
 @dataclass(frozen=True, slots=True)
 class NumberAddresses:
-    """Where a number sends what happens. `fallback_url`: TwiML that works without us, or ""."""
+    """Where a number sends what happens. `fallback_url`: TwiML that works without us, or "";
+    `sms_url` "" leaves its texts alone."""
 
     voice_url: str
     status_callback: str
     fallback_url: str = ""
+    sms_url: str = ""
 
 
 class TwilioNumbers:
@@ -207,6 +212,10 @@ def differences(stored: TwilioNumber, addresses: NumberAddresses) -> list[str]:
     if addresses.fallback_url:
         expected["voice_fallback_url"] = addresses.fallback_url
         expected["voice_fallback_method"] = "POST"
+    if addresses.sms_url:
+        expected["sms_url"] = addresses.sms_url
+        expected["sms_method"] = "POST"
+        expected["sms_application_sid"] = ""
     return [name for name, value in expected.items() if (getattr(stored, name) or "") != value]
 
 
@@ -224,6 +233,10 @@ def _form(addresses: NumberAddresses, found: TwilioNumber) -> dict[str, str]:
         form["VoiceApplicationSid"] = ""
     if found.trunk_sid:
         form["TrunkSid"] = ""
+    if addresses.sms_url:
+        form |= {"SmsUrl": addresses.sms_url, "SmsMethod": "POST"}
+        if found.sms_application_sid:
+            form["SmsApplicationSid"] = ""
     return form
 
 

@@ -36,7 +36,7 @@ def test_sendgrids_user_is_apikey_whatever_the_page_insists_on() -> None:
 
 
 def test_a_preset_knows_host_and_port() -> None:
-    server = mail_server({"smtp": {"preset": "ovh", "user": "a@b.fr"}})
+    server = mail_server({"smtp": {"preset": "ovh", "user": "a@b.fr", "fromEmail": "a@b.fr"}})
     assert server is not None
     assert (server.host, server.port, server.sender) == ("ssl0.ovh.net", 465, "a@b.fr")
     assert all(preset.port in PORTS for preset in PRESETS.values())

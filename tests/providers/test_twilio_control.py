@@ -177,6 +177,7 @@ ADDRESSES = NumberAddresses(
     "https://h/webhooks/twilio/voice",
     "https://h/webhooks/twilio/status",
     "https://handler.twilio.com/twiml/EH1",
+    "https://h/webhooks/twilio/sms",
 )
 STORED = {
     "sid": "PN1",
@@ -189,6 +190,9 @@ STORED = {
     "status_callback_method": "POST",
     "voice_application_sid": "",
     "trunk_sid": None,
+    "sms_url": ADDRESSES.sms_url,
+    "sms_method": "POST",
+    "sms_application_sid": None,
 }
 
 
@@ -223,6 +227,8 @@ async def test_a_number_is_pointed_at_us_and_read_back() -> None:
             "VoiceFallbackUrl": ADDRESSES.fallback_url,
             "VoiceFallbackMethod": "POST",
             "VoiceApplicationSid": "",
+            "SmsUrl": ADDRESSES.sms_url,
+            "SmsMethod": "POST",
         }
 
 
@@ -235,6 +241,8 @@ async def test_a_number_is_pointed_at_us_and_read_back() -> None:
         ("status_callback", ""),
         ("trunk_sid", "TK1"),
         ("voice_application_sid", "AP1"),
+        ("sms_url", ""),
+        ("sms_application_sid", "AP2"),
     ],
 )
 async def test_what_twilio_did_not_keep_is_named(name: str, value: str | None) -> None:
@@ -249,7 +257,7 @@ async def test_without_a_fallback_the_number_keeps_its_own() -> None:
     replies = listing(STORED), answer(200, STORED), answer(200, STORED)
     async with account(*replies) as (server, twilio):
         await TwilioNumbers(twilio).point("+33939000001", addresses)
-        assert "VoiceFallbackUrl" not in server.got[1].form
+        assert not {"VoiceFallbackUrl", "SmsUrl"} & server.got[1].form.keys()
 
 
 async def test_a_number_that_is_not_ours() -> None:
