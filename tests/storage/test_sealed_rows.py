@@ -224,7 +224,7 @@ async def test_every_column_of_sealed_texts_is_known() -> None:
         str(column)
         for each in metadata.tables.values()
         for column in each.columns
-        if column.name.endswith(("_encrypted", "_sealed"))
+        if column.name.endswith(("_encrypted", "sealed"))
     }
     assert sealed == named
 
