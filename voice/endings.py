@@ -9,12 +9,11 @@ import structlog
 
 from domain.clock import Clock
 from domain.errors import OperatorError, ProviderError
-from domain.messages import text
 from domain.outcome import Outcome, strongest
 from storage import Storage
 from storage.calls import CallRow
-from storage.tickets import NewTicket
 from voice.conclusion import conclude
+from voice.follow_up import FollowUp
 from voice.history import History, read_history
 from voice.journal import Journal
 from voice.ports import CallControl, CallMetrics
@@ -73,6 +72,7 @@ class Endings:
     ) -> bool:
         """Store the outcome, once: the first to say it is believed. True if this was the first."""
         await self.journal.flush()
+        await self._follow_up.before_the_end(call_id, outcome)
         first = await self.storage.journal.finish(
             call_id, outcome, self.clock.now(), agent=agent, detail=detail
         )
@@ -116,22 +116,15 @@ class Endings:
     async def call_back(self, row: CallRow, reason: str) -> bool:
         """A promised call-back is a row: a ticket for the tenant. False when nobody could be
         called back, because the number is withheld or no tenant is known."""
-        if row.tenant_id is None or not row.from_number:
-            return False
-        async with self.storage.tenant(row.tenant_id).write() as rows:
-            tenant = await rows.tenant()
-            await rows.tickets.add(
-                NewTicket(
-                    customer_name=text(tenant.locale, "unknown_caller"),
-                    customer_phone=row.from_number,
-                    subject=text(tenant.locale, f"call_back_{reason}"),
-                    description="",
-                    priority="high",
-                    category="rappel",
-                    call_id=row.id,
-                )
-            )
-        return True
+        return await self._follow_up.call_back(row, reason)
+
+    async def nobody_answered(self, row: CallRow) -> None:
+        """A transfer found nobody: the business is told. OperatorError."""
+        await self._follow_up.nobody_answered(row)
+
+    @property
+    def _follow_up(self) -> FollowUp:
+        return FollowUp(self.storage, self.clock)
 
     async def settle(self, row: CallRow) -> bool:
         """Close it if the carrier's own record says that it is over. OperatorError."""

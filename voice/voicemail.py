@@ -108,7 +108,10 @@ class Voicemail:
                 priority="high",
                 category=category,
                 call_id=row.id,
-            )
+                callback_when=text(tenant.locale, "call_back_soon") if row.from_number else None,
+            ),
+            source="call",
+            kind="voicemail" if category == MESSAGE else None,
         )
 
     async def _record(

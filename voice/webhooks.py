@@ -152,14 +152,16 @@ class VoiceWebhooks:
         return await self._resume(row)
 
     async def _resume(self, row: CallRow) -> str:
-        """Another stream; a rung below when no agent was left on this one, or too many broke."""
-        attempt = await self.storage.operator.next_attempt(row.id)
-        current = await self.storage.operator.get_call(row.id) or row
-        passed = passed_of(current.opening)
-        if current.stage == NO_AGENT or attempt >= ATTEMPTS:
+        """Another stream; a rung below when no agent was left on this one, or too many broke. When
+        several requests ask at once, all get the first one's answer."""
+        if self.openings.just_answered(row):
+            return await self.openings.again(row)
+        attempt = row.attempts + 1
+        passed = passed_of(row.opening)
+        if row.stage == NO_AGENT or attempt >= ATTEMPTS:
             passed |= SPEAKING
         log.info("call.resumed", call_id=row.id, attempt=attempt)
-        return await self.openings.go_on(current, passed)
+        return await self.openings.go_on(row, passed, attempts=row.attempts)
 
     async def status(self, request: Request) -> Response:
         """A status callback: of a message if it bears a message's fields, else of a call."""
@@ -232,13 +234,13 @@ class VoiceWebhooks:
             self._close_later({**form, "CallStatus": "completed"})
             return _twiml(twiml.hang_up())
         await self.storage.operator.set_transfer(row.id, row.transfer_number, UNANSWERED)
+        self.background.start("call.transfer_told", lambda: self.endings.nobody_answered(row))
         if form.get("CallStatus") in FINAL:
             self._close_later(form)
             return _twiml(twiml.nothing())
-        await self.storage.operator.next_attempt(row.id)
-        current = await self.storage.operator.get_call(row.id) or row
-        passed = passed_of(current.opening)
-        return _twiml(await self.openings.go_on(current, passed, nobody_answered=True))
+        passed, attempts = passed_of(row.opening), row.attempts
+        going_on = self.openings.go_on(row, passed, nobody_answered=True, attempts=attempts)
+        return _twiml(await going_on)
 
     async def _transferred(self, request: Request, sid_field: str, *states: str) -> CallRow | None:
         """The call of the path, if the request is about it and its transfer stands there: a key

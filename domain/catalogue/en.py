@@ -103,6 +103,9 @@ MESSAGES: Final[Mapping[str, str]] = {
     "slot_invalid": "I didn't quite get the day and the time. Could you say them again?",
     # What the tenant reads of a call that nobody could take
     "unknown_caller": "Caller",
+    "call_back_promised": "To call back: a call-back was promised during the call",
+    "call_back_transfer": "To call back: nobody took the transferred call",
+    "call_back_soon": "as soon as possible",
     "call_back_overflow": "To call back: all lines were busy",
     "call_back_failed": "To call back: the call could not be taken, technical problem",
     # By turns, without a stream: questions that keys or simple words answer

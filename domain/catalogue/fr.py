@@ -107,6 +107,9 @@ MESSAGES: Final[Mapping[str, str]] = {
     "slot_invalid": "Je n'ai pas bien saisi le jour et l'heure. Pouvez-vous me les redire ?",
     # What the tenant reads of a call that nobody could take
     "unknown_caller": "Appelant",
+    "call_back_promised": "À rappeler : un rappel a été promis pendant l'appel",
+    "call_back_transfer": "À rappeler : personne n'a pris l'appel transféré",
+    "call_back_soon": "dès que possible",
     "call_back_overflow": "À rappeler : toutes les lignes étaient occupées",
     "call_back_failed": "À rappeler : l'appel n'a pas pu être pris, souci technique",
     # By turns, without a stream: questions that keys or simple words answer
