@@ -103,16 +103,22 @@ class CallRegister:
         opening: Mapping[str, Any],
         stage: str,
         token: StreamToken | None = None,
+        *,
+        attempts: int | None = None,
     ) -> CallRow | None:
         """Answer a running call anew: what a repeated webhook is answered with from now on, where
-        the call stands, and the token of its next stream, until which no node carries it. None when
-        it has ended or is unknown."""
+        the call stands, and the token of its next stream, until which no node carries it. With
+        `attempts`, one more is counted, if there have been so many so far: of several that answer
+        at once, one does. None when somebody else has, and when it has ended or is unknown."""
         statement = (
             sa.update(table)
             .where(table.c.id == call_id, table.c.outcome.is_(None))
             .values(opening=dict(opening), stage=stage, node_id=None)
             .returning(*CALL_COLUMNS)
         )
+        if attempts is not None:
+            statement = statement.where(table.c.attempts == attempts)
+            statement = statement.values(attempts=attempts + 1)
         async with self._database.write() as connection:
             row = (await connection.execute(statement)).mappings().first()
             if row is None:

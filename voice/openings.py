@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -33,6 +33,10 @@ HISTORY = timedelta(days=30)
 TRIES = 2
 #: A dial of ours rings 20 s and is announced for 10: a call that comes back comes within this.
 OWN_DIAL = timedelta(seconds=60)
+#: Where a stream broke Twilio asks `continue` at once; a node that misses the stream's has it ask
+#: again after at least 2 s (voice/rescue.py). Both about the same break are this close, or one of
+#: them finds a stream.
+ASKED_TWICE = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,37 +303,60 @@ class Openings:
             return await self.reopen(row, {"kind": "unknown"}, ASKING)
         return await self.reopen(row, _question(decision, attempt), ASKING)
 
-    async def reopen(self, row: CallRow, opening: dict[str, Any], stage: str) -> str:
-        """Answer a running call anew: stored first, then said."""
+    async def reopen(
+        self, row: CallRow, opening: dict[str, Any], stage: str, *, attempts: int | None = None
+    ) -> str:
+        """Answer a running call anew: stored first, then said. With `attempts` one more is counted,
+        unless another request has answered since there were so many: then its answer is given."""
         token = self._token(row.call_sid, opening)
-        current = await self.storage.operator.reopen(row.id, opening, stage, token)
-        if current is None:  # it has ended meanwhile
-            return twiml.hang_up()
+        operator = self.storage.operator
+        current = await operator.reopen(row.id, opening, stage, token, attempts=attempts)
+        if current is None:  # it has ended meanwhile, or another request was first
+            current = await operator.get_call(row.id)
+            if current is None or current.outcome is not None:
+                return twiml.hang_up()
+            return await self._render(current)
         await self._set_in_motion(current)
         return await self._render(current)
 
+    def just_answered(self, row: CallRow) -> bool:
+        """Whether it was sent to another stream a moment ago, and none has come yet: Twilio asks by
+        itself where a stream broke, and a node that redirects the call has it ask once more."""
+        since = row.opening.get("since")
+        if row.stage != OPENING or row.opening.get("kind") != "stream" or since is None:
+            return False
+        return self.clock.now() - datetime.fromisoformat(since) < ASKED_TWICE
+
     async def go_on(
-        self, row: CallRow, passed: frozenset[Rung], *, nobody_answered: bool = False
+        self,
+        row: CallRow,
+        passed: frozenset[Rung],
+        *,
+        nobody_answered: bool = False,
+        attempts: int | None = None,
     ) -> str:
         """A running call goes on with the first rung that is well and that it hasn't `passed`; an
         apology, and a call-back, when there is none. `nobody_answered`: a transfer has just
-        failed, and whoever is next begins with that."""
+        failed, and whoever is next begins with that. `attempts`: as in `reopen`."""
         assert row.tenant_id is not None, "only bound calls are on a ladder"
         choice = await self.lower.choose(row.tenant_id, row.call_sid, row.from_number, passed)
         if choice.rung is None:
             await self.endings.call_back(row, "failed")
-            return await self.reopen(row, {"kind": "broken"}, BROKEN)
-        if choice.speaks:
-            return await self._resume(row, passed, nobody_answered=nobody_answered)
-        below = await self.lower.opening(choice, row, nobody_answered=nobody_answered)
-        return await self.reopen(row, *below)
-
-    async def _resume(self, row: CallRow, passed: frozenset[Rung], *, nobody_answered: bool) -> str:
-        """A fresh stream for a running call, with a fresh token."""
-        if not await self.live_calls.admit(row.call_sid, row.tenant_id or "", under_way=True):
-            return await self.reopen(row, {"kind": "overflow"}, OVERFLOW)
-        opening = {"kind": "stream", "nonce": new_nonce(), "nobody_answered": nobody_answered}
-        return await self.reopen(row, {**opening, "passed": listed(passed)}, OPENING)
+            return await self.reopen(row, {"kind": "broken"}, BROKEN, attempts=attempts)
+        if not choice.speaks:
+            below = await self.lower.opening(choice, row, nobody_answered=nobody_answered)
+            return await self.reopen(row, *below, attempts=attempts)
+        # A fresh stream, with a fresh token.
+        if not await self.live_calls.admit(row.call_sid, row.tenant_id, under_way=True):
+            return await self.reopen(row, {"kind": "overflow"}, OVERFLOW, attempts=attempts)
+        opening = {
+            "kind": "stream",
+            "nonce": new_nonce(),
+            "nobody_answered": nobody_answered,
+            "passed": listed(passed),
+            "since": self.clock.now().isoformat(),
+        }
+        return await self.reopen(row, opening, OPENING, attempts=attempts)
 
     async def answer_turn(
         self,

@@ -15,7 +15,7 @@ from storage import Database
 from storage.capacity import CallSlots
 from storage.nodes import NodeRegister
 from storage.schema import call_logs, call_slots
-from tests.running import french_call
+from tests.running import Answer, french_call
 from tests.voice.carrier import LINE, Served, eventually, greeted, joined, serving
 
 
@@ -171,6 +171,25 @@ async def test_a_transfer_is_carried_by_nobody(tmp_path: Path, migrated_postgres
             answer = await both.first.twilio.post("voice/continue", french_call(1))
             assert "<Dial" in answer.text
             assert await both.carried() == {}
+            await line.stops()
+
+
+async def test_a_break_that_two_nodes_are_asked_about_has_one_answer(
+    tmp_path: Path, migrated_postgres_url: str
+) -> None:
+    async with pair(tmp_path, migrated_postgres_url) as both:
+        token = str(await both.ring(both.first, 1))
+        async with joined(both.first, token, 1) as line:
+            await greeted(both.first)
+            line.is_lost()
+        form = french_call(1, CallStatus="in-progress")
+        nodes = (both.first, both.second) * 3
+        async with asyncio.TaskGroup() as tasks:
+            asking = [tasks.create_task(each.twilio.post("voice/continue", form)) for each in nodes]
+        (answer,) = {each.result().text for each in asking}
+        async with joined(both.second, Answer(answer).token, 1) as line:
+            await greeted(both.second)
+            assert set(await both.carried()) == {1}
             await line.stops()
 
 

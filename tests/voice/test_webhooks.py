@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -289,7 +290,10 @@ async def test_a_caller_who_left_before_the_stream_came_keeps_no_place(tmp_path:
         assert (await twilio.ring(3, ForwardedFrom=LINE)).verbs == ["Connect"]
 
 
-async def test_streams_that_are_lost_are_opened_anew_and_then_given_up(twilio: Twilio) -> None:
+async def test_streams_that_are_lost_are_opened_anew_and_then_given_up(
+    twilio: Twilio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voice.openings.ASKED_TWICE", timedelta(0))
     owner = await twilio.tenant("Garage du Port", LINE)
     first = await twilio.ring(ForwardedFrom=LINE)
     tokens = {first.token}
@@ -306,6 +310,25 @@ async def test_streams_that_are_lost_are_opened_anew_and_then_given_up(twilio: T
     assert again.text == below.text
     await ended(twilio)
     assert await outcome(owner) == "abandoned"
+
+
+async def test_who_asks_twice_about_one_break_gets_one_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twilio's `action` and a node that redirects the call ask at once, or one after the other."""
+    form = french_call(CallStatus="in-progress")
+    async with running(tmp_path) as twilio:
+        await twilio.tenant("Garage du Port", LINE)
+        first = await twilio.ring(ForwardedFrom=LINE)
+        async with asyncio.TaskGroup() as tasks:
+            asking = [tasks.create_task(twilio.post("voice/continue", form)) for _ in range(5)]
+        (answer,) = {each.result().text for each in asking}
+        assert Answer(answer).token != first.token
+        assert (await twilio.post("voice/continue", form)).text == answer, "a moment later"
+        monkeypatch.setattr("voice.openings.ASKED_TWICE", timedelta(0))
+        later = Answer((await twilio.post("voice/continue", form)).text)
+        assert later.verbs == ["Connect"], "five at once counted as one"
+        assert later.token not in (first.token, Answer(answer).token), "no stream has come"
 
 
 async def test_continue_after_the_end_says_nothing_more(twilio: Twilio) -> None:
