@@ -47,10 +47,15 @@ class Guesses:
                 self._blocked.popitem(last=False)
 
     def _network(self, address: str) -> str:
-        """A keyed hash, for an address is somebody's; "" for what isn't one."""
+        """A keyed hash, for an address is somebody's; "" for what isn't one, and for a network of
+        our own: a proxy that TRUSTED_PROXIES doesn't name, behind which are all customers."""
         try:
             parsed = ipaddress.ip_address(address.partition("%")[0])
         except ValueError:
+            return ""
+        if isinstance(parsed, ipaddress.IPv6Address):
+            parsed = parsed.ipv4_mapped or parsed
+        if not parsed.is_global:
             return ""
         bits = 32 if parsed.version == 4 else _IPV6_PREFIX
         network = ipaddress.ip_network((parsed, bits), strict=False)

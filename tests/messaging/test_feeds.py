@@ -18,7 +18,7 @@ from tests.messaging.test_links import AT
 @pytest.fixture
 async def web(storage: Storage, clock: FakeClock) -> AsyncIterator[httpx.AsyncClient]:
     feeds = CalendarFeeds(storage, clock, Guesses(storage.rates, clock, b"key"))
-    transport = httpx.ASGITransport(Starlette(routes=feeds.routes()), client=("192.0.2.7", 1))
+    transport = httpx.ASGITransport(Starlette(routes=feeds.routes()), client=("203.0.114.7", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://feeds.test") as client:
         yield client
 

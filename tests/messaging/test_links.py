@@ -31,7 +31,7 @@ async def web(storage: Storage, clock: FakeClock) -> AsyncIterator[httpx.AsyncCl
     pages = AppointmentLinks(
         storage, clock, Guesses(storage.rates, clock, b"key"), "https://voice.test/sara"
     )
-    transport = httpx.ASGITransport(Starlette(routes=pages.routes()), client=("192.0.2.7", 1))
+    transport = httpx.ASGITransport(Starlette(routes=pages.routes()), client=("203.0.114.7", 1))
     async with httpx.AsyncClient(
         transport=transport, base_url="http://pages.test", headers={"accept-language": "fr"}
     ) as client:
@@ -298,6 +298,17 @@ async def test_who_tries_addresses_is_refused_for_a_while(
     assert Page(answer.text).faults == []
     clock.advance(61)
     assert (await web.get(f"/r/{it.link_token}")).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "::1", "::ffff:10.0.0.1", "", "unix"])
+async def test_a_proxy_that_nobody_named_is_never_refused(
+    storage: Storage, clock: FakeClock, address: str
+) -> None:
+    """All customers may stand behind it."""
+    guesses = Guesses(storage.rates, clock, b"key")
+    for _ in range(MISSES_PER_MINUTE + 5):
+        await guesses.missed(address)
+    assert guesses.wait(address) == 0.0
 
 
 async def test_a_suspended_business_has_no_pages(
