@@ -70,7 +70,7 @@ VARIABLES: Final = (
     Variable("offre", "votre offre, en une phrase",
              ("-20 % sur les soins jusqu'à samedi", "20% off treatments until Saturday"),
              aliases=("offer", "promotion", "promo")),
-    Variable("message", "un texte libre", ("À très bientôt !", "See you soon!"), "lines",
+    Variable("message", "un texte libre", ("Nous rouvrons mardi.", "We open again on Tuesday."), "lines",
              ("texte", "content", "contenu", "text")),
 )  # fmt: skip
 
