@@ -27,6 +27,13 @@ def purge(settings: Settings, database: Database, clock: Clock) -> Purge:
             tickets=settings.retention_tickets_days,
             appointments=settings.retention_appointments_days,
             dead_jobs=settings.retention_dead_jobs_days,
+            # A person is kept no shorter than what there is of them.
+            contacts=max(
+                settings.retention_prospects_days,
+                settings.retention_tickets_days,
+                settings.retention_appointments_days,
+            ),
+            notifications=settings.retention_messages_days,
             audit=settings.retention_audit_days,
         ),
     )
