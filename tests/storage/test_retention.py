@@ -17,6 +17,7 @@ from storage.columns import CleanText, Json
 from storage.purge import LONGEST_STEP, Purge, Purged, next_quiet_hour
 from storage.retention import EXPIRING, KEPT, KINDS, RULES, Periods
 from storage.schema import (
+    audit_log,
     call_events,
     call_logs,
     channel_messages_log,
@@ -31,6 +32,7 @@ from storage.schema import (
     rendez_vous,
     rendez_vous_cells,
     retention_marks,
+    revoked_tokens,
     stream_tokens,
     tickets,
 )
@@ -50,6 +52,8 @@ PERIODS = Periods(
     stream_tokens=2,
     contacts=140,
     notifications=160,
+    audit=180,
+    revoked_tokens=3,
 )
 SECRET = "Confidentiel"
 #: What is left of a call when its transcript is gone. Whoever adds a column decides.
@@ -237,6 +241,13 @@ async def store_contact(database: Database, tenant: Tenant, name: str, at: datet
     await insert(database, notifications, id=name, **told, **theirs)
 
 
+async def store_access(database: Database, tenant: Tenant, name: str, at: datetime) -> None:
+    theirs = {"tenant_id": tenant.id}
+    await insert(database, audit_log, id=name, at=at, actor_kind="user", action="x", **theirs)
+    ended = {"created_at": at, "expires_at": at}
+    await insert(database, revoked_tokens, token_hash=name, **ended, **theirs)
+
+
 async def furnish(database: Database, tenant: Tenant, name: str, at: datetime) -> None:
     """One row of every kind whose time begins at `at`."""
     await store_call(database, tenant, name, at)
@@ -253,6 +264,7 @@ async def furnish(database: Database, tenant: Tenant, name: str, at: datetime) -
     await store_ticket(database, tenant, name, at)
     await store_appointment(database, tenant, name, at)
     await store_contact(database, tenant, name, at)
+    await store_access(database, tenant, name, at)
     await insert(
         database,
         dead_jobs,
@@ -280,6 +292,8 @@ NAMES = {
     "stream_tokens": stream_tokens.c.token_hash,
     "contacts": contact_addresses.c.contact_id,
     "notifications": notifications.c.id,
+    "audit": audit_log.c.id,
+    "revoked_tokens": revoked_tokens.c.token_hash,
 }
 
 
@@ -548,7 +562,20 @@ async def test_after_a_pause_it_catches_up_week_by_week(database: Database, gara
 
 async def test_every_night(database: Database, garage: Tenant) -> None:
     """Each kind goes in the night after its last day, and nothing is ever held back."""
-    periods = Periods(2, 3, 4, 5, 6, 7, 8, 1, 9, contacts=10, notifications=11)
+    periods = Periods(
+        transcripts=2,
+        calls=3,
+        messages=4,
+        prospects=5,
+        tickets=6,
+        appointments=7,
+        dead_jobs=8,
+        live_events=1,
+        stream_tokens=9,
+        contacts=10,
+        notifications=11,
+        audit=12,
+    )
     await furnish(database, garage, "old", START)
     gone: dict[str, int] = {}
     for night in range(14):
