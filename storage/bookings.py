@@ -144,7 +144,8 @@ class Bookings:
         service = _service_of_old(agenda, old)
         resource = _with_whom(agenda, old) if resource is None else resource
         candidates: tuple[str, ...] = ()
-        if old.status == "confirmed" and start != old.start_utc:
+        stays = start == old.start_utc and resource in (None, old.resource)
+        if old.status == "confirmed" and not stays:
             holder = change.holder if change else None
             slot = await self._slot(
                 agenda, service, start, resource, holder=holder, moved=appointment_id

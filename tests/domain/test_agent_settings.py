@@ -118,13 +118,19 @@ def test_normalise_agent_type(text: str | None, kind: AgentType) -> None:
     [
         (
             AgentType.RECEPTION,
-            "check_availability book_appointment qualify_prospect create_ticket take_message",
+            "check_availability book_appointment find_appointment "
+            "reschedule_appointment cancel_appointment qualify_prospect create_ticket take_message",
         ),
         (
             AgentType.QUALIFICATION,
-            "check_availability book_appointment qualify_prospect take_message",
+            "check_availability book_appointment find_appointment "
+            "reschedule_appointment cancel_appointment qualify_prospect take_message",
         ),
-        (AgentType.APPOINTMENT, "check_availability book_appointment take_message"),
+        (
+            AgentType.APPOINTMENT,
+            "check_availability book_appointment find_appointment "
+            "reschedule_appointment cancel_appointment take_message",
+        ),
         (AgentType.SUPPORT, "create_ticket take_message"),
     ],
 )

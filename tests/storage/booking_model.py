@@ -153,7 +153,7 @@ class Trial:
 
     def _minute(self) -> int:
         elapsed = int((self.clock.now() - BEGIN).total_seconds() // 60)
-        ahead = self.dice.randrange(-30, 48 * 60)
+        ahead = self.dice.randrange(-120, 48 * 60)
         step = self.dice.choice((5, 5, 5, 15, 30, 1))
         return (elapsed + ahead) // step * step
 

@@ -39,7 +39,7 @@ async def test_books(shop: Shop) -> None:
         "status": "booked",
         "appointment_id": row.id,
         "code": shown_code(row.code),
-        "spoken": "C'est réservé : demain mardi 24 novembre à quatorze heures.",
+        "spoken": "C'est réservé : demain mardi 24 à quatorze heures.",
     }
     assert finished.effect is Outcome.BOOKED
     assert (row.start_utc, row.minutes) == (datetime(2026, 11, 24, 13, tzinfo=UTC), 30)
@@ -110,9 +110,9 @@ async def test_taken(shop: Shop) -> None:
     ]
     assert finished.result["spoken"] == (
         "Le rendez-vous n'est pas réservé. Ce créneau vient d'être pris. "
-        "Il reste demain mardi 24 novembre à quatorze heures trente, "
-        "demain mardi 24 novembre à quinze heures ou "
-        "demain mardi 24 novembre à quinze heures trente."
+        "Il reste demain mardi 24 à quatorze heures trente, "
+        "demain mardi 24 à quinze heures ou "
+        "demain mardi 24 à quinze heures trente."
     )
     assert len((await shop.rows())["appointments"]) == 1
 
@@ -276,7 +276,7 @@ async def test_in_english(shop: Shop) -> None:
         {"start": TUESDAY, "name": "Mark"},
         await shop.call(locale="en-GB"),
     )
-    assert result["spoken"] == "It's booked: tomorrow, Tuesday 24 November at two p.m."
+    assert result["spoken"] == "It's booked: tomorrow, Tuesday the 24th at two p.m."
 
 
 async def test_a_slot_that_was_offered_can_be_booked(shop: Shop, clock: FakeClock) -> None:
