@@ -21,6 +21,7 @@ from domain.errors import OperatorError
 from messaging.feeds import CalendarFeeds
 from messaging.guesses import Guesses
 from messaging.links import AppointmentLinks
+from messaging.unsubscribe import UnsubscribeLinks
 from providers.twilio.rest import TwilioCallControl
 from providers.twilio.signature import TwilioWebhookGuard
 from server import wiring
@@ -187,6 +188,7 @@ def _customers_pages(settings: Settings, parts: wiring.Parts, clock: Clock) -> l
     return [
         *AppointmentLinks(storage, clock, guesses, settings.public_url).routes(),
         *CalendarFeeds(storage, clock, guesses).routes(),
+        *UnsubscribeLinks(storage, guesses).routes(),
     ]
 
 

@@ -96,6 +96,7 @@ class Consents:
         order: str,
         wording: str,
         source: str = "message",
+        proof: Mapping[str, Any] | None = None,
     ) -> None:
         """What somebody wrote to end texts or to take them again (domain/opt_out.py)."""
         for purpose, decision in _ORDERS.get(order, ()):
@@ -109,6 +110,7 @@ class Consents:
                     address=address,
                     contact_id=contact_id,
                     wording=wording[:500],
+                    proof=proof,
                 )
             )
         if order == "start":  # the carrier has heard it, too

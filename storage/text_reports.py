@@ -36,6 +36,12 @@ class TextReports:
             await store(connection, scope.published)
             return moved
 
+    async def tenant_of(self, text_id: str) -> str | None:
+        """Whose text this is."""
+        async with self._database.read() as connection:
+            found = await _whose(connection, None, text_id)
+        return None if found is None else found["tenant_id"]
+
 
 async def _whose(
     connection: AsyncConnection, vendor_id: str | None, text_id: str | None

@@ -52,6 +52,16 @@ FRENCH: Final[Mapping[str, str]] = {
     "cancel_sure": "Vous allez annuler : {when}.",
     "cancel_reason": "Raison (facultatif)",
     "cancel_submit": "Oui, annuler ce rendez-vous",
+    "unsubscribe_title": "Ne plus recevoir de messages",
+    "unsubscribe_offers": "{company} ne vous enverra plus d’offres sur ce canal.",
+    "unsubscribe_all": (
+        "{company} ne vous enverra plus aucun message sur ce canal, confirmations et rappels de"
+        " rendez-vous compris."
+    ),
+    "unsubscribe_submit": "Ne plus rien recevoir",
+    "unsubscribe_done": "C’est noté : {company} ne vous écrira plus ainsi.",
+    "unsubscribe_missing_title": "Page introuvable",
+    "unsubscribe_missing": "Ce lien ne mène à rien. Vérifiez qu’il est complet.",
     "missing_title": "Page introuvable",
     "missing": (
         "Ce lien ne mène à aucun rendez-vous. Vérifiez qu’il est complet, ou contactez l’entreprise"
@@ -112,6 +122,16 @@ ENGLISH: Final[Mapping[str, str]] = {
     "cancel_sure": "You are about to cancel: {when}.",
     "cancel_reason": "Reason (optional)",
     "cancel_submit": "Yes, cancel this appointment",
+    "unsubscribe_title": "Stop receiving messages",
+    "unsubscribe_offers": "{company} will send you no more offers this way.",
+    "unsubscribe_all": (
+        "{company} will send you no more messages this way, confirmations and reminders of"
+        " appointments included."
+    ),
+    "unsubscribe_submit": "Stop these messages",
+    "unsubscribe_done": "Noted: {company} will no longer write to you this way.",
+    "unsubscribe_missing_title": "Page not found",
+    "unsubscribe_missing": "This link leads nowhere. Check that it is complete.",
     "missing_title": "Page not found",
     "missing": (
         "This link leads to no appointment. Check that it is complete, or contact the business that"
