@@ -51,12 +51,14 @@ _YEAR_NEEDED_AFTER: Final = timedelta(days=180)
 
 
 def spoken_day(day: date, today: date, locale: str, *, article: bool = False) -> str:
-    """ "demain mardi 24 novembre"; with `article` "le mardi 24 novembre", which French needs inside
-    a sentence ("votre rendez-vous du …" aside), and which "demain" and "aujourd'hui" refuse."""
+    """ "demain mardi 24", "mardi premier décembre": the month is named when it isn't this one, as
+    people do. With `article` "le mardi 24", which French needs inside a sentence ("votre
+    rendez-vous du …" aside), and which "demain" and "aujourd'hui" refuse."""
     french_spoken = language_of(locale) == "fr"
     near = {today: ("aujourd'hui", "today"), today + timedelta(days=1): ("demain", "tomorrow")}
     far = abs(day - today) > _YEAR_NEEDED_AFTER and day.year != today.year
-    words = calendar_day(day, locale, year=far)
+    this_month = day > today and (day.year, day.month) == (today.year, today.month)
+    words = _weekday_day(day, locale) if this_month else calendar_day(day, locale, year=far)
     if day in near:
         return f"{near[day][0]} {words}" if french_spoken else f"{near[day][1]}, {words}"
     return f"le {words}" if article and french_spoken else words
@@ -66,6 +68,18 @@ def calendar_day(day: date, locale: str, *, year: bool = True) -> str:
     """ "mardi 24 novembre 2026", whatever day it is today."""
     words = _weekday_day_month(day, locale)
     return f"{words} {day.year}" if year else words
+
+
+def _weekday_day(day: date, locale: str) -> str:
+    if language_of(locale) == "fr":
+        return f"{_WEEKDAYS_FR[day.weekday()]} {day.day}"
+    return f"{_WEEKDAYS_EN[day.weekday()]} the {_ordinal(day.day)}"
+
+
+def _ordinal(number: int) -> str:
+    """ "1st", "22nd", "13th"."""
+    teens = 10 < number % 100 < 14
+    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
 def _weekday_day_month(day: date, locale: str) -> str:
@@ -100,7 +114,7 @@ def _english_time(at: time) -> str:
 
 
 def spoken_instant(start: datetime, today: date, locale: str, *, article: bool = False) -> str:
-    """ "mardi 24 novembre à quatorze heures trente". `start` is in the zone to be spoken."""
+    """ "mardi 24 à quatorze heures trente". `start` is in the zone to be spoken."""
     day = spoken_day(start.date(), today, locale, article=article)
     at = "à" if language_of(locale) == "fr" else "at"
     return f"{day} {at} {spoken_time(start.time(), locale)}"

@@ -42,7 +42,7 @@ async def test_free_slots_of_a_tenant_with_nothing_set(owner: Client) -> None:
         "resource_id": None,
         "resource_name": None,
         "also_free": [],
-        "spoken": "demain mardi 24 novembre à neuf heures",
+        "spoken": "demain mardi 24 à neuf heures",
     }
     evening = await owner.get(SLOTS, params={"part_of_day": "evening"})
     assert evening["slots"] == []

@@ -91,15 +91,15 @@ def test_every_minute_of_the_day_sounds_different(locale: str) -> None:
         ),
         (
             "2026-11-24",
-            "demain mardi 24 novembre",
-            "demain mardi 24 novembre",
-            "tomorrow, Tuesday 24 November",
+            "demain mardi 24",
+            "demain mardi 24",
+            "tomorrow, Tuesday the 24th",
         ),
         (
             "2026-11-25",
-            "mercredi 25 novembre",
-            "le mercredi 25 novembre",
-            "Wednesday 25 November",
+            "mercredi 25",
+            "le mercredi 25",
+            "Wednesday the 25th",
         ),
         (
             "2026-12-01",
@@ -123,13 +123,13 @@ def test_spoken_day(day: str, french: str, with_article: str, english: str | Non
 
 def test_spoken_instant_is_of_the_zone_it_is_given_in() -> None:
     start = datetime(2026, 11, 24, 13, 30, tzinfo=UTC).astimezone(ZoneInfo("Europe/Paris"))
-    said = "demain mardi 24 novembre à quatorze heures trente"
+    said = "demain mardi 24 à quatorze heures trente"
     assert spoken_instant(start, MONDAY, "fr-FR") == said
     assert (
         spoken_instant(start, date(2026, 11, 1), "fr-FR", article=True)
-        == "le mardi 24 novembre à quatorze heures trente"
+        == "le mardi 24 à quatorze heures trente"
     )
-    assert spoken_instant(start, MONDAY, "en") == "tomorrow, Tuesday 24 November at two thirty p.m."
+    assert spoken_instant(start, MONDAY, "en") == "tomorrow, Tuesday the 24th at two thirty p.m."
 
 
 def test_calendar_day_names_the_year() -> None:

@@ -109,7 +109,7 @@ async def test_full_day(shop: Shop) -> None:
 async def test_closed_day(shop: Shop) -> None:
     result = await shop.answer("check_availability", {"date": "2026-11-29"})
     assert {"2026-11-27", "2026-11-30"} <= _days(result)
-    assert result["note"].startswith("Fermé le dimanche 29 novembre")
+    assert result["note"].startswith("Fermé le dimanche 29")
 
 
 async def test_full_afternoon(shop: Shop) -> None:
