@@ -15,8 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from domain.agenda import MAX_HORIZON_DAYS
-from domain.catalogue.pages import page_text
 from domain.clock import Clock
+from domain.customer_pages import page_text
 from domain.messages import language_of
 from domain.tenant import Tenant
 from messaging.guesses import Guesses

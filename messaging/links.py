@@ -19,8 +19,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from domain.availability import Slot
-from domain.catalogue.pages import page_text, written_instant
 from domain.clock import Clock
+from domain.customer_pages import page_text, written_instant
 from domain.errors import CallerError, Conflict, OperatorError
 from domain.messages import Language, language_of
 from messaging.guesses import Guesses

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
-from domain.catalogue.pages import page_text
+from domain.customer_pages import page_text
 from domain.messages import Language
 
 #: Colours have a contrast of 7:1 and more (WCAG 1.4.6); targets are 44 px high (2.5.5).

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from domain.agenda import Agenda
 from domain.availability import Slot
-from domain.catalogue.pages import page_text, written_instant, written_time
+from domain.customer_pages import page_text, written_instant, written_time
 from domain.messages import Language, language_of
 from domain.spoken import calendar_day
 from domain.tenant import Tenant
