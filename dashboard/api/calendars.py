@@ -17,7 +17,7 @@ from dashboard.api.auth import tenant_access
 from dashboard.api.body import clean_text, json_response, read_json
 from dashboard.api.operations import operation
 from dashboard.api.query import is_identifier
-from dashboard.catalogue import sentence
+from dashboard.catalogue import has_sentence, sentence
 from domain.errors import Invalid, NotFound
 from domain.permissions import May
 from domain.tenant import Tenant
@@ -322,7 +322,8 @@ def describe_calendar(it: ExternalCalendar, tenant: Tenant) -> CalendarJson:
     trusted = it.fetched_at + TRUSTED_FOR if it.fetched_at else None
     error: CalendarErrorJson | None = None
     if it.error:
-        message = sentence(tenant.locale, it.error)
+        # A newer server may have found an error that we have no words for.
+        message = sentence(tenant.locale, it.error if has_sentence(it.error) else "internal")
         error = {"code": it.error, "message": message, "detail": it.error_detail}
     state: Any = it.state
     return {
@@ -339,13 +340,15 @@ def describe_calendar(it: ExternalCalendar, tenant: Tenant) -> CalendarJson:
         "fetchedAt": _iso(it.fetched_at),
         "trustedUntil": _iso(trusted),
         "events": it.events,
-        "notes": [_note(each, tenant.locale) for each in it.notes],
+        "notes": [said for each in it.notes if (said := _note(each, tenant.locale)) is not None],
         "createdAt": it.created_at.isoformat(),
     }
 
 
-def _note(note: str, locale: str) -> str:
+def _note(note: str, locale: str) -> str | None:
     what, _, name = note.partition(":")
+    if not has_sentence(f"calendar_note_{what}"):
+        return None
     return sentence(locale, f"calendar_note_{what}", **({"name": name} if name else {}))
 
 
