@@ -8,10 +8,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from domain.agenda import Agenda, Resource, Service
-from domain.availability import Slot, free_slots, slot_at
+from domain.availability import Slot, days, free_slots, slot_at
 from domain.people import folded
 from domain.spoken import spoken_instant
 from storage import TenantRows
+from storage.agenda import gathered
 from storage.functions import TextTurn
 from voice.functions.context import CallContext
 
@@ -75,16 +76,19 @@ class Diary:
         if first > last:
             return []
         busy, booked = await self._taken(first, last)
-        return free_slots(
-            self.agenda,
-            self.service,
-            busy,
-            self.context.clock.now(),
-            first,
-            last,
-            resource=self.resource,
-            part_of_day=part,
-            booked=booked,
+        # Calls' audio runs on this loop: it comes through after each day.
+        return await gathered(
+            days(
+                self.agenda,
+                self.service,
+                busy,
+                self.context.clock.now(),
+                first,
+                last,
+                resource=self.resource,
+                part_of_day=part,
+                booked=booked,
+            )
         )
 
     def opens(self, day: date) -> bool:
