@@ -338,12 +338,12 @@ class Contacts:
     ) -> Contact:
         """Change name, language, preferred_channel or notes. With `version`, Conflict when
         somebody else was first; without it the last one wins, and the history has both."""
+        if not await hold(self._scope, [contact_id]):
+            raise NotFound("no such contact")
         unknown = changes.keys() - _EDITABLE
         if unknown:
             raise Invalid("can't be changed", field=min(unknown))
         _check(changes)
-        if not await hold(self._scope, [contact_id]):
-            raise NotFound("no such contact")
         row = await self._row(contact_id)
         if version is not None and version != row["version"]:
             raise Conflict(

@@ -284,6 +284,9 @@ class Prospects:
     ) -> Prospect:
         """Change it. With `version`, Conflict when somebody else was first. Invalid for a wrong
         value, NotFound when the tenant has no such prospect."""
+        before = await self.get(prospect_id)
+        if before is None:
+            raise NotFound("no such prospect")
         unknown = changes.keys() - _EDITABLE
         if unknown:
             raise Invalid("can't be changed", field=min(unknown))
@@ -294,9 +297,6 @@ class Prospects:
             values["converted_to_client"] = status == "converted"
             values["converted_at"] = now if status == "converted" else None
             values["last_contact_at"] = now
-        before = await self.get(prospect_id)
-        if before is None:
-            raise NotFound("no such prospect")
         if status == before.status:  # once converted, it stays converted at that instant
             values.pop("converted_at", None)
         await change(

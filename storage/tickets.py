@@ -207,12 +207,12 @@ class Tickets:
     ) -> Ticket:
         """Change it. With `version`, Conflict when somebody else was first. Invalid for a wrong
         value, NotFound when the tenant has no such ticket."""
-        unknown = changes.keys() - _EDITABLE
-        if unknown:
-            raise Invalid("can't be changed", field=min(unknown))
         before = await self.get(ticket_id)
         if before is None:
             raise NotFound("no such ticket")
+        unknown = changes.keys() - _EDITABLE
+        if unknown:
+            raise Invalid("can't be changed", field=min(unknown))
         values = {**_checked(changes), **self._instants(before, changes)}
         changed = await change(
             self._scope, table, {"ticket_id": ticket_id}, values, actor=actor, version=version
