@@ -63,6 +63,7 @@ _FR: Mapping[str, str] = {
     "number_taken": "Un numéro indiqué est déjà attribué à une organisation.",
     # The phone channel.
     "channel_unknown": "Ce canal n’est pas disponible.",
+    "channel_by_hand": "Ce canal se configure ici avec vos propres identifiants.",
     "channel_saved": "Vos réglages sont enregistrés.",
     "secrets_no_key": (
         "Vos identifiants ne peuvent pas encore être conservés : votre hébergeur doit d’abord"
@@ -162,6 +163,7 @@ _EN: Mapping[str, str] = {
     "number_is_transfer": "One of the numbers already receives call transfers.",
     "number_taken": "One of the numbers already belongs to an organisation.",
     "channel_unknown": "This channel is not available.",
+    "channel_by_hand": "This channel is configured here with credentials of your own.",
     "channel_saved": "Your settings are saved.",
     "secrets_no_key": (
         "Your credentials can't be kept yet: whoever hosts this service must set an encryption key"

@@ -10,6 +10,10 @@ from domain.mail_servers import mail_server
 SMTP_PASSWORD = "smtp.password"  # noqa: S105
 #: The secret that opens a number at 360dialog.
 DIALOG360_KEY = "d360ApiKey"
+#: The secret part of the address to which a tenant's own app at Meta sends its webhooks.
+WEBHOOK_KEY = "webhookKey"
+#: The job that proves whose a WhatsApp number is, whenever its channel was saved.
+WHATSAPP_CHECK = "whatsapp.check"
 
 
 def email_configured(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import structlog
 from starlette.applications import Starlette
@@ -37,6 +38,8 @@ from server.path_prefix import PathPrefix
 from server.secret_rotation import reencrypt_soon
 from server.setting_values import STREAM_PATH
 from server.settings import Settings
+from server.text_metrics import TextMetrics
+from server.whatsapp_onboarding import onboarding
 from storage.database import Database
 from voice.background import Background
 
@@ -129,6 +132,7 @@ async def _parts(
             await reencrypt_soon(parts.storage)
             background.keep("journal", parts.journal.run)
             background.keep("jobs.count", JobMetrics(parts.storage.jobs, metrics).run)
+            background.keep("texts.count", TextMetrics(parts.storage.text_reports, metrics).run)
             background.keep("live_events", parts.storage.live_events.run)
             background.keep("calls.touch", parts.endings.touch)
             background.keep("calls.sweep", parts.endings.sweep)
@@ -171,14 +175,19 @@ def _routes(
 def _api(
     settings: Settings, parts: wiring.Parts, clock: Clock, tokens: Tokens | None
 ) -> list[BaseRoute]:
-    return api_routes(
+    connecting = onboarding(settings, parts.storage, clock)
+    api = api_routes(
         parts.storage,
-        wiring.api_settings(settings),
+        replace(
+            wiring.api_settings(settings),
+            connect_whatsapp=None if connecting is None else connecting.begin,
+        ),
         clock,
         extra=_vapi_doors(parts),
         knowledge=parts.knowledge,
         tokens=tokens,
     )
+    return [*(connecting.routes() if connecting else []), *api]
 
 
 def _customers_pages(settings: Settings, parts: wiring.Parts, clock: Clock) -> list[BaseRoute]:

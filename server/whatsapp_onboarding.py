@@ -20,15 +20,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from domain.channel_state import DIALOG360_KEY
+from domain.channel_state import DIALOG360_KEY, WEBHOOK_KEY, WHATSAPP_CHECK
 from domain.clock import Clock
-from domain.errors import Conflict, Invalid, NotFound
+from domain.errors import Conflict, Invalid, NotFound, ProviderError
 from domain.jobs import Again, Backoff, Job, JobKind
 from messaging.doors import WEBHOOK_SECRET, key_digest
 from messaging.ports import Credentials
 from providers.dialog360_hub import Dialog360Hub, HubChannel, onboarding_url, read_redirect
 from providers.meta_signature import SECRET_HEADER
-from providers.whatsapp import WhatsAppApi, line_of
+from providers.whatsapp import META, WhatsAppApi, line_of
 from server.settings import Settings
 from server.texts import TextVendors, dialog360_partner
 from storage import Storage, TenantRows
@@ -197,6 +197,42 @@ class Connecting:
             await rows.endpoints.drop("whatsapp", "phone_number_id")
 
 
+@dataclass(frozen=True, slots=True)
+class Proving:
+    """The job after a channel was saved by hand: whose number it is."""
+
+    storage: Storage
+    api: WhatsAppApi
+
+    async def run(self, job: Job) -> None:
+        """A number is the tenant's whose token opens it at Meta: anybody may type anybody's id.
+        Only then do its webhooks reach the tenant. Credentials that Meta refuses prove nothing,
+        and change nothing; a vendor that is away is asked again."""
+        tenant = self.storage.tenant(str(job.payload["tenant_id"]))
+        async with tenant.read() as rows:
+            channel = await rows.channels.get("whatsapp")
+            line = line_of(Credentials(channel.config, rows.channels.opened(channel)))
+        if line is None or line.via != META:
+            return
+        try:
+            await self.api.check(line)
+        except ProviderError as error:
+            if error.retryable:
+                raise
+            log.info("whatsapp.not_proven", tenant_id=tenant.tenant_id, code=error.code)
+            return
+        async with tenant.write() as rows:
+            number = line.phone_number_id
+            if not await rows.endpoints.take("phone_number_id", number, "whatsapp"):
+                log.warning("whatsapp.number_taken", tenant_id=tenant.tenant_id)
+                return
+            await rows.endpoints.drop("whatsapp", "phone_number_id", but=number)
+            if not (await rows.channels.secrets("whatsapp")).get(WEBHOOK_KEY):
+                key = secrets.token_urlsafe(32)
+                await rows.endpoints.take("key", key_digest(key), "whatsapp")
+                await rows.channels.save_secrets("whatsapp", {WEBHOOK_KEY: key})
+
+
 def onboarding(settings: Settings, storage: Storage, clock: Clock) -> Onboarding | None:
     """None without a partner's credentials: the channel is then connected by hand."""
     partner = dialog360_partner(settings)
@@ -220,12 +256,14 @@ def onboarding(settings: Settings, storage: Storage, clock: Clock) -> Onboarding
 def onboarding_jobs(
     settings: Settings, storage: Storage, clock: Clock, vendors: TextVendors
 ) -> list[JobKind]:
-    """For whoever has a partner's credentials."""
-    if vendors.hub is None:
-        return []
-    connecting = Connecting(storage, clock, vendors.hub, vendors.whatsapp, settings.public_url)
+    """Proving numbers; connecting them, for whoever has a partner's credentials."""
     patient = Backoff(first=10.0, longest=600.0, attempts=8)
-    return [JobKind(CONNECT, connecting.run, vendor="whatsapp", backoff=patient)]
+    proving = Proving(storage, vendors.whatsapp)
+    kinds = [JobKind(WHATSAPP_CHECK, proving.run, vendor="whatsapp", backoff=patient)]
+    if vendors.hub is None:
+        return kinds
+    connecting = Connecting(storage, clock, vendors.hub, vendors.whatsapp, settings.public_url)
+    return [*kinds, JobKind(CONNECT, connecting.run, vendor="whatsapp", backoff=patient)]
 
 
 async def _store(rows: TenantRows, channel: HubChannel, kept: dict[str, Any], address: str) -> None:

@@ -20,7 +20,12 @@ from dashboard.api.operations import operation
 from dashboard.api.phone_config import LINE_FIELD, PhoneConfig, PhoneNumbers
 from dashboard.api.settings import ApiSettings
 from dashboard.catalogue import sentence
-from domain.channel_state import email_configured, whatsapp_configured
+from domain.channel_state import (
+    WEBHOOK_KEY,
+    WHATSAPP_CHECK,
+    email_configured,
+    whatsapp_configured,
+)
 from domain.errors import Conflict, NotFound
 from domain.permissions import May
 from domain.tenant import Tenant
@@ -75,6 +80,8 @@ class ChannelJson(ChannelShort):
     createdAt: str | None
     secrets: dict[str, str] | None
     secretsProblem: NotRequired[str]
+    #: WhatsApp, once the number is proven: where the tenant's own app at Meta sends its webhooks.
+    webhookUrl: NotRequired[str]
 
 
 class ChannelAnswer(TypedDict):
@@ -92,6 +99,13 @@ class ChannelSaved(TypedDict):
     channelType: str
     enabled: bool
     configured: bool
+
+
+class ChannelConnection(TypedDict):
+    """`url`: to be opened in the owner's browser, within two hours."""
+
+    success: bool
+    url: str
 
 
 class Channels:
@@ -163,6 +177,9 @@ class Channels:
             async with self._storage.tenant(tenant.id).write() as rows:
                 await rows.channels.save_secrets(channel_type, secrets)
                 channel = await self._save(rows, channel_type, body, sent, dedicated)
+                if channel_type == "whatsapp":
+                    key = f"{WHATSAPP_CHECK}:{tenant.id}"
+                    await rows.jobs.put(WHATSAPP_CHECK, {"tenant_id": tenant.id}, key=key)
         except (NoKey, Unreadable) as error:
             raise channel_secrets.refusal(error, channel_type) from None
         return json_response(
@@ -174,6 +191,26 @@ class Channels:
                 "configured": channel.configured,
             }
         )
+
+    @operation(
+        "Connect a WhatsApp number by 360dialog",
+        may=May.SETTINGS,
+        answer=ChannelConnection,
+        problems=(409,),
+    )
+    async def connect(self, request: Request) -> Response:
+        """POST: where the owner signs up. A link that was made before leads nowhere from now on.
+        409 where this deployment has no partner's account: the channel is configured by hand."""
+        tenant, begin = tenant_access(request).tenant, self._settings.connect_whatsapp
+        if _type(request) != "whatsapp" or begin is None:
+            raise Conflict(
+                "This channel is configured by hand here.", message_key="channel_by_hand"
+            )
+        try:
+            url = await begin(tenant.id)
+        except (NoKey, Unreadable) as error:
+            raise channel_secrets.refusal(error, "whatsapp") from None
+        return json_response({"success": True, "url": url})
 
     async def _save(
         self,
@@ -237,6 +274,9 @@ class Channels:
         }
         if secrets is None:
             shown["secretsProblem"] = sentence(tenant.locale, "secrets_unreadable")
+        elif channel.type == "whatsapp" and secrets.get(WEBHOOK_KEY):
+            path = f"/webhooks/whatsapp/{secrets[WEBHOOK_KEY]}"
+            shown["webhookUrl"] = self._settings.public_url + path
         return shown
 
 

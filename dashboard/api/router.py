@@ -118,6 +118,7 @@ def endpoints(
         *_texts(storage, settings),
         resource("/v1/channels", GET=channels.index),
         resource("/v1/channels/{type}", GET=channels.show, PUT=channels.save),
+        resource("/v1/channels/{type}/connect", POST=channels.connect),
         resource("/v1/calendars/feeds", GET=calendars.feeds, POST=calendars.add_feed),
         resource("/v1/calendars/feeds/{id}", DELETE=calendars.remove_feed),
         resource("/v1/calendars/external", GET=calendars.index, POST=calendars.add),

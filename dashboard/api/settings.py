@@ -1,5 +1,6 @@
 """What the REST endpoints need to know about this deployment."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from domain.phone import DEFAULT_REGION
@@ -19,7 +20,8 @@ class ApiSettings:
     which `*` stands for letters, digits and hyphens of one label.
 
     `allowed_countries`: where texts may go, empty: anywhere; `texts_per_day`: that one tenant asks
-    for; `sms_prices`: `domain.sms.read_prices`; `test_seconds`: how long a test waits for its text.
+    for; `connect_whatsapp`: tenant's id → where it connects a WhatsApp number, None: by hand only;
+    `sms_prices`: `domain.sms.read_prices`; `test_seconds`: how long a test waits for its text.
     """
 
     admin_key: str | None = field(default=None, repr=False)
@@ -39,6 +41,7 @@ class ApiSettings:
     texts_per_day: int = 100
     sms_prices: str = ""
     test_seconds: float = 0.0
+    connect_whatsapp: Callable[[str], Awaitable[str]] | None = None
 
     @property
     def deployment_numbers(self) -> frozenset[str]:

@@ -21,6 +21,7 @@ from server.knowledge import passage_index
 from server.logs import logging_to
 from server.settings import Settings
 from server.texts import text_vendors
+from server.whatsapp_onboarding import onboarding_jobs
 from server.wiring import vapi_account
 from storage import Storage
 from storage.database import Database
@@ -71,7 +72,10 @@ async def _work(settings: Settings, *, child: bool) -> None:
             vapi_account(settings) as vapi,
             text_vendors(settings, storage, clock) as texts,
         ):
-            kinds = job_kinds(settings, database, storage, clock, index, vapi, texts.senders)
+            kinds = [
+                *job_kinds(settings, database, storage, clock, index, vapi, texts.senders),
+                *onboarding_jobs(settings, storage, clock, texts),
+            ]
             await _run(settings, database, kinds, child=child)
     finally:
         await database.close()

@@ -14,6 +14,7 @@ from messaging.doors import key_digest
 from messaging.ports import Credentials, OutgoingText
 from sandbox.cloud_api import Account, Person
 from sandbox.dialog360 import Channel, Dialog360Emulator
+from sandbox.meta import MetaEmulator
 from server.settings import Settings
 from server.texts import TextVendors, text_vendors
 from server.whatsapp_onboarding import (
@@ -55,7 +56,7 @@ class World:
     async def work(
         self, tenant_id: str, *channels: Channel, client: str = "", revoked: tuple[str, ...] = ()
     ) -> Again | None:
-        (kind,) = onboarding_jobs(self.settings, self.storage, self.clock, self.vendors)
+        _, kind = onboarding_jobs(self.settings, self.storage, self.clock, self.vendors)
         payload = {
             "tenant_id": tenant_id,
             "client_id": client or (channels[0].client_id if channels else "CLnone"),
@@ -170,3 +171,32 @@ async def test_a_number_that_isnt_running_is_looked_at_again(world: World) -> No
     channel.status = "running"
     assert await world.work(world.salon, channel) is None
     assert channel.api_key
+
+
+async def test_a_number_is_whose_token_opens_it(tmp_path: Path) -> None:
+    number = "106540352242922"
+    meta = MetaEmulator({"EAAGsalon": frozenset({number}), "EAAGother": frozenset()})
+    meta.add(Account(number, "1022", "+33155550100"))
+    clock = FakeClock()
+    database = await Database.open(f"sqlite:///{tmp_path}/proving.sqlite3")
+    storage = Storage(database, clock, KeyRing({1: hashlib.sha256(b"test").digest()}))
+    tenants = [(await storage.operator.create_tenant(name)).id for name in ("Salon", "Autre")]
+    async with meta.running() as graph:
+        settings = Settings.of(whatsapp_base_url=graph)
+        assert onboarding(settings, storage, clock) is None
+        async with text_vendors(settings, storage, clock) as vendors:
+            (kind,) = onboarding_jobs(settings, storage, clock, vendors)
+            for tenant, token in zip(tenants[::-1], ("EAAGother", "EAAGsalon"), strict=True):
+                async with storage.tenant(tenant).write() as rows:
+                    given = {"accessToken": token, "phoneNumberId": number}
+                    await rows.channels.save_secrets("whatsapp", given)
+                for _ in range(2):
+                    await kind.handler(Job("1", kind.name, {"tenant_id": tenant}, 1, tenant))
+        found = await storage.inbound.endpoint("phone_number_id", number)
+        assert found == (tenants[0], "whatsapp")
+        async with storage.tenant(tenants[0]).read() as rows:
+            key = (await rows.channels.secrets("whatsapp"))["webhookKey"]
+        assert await storage.inbound.endpoint("key", key_digest(key)) == found
+        async with storage.tenant(tenants[1]).read() as rows:
+            assert "webhookKey" not in await rows.channels.secrets("whatsapp")
+    await database.close()
