@@ -56,7 +56,7 @@ class Appointments:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
-    @operation("List appointments", may=May.WORK, query=AppointmentsQuery, answer=AppointmentList)
+    @operation("List appointments", may=May.VIEW, query=AppointmentsQuery, answer=AppointmentList)
     async def index(self, request: Request) -> Response:
         """By start, filtered, by pages."""
         tenant, query = tenant_access(request).tenant, request.query_params
@@ -86,7 +86,7 @@ class Appointments:
             }
         )
 
-    @operation("Show an appointment", may=May.WORK, answer=AppointmentDetail)
+    @operation("Show an appointment", may=May.VIEW, answer=AppointmentDetail)
     async def show(self, request: Request) -> Response:
         """With what happened to it, oldest first."""
         tenant = tenant_access(request).tenant

@@ -105,3 +105,10 @@ async def test_other_doors_stay_shut(storage: Storage) -> None:
             for stranger in (VapiAccess(), None):
                 with pytest.raises(Unauthorised):
                     permit(stranger, its, "GET")
+
+
+def test_reading_needs_no_right_to_change(storage: Storage) -> None:
+    """A key with `read` reads every list that isn't somebody's words."""
+    reading = {May.SESSION, May.VIEW, May.CALLS, May.EXPORT, May.KEYS, May.AUDIT}
+    asked = {path: may for method, path, may in table(storage) if method == "GET"}
+    assert {path: may for path, may in asked.items() if may not in reading} == {}
