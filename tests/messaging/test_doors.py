@@ -164,6 +164,19 @@ async def test_an_own_address_takes_its_own_numbers_only(
     assert (await http.post("/webhooks/whatsapp/other", content=body)).status_code == 404
 
 
+async def test_a_channel_at_360dialog_whose_number_nobody_named(
+    http: httpx.AsyncClient, storage: Storage, database: Database, garage: Tenant
+) -> None:
+    async with storage.tenant(garage.id).write() as rows:
+        await rows.channels.save_secrets("whatsapp", {"webhookSecret": "s" * 40})
+        assert await rows.endpoints.take("key", key_digest(KEY), "whatsapp")
+    body, address = envelope(message("wamid.A", "x")), f"/webhooks/whatsapp/{KEY}"
+    await http.post(address, content=body, headers={"x-webhook-secret": "t" * 40})
+    assert await recorded(database) == []
+    await http.post(address, content=body, headers={"x-webhook-secret": "s" * 40})
+    assert len(await recorded(database)) == 1
+
+
 async def test_metas_question_is_answered_to_who_knows_the_token(
     http: httpx.AsyncClient, storage: Storage, garage: Tenant
 ) -> None:
