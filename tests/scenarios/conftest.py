@@ -17,6 +17,7 @@ import httpx
 
 from sandbox.openai_http import CHAT_MODEL, SPEECH_MODEL, TRANSCRIPTION_MODEL, VOICES
 from sandbox.world import World
+from tests.running import NO_TLS
 
 ACCOUNT = "AC" + "5" * 32
 NUMBER = "+33199000000"
@@ -38,7 +39,9 @@ class Deployment:
 
     async def request(self, key: str, method: str, path: str, body: Any = None) -> Any:
         headers = {"Authorization": f"Bearer {key}"}
-        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=10) as client:
+        async with httpx.AsyncClient(
+            base_url=self.url, headers=headers, timeout=10, verify=NO_TLS
+        ) as client:
             response = await client.request(method, path, json=body)
         assert response.is_success, response.text
         return response.json()
@@ -158,7 +161,7 @@ def cascade_settings(url: str, key: str) -> dict[str, str]:
 
 
 async def _ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    async with httpx.AsyncClient(timeout=1) as client:
+    async with httpx.AsyncClient(timeout=1, verify=NO_TLS) as client:
         for _ in range(200):
             assert process.poll() is None, "the server has ended"
             try:

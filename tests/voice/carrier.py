@@ -28,7 +28,17 @@ from server.app import create_app
 from server.commands.serve import _config, listening_socket
 from server.media_protocol import MediaProtocol
 from tests.fakes.scripted_http import Got, ScriptedHttp, answer, scripted
-from tests.running import ACCOUNT, PUBLIC_URL, Answer, Owner, Twilio, french_call, settings, sign
+from tests.running import (
+    ACCOUNT,
+    NO_TLS,
+    PUBLIC_URL,
+    Answer,
+    Owner,
+    Twilio,
+    french_call,
+    settings,
+    sign,
+)
 
 LINE = "+33199001234"
 OWNER_PHONE = "+33639980001"
@@ -54,7 +64,9 @@ class Carrier(Twilio):
     """Webhooks over HTTP: signed for the public address, sent to where the proxy would."""
 
     def __init__(self, port: int) -> None:
-        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30)
+        self.http = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", timeout=30, verify=NO_TLS
+        )
 
     async def post(self, path: str, form: Mapping[str, str], **headers: str) -> httpx.Response:
         address = path if path.startswith("http") else f"{PUBLIC_URL}/webhooks/twilio/{path}"
