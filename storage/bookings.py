@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from domain.agenda import Agenda, Service
 from domain.availability import Slot, free_slots, nearest, slot_at, verdict
-from domain.errors import Conflict, Invalid, NotFound
+from domain.errors import Conflict, NotFound
 from storage.appointments import Appointment, Appointments, Change, NewAppointment, Taken
 from storage.appointments.records import digest
 from storage.schema import appointment_settings as settings_rows
@@ -295,11 +295,11 @@ class Bookings:
 
 
 def service_of(agenda: Agenda, service_id: str | None, minutes: int | None = None) -> Service:
-    """The service of this id, or an appointment for nothing in particular; Invalid when there is
-    no such service."""
+    """The service of this id, or an appointment for nothing in particular; NotFound when there
+    is no such service."""
     service = agenda.plain() if service_id is None else agenda.service(service_id)
     if service is None:
-        raise Invalid("no such service", field="service_id", message_key="service_unknown")
+        raise NotFound("no such service", field="service_id", message_key="service_unknown")
     return service if minutes is None else replace(service, minutes=minutes)
 
 

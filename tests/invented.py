@@ -19,6 +19,7 @@ WORDS: dict[str, Any] = {
     "channel_type": "sms",
     "status": "sent",
     "priority": "high",
+    "by": "voice",
     "timezone": "Europe/Paris",
     "locale": "fr-FR",
     "line": "+33261910077",

@@ -100,7 +100,7 @@ async def test_what_cant_be_booked(owner: Client) -> None:
         ({"customer": {}}, 422, "customer"),
         ({"customer": {"name": "Léa", "phone": "12"}}, 422, "customer.phone"),
         ({"agent_id": "nobody"}, 422, "agent_id"),
-        ({"service_id": "nothing"}, 422, "service_id"),
+        ({"service_id": "nothing"}, 404, "service_id"),
         ({"prospect_id": "nobody"}, 404, "prospect_id"),
     ):
         answer = await owner.send("POST", "/api/v1/appointments", json={**WANTED, **more})
