@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from domain.delivery import ENDS, SETTLED, earlier
+from domain.delivery import ENDS, SETTLED, STATUSES, earlier
+from domain.errors import Invalid
 from domain.text_reasons import reason
 from storage.conflicts import insert_unless_taken
 from storage.consents import Consent, Consents
@@ -62,7 +63,7 @@ class TextMoves:
         values = {"claimed_by": by, "claimed_at": self._scope.now(), "provider": vendor}
         if sender:
             values["sender"] = sender
-        return await self.move(
+        return await self._move(
             text_id,
             "sending",
             source="us",
@@ -78,13 +79,22 @@ class TextMoves:
 
     async def put_back(self, text: Text, due_at: datetime, code: str | None) -> bool:
         """The vendor has certainly not taken it: it goes again at `due_at`."""
-        return await self.move(text.id, "queued", source="us", code=code, values={"due_at": due_at})
-
-    async def remember(self, text_id: str, **values: Any) -> None:
-        """Note what doesn't move it: its Message-ID, a price."""
-        await self._scope.connection.execute(
-            self._scope.update(table).where(table.c.id == text_id).values(**values)
+        return await self._move(
+            text.id, "queued", source="us", code=code, values={"due_at": due_at}
         )
+
+    async def remember(
+        self, text_id: str, *, message_id: str | None = None, sender: str | None = None
+    ) -> None:
+        """Note what doesn't move it: its Message-ID, by whom it goes."""
+        values = {"message_id": message_id, "sender": sender}
+        await self._note(text_id, {name: value for name, value in values.items() if value})
+
+    async def _note(self, text_id: str, values: Mapping[str, Any]) -> None:
+        if values:
+            await self._scope.connection.execute(
+                self._scope.update(table).where(table.c.id == text_id).values(**values)
+            )
 
     async def sent_with(self, vendor_id: str) -> bool:
         """Whether a text of this tenant is known under this id of the vendor's."""
@@ -101,6 +111,8 @@ class TextMoves:
         row = await self._scope.first(self._scope.select(table).where(table.c.id == text_id))
         if row is None:
             return False
+        if report.status not in STATUSES:
+            raise Invalid("is no status of a text", field="status")
         new = await self._event(
             text_id,
             report.status,
@@ -125,12 +137,21 @@ class TextMoves:
             known["external_message_id"] or "",
             known["price_micros"],
         ):
-            await self.remember(text_id, **known)
-        return await self.move(
+            await self._note(text_id, known)
+        return await self._move(
             text_id, report.status, source=report.source, code=report.code, at=report.at, told=True
         )
 
     async def move(
+        self, text_id: str, status: str, *, source: str, code: str | None = None
+    ) -> bool:
+        """Bring a text to `status`, if that is forward; False otherwise. Invalid for none of
+        domain/delivery.py."""
+        if status not in STATUSES:
+            raise Invalid("is no status of a text", field="status")
+        return await self._move(text_id, status, source=source, code=code)
+
+    async def _move(
         self,
         text_id: str,
         status: str,
@@ -141,8 +162,7 @@ class TextMoves:
         values: Mapping[str, Any] | None = None,
         told: bool = False,
     ) -> bool:
-        """Bring a text to `status`, if that is forward; False otherwise. `told`: the event is
-        stored already."""
+        """`told`: the event is stored already."""
         scope = self._scope
         now = scope.now()
         changes: dict[str, Any] = dict(values or {})

@@ -36,6 +36,18 @@ class TextReports:
             await store(connection, scope.published)
             return moved
 
+    async def counts(self) -> dict[str, int]:
+        """How many texts wait, are being sent, or have an unknown outcome, of all tenants."""
+        statuses = ("queued", "sending", "unknown")
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                sa.select(table.c.status, sa.func.count())
+                .where(table.c.status.in_(statuses))
+                .group_by(table.c.status)
+            )
+            found = {status: int(number) for status, number in rows}
+        return {status: found.get(status, 0) for status in statuses}
+
     async def tenant_of(self, text_id: str) -> str | None:
         """Whose text this is."""
         async with self._database.read() as connection:

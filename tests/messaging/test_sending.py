@@ -41,7 +41,7 @@ class Desk:
     vendor: ScriptedVendor = field(default_factory=ScriptedVendor)
     sending: TextSending | None = None
 
-    async def put(self, body: str = "Bonjour", **more: object) -> str:
+    async def put(self, body: str | None = "Bonjour", **more: object) -> str:
         new = NewText(**{"channel": "sms", "to": LEA, "body": body, **more})  # type: ignore[arg-type]
         async with self.storage.tenant(self.tenant.id).write() as rows:
             return (await rows.outbox.put(new)).id
@@ -269,19 +269,19 @@ async def test_a_stop_in_the_meantime_is_honoured(desk: Desk) -> None:
 
 async def test_a_sender_that_somebody_blocked_is_not_tried_again(desk: Desk) -> None:
     desk.vendor.steps = [Refused("twilio", "opted out", code="21610")]
-    for _ in range(2):
-        last = await desk.put()
-        await desk.run()
+    await desk.put()
+    await desk.run()
+    last = await desk.put()
+    await desk.run()
     text = await desk.text(last)
     assert (text.status, text.code, len(desk.sent())) == ("suppressed", "sender_blocked", 1)
 
 
 async def test_no_more_than_so_many_a_day(desk: Desk) -> None:
-    for number in range(6):
-        last = await desk.put(to=f"+3363998000{number}")
+    all_six = [await desk.put(to=f"+3363998000{number}") for number in range(6)]
     await desk.run()
     assert len(desk.sent()) == 5
-    assert (await desk.text(last)).code == "daily_cap"
+    assert [(await desk.text(each)).code for each in all_six].count("daily_cap") == 1
     await desk.run(86_400)
     again = await desk.put()
     await desk.run()
