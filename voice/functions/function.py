@@ -91,5 +91,6 @@ class Function(Protocol):
         ...
 
     async def run(self, arguments: Any, context: CallContext, rows: TenantRows) -> Answer:
-        """Do it. `arguments` were prepared. Only an answer with an `effect` has written rows."""
+        """Do it. `arguments` were prepared. An answer without an `effect` has achieved nothing new:
+        at most it has corrected what an earlier one wrote, or noted who called."""
         ...
