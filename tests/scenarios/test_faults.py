@@ -30,7 +30,7 @@ SAMPLE: tuple[tuple[str, Kind, Moment], ...] = (
     ("realtime", "out_of_order", "agent_speech"),
     ("vapi, realtime", "cut", "agent_speech"),
     ("stt, realtime", "garbage", "caller_speech"),
-    ("llm, realtime", "hang", "function_result"),
+    ("llm, realtime", "5xx", "function_call"),
     ("tts, realtime", "5xx", "agent_speech"),
 )
 #: What a machine of two cores may be late by that plays all these calls, their callers, their ears
