@@ -31,7 +31,7 @@ from storage.scope import Page, Scope, new_id
 from storage.templates import Templates
 from storage.text_limits import TextLimits
 from storage.text_moves import TextMoves
-from storage.text_rows import NewText, Text, TextEvent, event_of, text_of
+from storage.text_rows import NewText, Text, TextEvent, TextFilter, event_of, text_of
 
 #: The job that sends what is put, by channel: each has its vendor's limits.
 KINDS: Final[Mapping[str, str]] = {each: f"text.{each}" for each in TEXT_CHANNELS}
@@ -155,15 +155,13 @@ class Outbox(TextMoves, TextLimits):
         )
         return None if row is None else text_of(row)
 
-    async def page(
-        self, filters: Mapping[str, Any], *, limit: int = 50, offset: int = 0
-    ) -> Page[Text]:
-        """The latest first. `filters`: channel, status, purpose, contact_id, conversation_id,
-        appointment_id, template, since, until; what is None doesn't count."""
+    async def page(self, which: TextFilter, *, limit: int = 50, offset: int = 0) -> Page[Text]:
+        """The latest first."""
         statement = self._scope.select(table)
-        for name, value in filters.items():
+        for name, condition in _FILTERS.items():
+            value = getattr(which, name)
             if value is not None:
-                statement = statement.where(_FILTERS[name](value))
+                statement = statement.where(condition(value))
         rows, total = await self._scope.page(
             statement, (table.c.created_at.desc(), table.c.id), limit, offset
         )

@@ -4,7 +4,6 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from domain.errors import Invalid
 from storage.contacts import Contacts
 from storage.schema import (
     call_logs,
@@ -55,11 +54,10 @@ class Recipients:
         return None if contact is None else contact.id
 
     async def address_of(self, contact_id: str, channel: str) -> str:
-        """The best known address of a contact for this channel, "" without. Invalid when there is
-        no such contact."""
+        """The best known address of a contact for this channel; "" without, and of no contact."""
         contact = await Contacts(self._scope).get(contact_id)
         if contact is None:
-            raise Invalid("no such contact", field="contactId", message_key="contact_not_found")
+            return ""
         return next(filter(None, map(contact.address, _KINDS[channel])), "")
 
     async def knows(self, channel: str, address: str) -> bool:

@@ -100,6 +100,21 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class TextFilter:
+    """Which texts: those of which all that isn't None is so. `since` ≤ put < `until`."""
+
+    channel: str | None = None
+    status: str | None = None
+    purpose: str | None = None
+    contact_id: str | None = None
+    conversation_id: str | None = None
+    appointment_id: str | None = None
+    template: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TextEvent:
     """Something that was heard of a text."""
 

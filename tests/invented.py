@@ -17,6 +17,7 @@ import msgspec
 #: that was tried was understood" wants a line here.
 WORDS: dict[str, Any] = {
     "channel_type": "sms",
+    "channel": "sms",
     "status": "sent",
     "priority": "high",
     "by": "voice",

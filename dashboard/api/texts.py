@@ -28,6 +28,7 @@ from domain.text_defaults import TEXT_CHANNELS
 from domain.text_reasons import reason
 from storage import NewText, Storage, TenantRows, Text
 from storage.scope import MAX_PAGE
+from storage.text_rows import TextFilter
 
 #: Essays of one tenant (text-channels.md §3.6).
 TESTS_PER_MINUTE: Final = 5
@@ -399,7 +400,9 @@ class Texts:
         page, limit = filters.pop("page"), filters.pop("limit")
         tenant = tenant_access(request).tenant
         async with self._storage.tenant(tenant.id).read() as rows:
-            found, total = await rows.outbox.page(filters, limit=limit, offset=(page - 1) * limit)
+            found, total = await rows.outbox.page(
+                TextFilter(**filters), limit=limit, offset=(page - 1) * limit
+            )
         return json_response(
             {
                 "success": True,

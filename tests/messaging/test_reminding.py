@@ -12,7 +12,7 @@ from messaging.checks import still_the_agents, still_the_appointment
 from messaging.reminding import Reminding, Wishes
 from storage import Appointment, NewAppointment, Storage, Text
 from storage.appointments import Change
-from storage.text_rows import NewText
+from storage.text_rows import NewText, TextFilter
 from tests.fakes.clock import FakeClock
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -63,7 +63,7 @@ class Desk:
 
     async def texts(self) -> list[Text]:
         async with self.storage.tenant(self.tenant.id).read() as rows:
-            found = await rows.outbox.page({})
+            found = await rows.outbox.page(TextFilter())
         return list(reversed(found.items))
 
 

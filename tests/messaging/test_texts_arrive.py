@@ -18,7 +18,7 @@ from messaging.incoming import IncomingMessage, Media
 from messaging.receiving import Receiving
 from storage import NewAppointment, Storage
 from storage.conversations import HUMAN, Conversation
-from storage.text_rows import NewText, Text
+from storage.text_rows import NewText, Text, TextFilter
 from tests.fakes.clock import FakeClock
 
 BOTH = pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
@@ -141,7 +141,7 @@ class World:
 
     async def texts(self, tenant: Tenant) -> list[Text]:
         async with self.storage.tenant(tenant.id).read() as rows:
-            found = await rows.outbox.page({"purpose": "answer"})
+            found = await rows.outbox.page(TextFilter(purpose="answer"))
         return found.items
 
 

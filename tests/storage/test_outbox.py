@@ -13,6 +13,7 @@ from storage import Database, NewText, Storage, TenantHandle
 from storage.consents import Consent
 from storage.retention import RULES, Periods
 from storage.schema import channel_messages_log, consent_ledger
+from storage.text_rows import TextFilter
 from tests.fakes.clock import FakeClock
 
 LEA = "+33639980001"
@@ -76,7 +77,7 @@ async def test_what_cant_be_written_isnt_put(on: TenantHandle) -> None:
         ):
             with pytest.raises(error):
                 await rows.outbox.put(wrong)
-        assert (await rows.outbox.page({})).total == 0
+        assert (await rows.outbox.page(TextFilter())).total == 0
 
 
 async def test_settings_of_the_channel_count(on: TenantHandle) -> None:
