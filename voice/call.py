@@ -29,6 +29,10 @@ PROMPT, MAXIMUM, GOODBYE = "silence", "maximum", "goodbye"
 FILLER, DIGITS, OPENING = "filler", "digits", "opening"
 AGENT, TURN, HOLD = "agent", "turn", "hold"
 
+#: An agent that is stuck is stopped by silencing the line: so often we look whether a line of our
+#: own has been heard, s.
+AFTER_OUR_LINE = 0.3
+
 #: A model that fails this often in a row, without a word in between, is given up.
 FAILURES_BEFORE_LEAVING = 2
 
@@ -222,6 +226,8 @@ class Call:
             self._do(ev.StartTimer(AGENT, left))
         elif state.caller_speaking:  # the leg holds its answer back
             self._watch_agent()
+        elif state.responding and state.announcing and self._sounds():  # not into a line of our own
+            self._do(ev.StartTimer(AGENT, AFTER_OUR_LINE))
         else:
             self._agent_stuck()
 

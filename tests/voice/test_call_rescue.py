@@ -446,3 +446,16 @@ def test_a_goodbye_is_not_broken_off_for_being_late() -> None:
     line.on(ev.FunctionFinished("f1", "end_call", {"status": "ok"}, then="end", detail="done"))
     assert line.call.phase is Phase.CLOSING
     assert line.on(ev.AgentLags(3.0)) == []
+
+
+def test_a_stuck_agent_is_not_stopped_into_a_line_of_our_own() -> None:
+    """Silencing it would break our line off, and the caller would hear nothing until the next."""
+    line = talking()
+    asks(line)
+    line.on(ev.ResponseStarted("r"))
+    assert announced(line.fire("hold")) == [HOLD_1]
+    line.on(ev.AgentText("announcement-1", HOLD_1, final=True))
+    line.on(ev.AgentAudioStarted("announcement-1"))
+    assert not any(isinstance(each, ev.Interrupt) for each in line.fire("agent"))
+    line.on(ev.AgentHeard((("announcement-1", 2000.0),)))
+    assert ev.Interrupt(cancel=True) in line.fire("agent")
