@@ -1,6 +1,5 @@
 """The jobs of text conversations and reminders: what a worker of this deployment needs for them."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -12,10 +11,8 @@ from domain.jobs import Backoff, JobKind
 from domain.knowledge import Knowledge
 from domain.language_model import LanguageModel
 from messaging.answering import Answering
-from messaging.checks import still_the_agents, still_the_appointment
 from messaging.doors import Operators, TextDoors
 from messaging.incoming import IncomingMessage
-from messaging.outbox import Check
 from messaging.ports import Credentials
 from messaging.receiving import ANSWER, Receiving
 from messaging.reminding import ELSEWHERE, Reminding
@@ -32,12 +29,6 @@ from voice.functions.runner import FunctionRunner
 from voice.turn_model import TurnModel
 
 log = structlog.get_logger(__name__)
-
-#: What is looked at just before a text leaves, by purpose.
-CHECKS: Mapping[str, Sequence[Check]] = {
-    "answer": (still_the_agents,),
-    "service": (still_the_appointment,),
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from providers.vapi.rest import VapiAccount
 from server.appointment_jobs import appointment_jobs
 from server.calendars import LIMITS as CALENDAR_LIMITS
 from server.calendars import calendar_jobs
+from server.conversations import reminding
 from server.knowledge import PINECONE_LIMITS, document_jobs
 from server.retention import purge_job
 from server.secret_rotation import reencryption
@@ -41,7 +42,7 @@ def job_kinds(
     return [
         purge_job(settings, database, clock),
         reencryption(storage),
-        *appointment_jobs(storage, database, clock),
+        *appointment_jobs(storage, database, clock, [reminding(settings, storage, clock).plan]),
         *document_jobs(settings, database, storage, clock, index),
         *calendar_jobs(settings, database, storage, clock),
         *assistant_jobs(settings, storage, clock, vapi),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from domain.clock import Clock
 from domain.jobs import JobKind
+from messaging.checks import still_the_agents, still_the_appointment
 from messaging.outbox import Check, SendingPolicy, TextSending, sending_jobs
 from messaging.ports import Sender
 from server.settings import Settings
@@ -11,7 +12,10 @@ from storage import Storage
 
 #: By the purpose of a text, "" for all: what is looked at just before one is sent. Whoever puts
 #: texts that may become untrue adds a line.
-CHECKS: Mapping[str, Sequence[Check]] = {}
+CHECKS: Mapping[str, Sequence[Check]] = {
+    "answer": (still_the_agents,),
+    "service": (still_the_appointment,),
+}
 
 
 def text_jobs(

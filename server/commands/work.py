@@ -15,14 +15,16 @@ from domain.errors import OperatorError
 from domain.jobs import JobKind
 from server.clock import SystemClock
 from server.commands.session import settings_of
+from server.conversations import conversation_jobs
 from server.job_kinds import job_kinds, vendor_limits
 from server.key_ring import key_ring
-from server.knowledge import passage_index
+from server.knowledge import knowledge_search, passage_index
 from server.logs import logging_to
+from server.metrics import Metrics
 from server.settings import Settings
 from server.texts import text_vendors
 from server.whatsapp_onboarding import onboarding_jobs
-from server.wiring import vapi_account
+from server.wiring import text_model, vapi_account
 from storage import Storage
 from storage.database import Database
 from storage.jobs.worker import JobWorker, Pace
@@ -71,10 +73,13 @@ async def _work(settings: Settings, *, child: bool) -> None:
             passage_index(settings) as index,
             vapi_account(settings) as vapi,
             text_vendors(settings, storage, clock) as texts,
+            text_model(settings) as model,
         ):
+            knowledge = knowledge_search(settings, storage, clock, Metrics(), index)
             kinds = [
                 *job_kinds(settings, database, storage, clock, index, vapi, texts.senders),
                 *onboarding_jobs(settings, storage, clock, texts),
+                *conversation_jobs(settings, storage, clock, texts, model, knowledge),
             ]
             await _run(settings, database, kinds, child=child)
     finally:
