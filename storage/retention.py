@@ -212,6 +212,8 @@ KEPT: Final[Mapping[str, str]] = MappingProxyType(
         "their own (knowledge.purge), once every index has forgotten them",
         "assistant_claims": "what the tenant's assistant at Vapi was made of; nobody's words",
         "deployment": "the deployment's own name; nothing of anybody",
+        "instruction_versions": "the tenant's own words, to go back to",
+        "erasures": "the proof that somebody was erased, and when; not whom",
         "schema_revisions": "the schema's own; nothing of anybody",
         "retention_marks": "the purge's own; nothing of anybody",
     }
@@ -226,6 +228,7 @@ EXPIRING: Final[Mapping[str, str]] = MappingProxyType(
         "nodes": "reaped when silent",
         "call_slots": "given back with the call, or reaped",
         "rate_counters": "deleted when expired",
+        "recordings": "deleted with the recording at the carrier (recording.delete)",
         "text_counters": "a day's first text deletes those of earlier days",
         "external_busy": "replaced with each reading, by what is to come",
     }
