@@ -9,7 +9,7 @@ its functions have done stands in the history for the next one.
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final, Protocol
@@ -124,6 +124,7 @@ class _Turn:
     runs: Sequence[StoredResult]
     has_knowledge: bool
     now: datetime
+    sender: str | None = None
 
     @property
     def seq(self) -> int:
@@ -164,11 +165,13 @@ class _Turn:
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """Holds no conversation. `agent` None: no model is set, and every message is a person's."""
+    """Holds no conversation. `agent` None: no model is set, and every message is a person's.
+    `own_numbers`: the deployment's, which tenants share (E.164)."""
 
     storage: Storage
     clock: Clock
     agent: Agent | None
+    own_numbers: frozenset[str] = frozenset()
 
     async def run(self, job: Job) -> Again | None:
         """The job: answer what waits, if it is still the agent's to answer."""
@@ -192,7 +195,7 @@ class Answering:
                 return None
             tenant = await rows.tenant()
             phone = await rows.channels.get("phone")
-            return _Turn(
+            turn = _Turn(
                 tenant=tenant,
                 who=profile(tenant, phone.config),
                 conversation=conversation,
@@ -202,6 +205,8 @@ class Answering:
                 has_knowledge=await rows.knowledge.has_any(),
                 now=self.clock.now(),
             )
+        numbers = self.own_numbers | set(await self.storage.operator.numbers(tenant_id))
+        return replace(turn, sender=conversation.answers_by(numbers))
 
     async def _carry_out(self, turn: _Turn) -> None:
         move: Move = decide(turn.burst, turn.about, turn.answers_within_hour, turn.now)
@@ -326,6 +331,7 @@ class Answering:
                 in_reply_to=str(conversation.thread.get("message_id", "")) or None,
                 appointment_id=appointment_id,
                 created_by="agent",
+                sender=turn.sender,
             )
         )
         return True

@@ -176,7 +176,7 @@ class TextSending:
             return await self._end(rows, text, Stop("channel_not_configured"))
         if await rows.outbox.paused(text.channel) is not None:
             return Again(now + PAUSED)
-        number = sender.sender(credentials)
+        number = text.sender or sender.sender(credentials)
         stop = await self._stop(rows, text, number)
         if stop is not None:
             return await self._end(rows, text, stop)

@@ -90,7 +90,7 @@ def conversation_jobs(
             region=settings.default_region,
             knowledge=knowledge,
         )
-    answering = Answering(storage, clock, agent)
+    answering = Answering(storage, clock, agent, settings.own_numbers)
     reminds = reminding(settings, storage, clock)
     soon = Backoff(first=0.5, longest=60.0, attempts=10)
     return [

@@ -4,7 +4,7 @@ One conversation per channel and address. Messages are numbered; an answer is to
 a number, and counts only if nobody has taken the conversation over and nothing was written since.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -52,6 +52,12 @@ class Conversation:
     def waits(self) -> bool:
         """Something was written that has no answer yet."""
         return self.answered_seq < self.last_seq
+
+    def answers_by(self, numbers: Collection[str]) -> str | None:
+        """The number that an SMS is answered by: the one that was written to, if it is one of these
+        (E.164), and otherwise None: the channel's own sender."""
+        ours = self.channel == "sms" and self.our_address in numbers
+        return self.our_address if ours else None
 
 
 @dataclass(frozen=True, slots=True)

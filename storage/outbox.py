@@ -260,6 +260,7 @@ class Outbox(TextMoves, TextLimits):
             "in_reply_to": new.in_reply_to,
             "dedupe_key": new.dedupe_key,
             "created_by": new.created_by,
+            "sender": new.sender,
             "lane": lane,
             "position": await self._position(lane),
             "not_before": new.not_before,

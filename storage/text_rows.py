@@ -22,7 +22,8 @@ class NewText:
     title each. `attachments`: name, media type, content, and whether it is another form of the
     message. `on_end`: a kind of job that is put with {"text_id": …} when the text has certainly not
     arrived (failed, expired, suppressed). `link_base`: our public address, for links that put a
-    stop to it. `even_if_off`: also on a channel that is switched off (a trial).
+    stop to it. `even_if_off`: also on a channel that is switched off (a trial). `sender`: by which
+    of our numbers it goes (E.164), None by the channel's own sender.
     """
 
     channel: str
@@ -49,6 +50,7 @@ class NewText:
     on_end: str = ""
     link_base: str = ""
     even_if_off: bool = False
+    sender: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,8 +114,9 @@ class ReplyAnswer(TypedDict):
 class Conversations:
     """The handlers."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, own_numbers: frozenset[str] = frozenset()) -> None:
         self._storage = storage
+        self._own_numbers = own_numbers
 
     @operation(
         "List text conversations",
@@ -182,6 +183,7 @@ class Conversations:
         words = body.text.strip()
         if not words:
             raise Invalid("must not be empty", field="text", message_key="text_empty")
+        numbers = self._own_numbers | set(await self._storage.operator.numbers(tenant.id))
         async with self._storage.tenant(tenant.id).write() as rows:
             conversation = await rows.conversations.get(request.path_params["id"])
             _check_window(rows, conversation)
@@ -198,6 +200,7 @@ class Conversations:
                     in_reply_to=str(conversation.thread.get("message_id") or "") or None,
                     created_by=HUMAN,
                     even_if_off=True,
+                    sender=conversation.answers_by(numbers),
                 )
             )
         answer: ReplyAnswer = {

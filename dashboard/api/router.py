@@ -99,7 +99,7 @@ def endpoints(
     documents = KnowledgeDocuments(storage, knowledge or EmbeddedKnowledge(storage))
     calendars = CalendarEndpoints(storage, settings.public_url)
     appointments = Appointments(storage)
-    conversations = Conversations(storage)
+    conversations = Conversations(storage, settings.own_numbers)
     return [
         resource("/tenants", GET=tenants.index, POST=tenants.create),
         resource("/tenants/{id}", GET=tenants.show),

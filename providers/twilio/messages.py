@@ -120,7 +120,7 @@ class TwilioTexts:
     async def send(self, text: OutgoingText, credentials: Credentials) -> Accepted:
         """One message. Raises what messaging.ports says."""
         sender = self._sender(credentials, text.sender)
-        await self._check(text, sender)
+        await self._check(text, sender, self._sender(credentials, None))
         form = {"To": text.to, "Body": text.body}
         form |= {"MessagingServiceSid" if _SERVICE.fullmatch(sender) else "From": sender}
         if self._defaults.status_url:
@@ -164,7 +164,7 @@ class TwilioTexts:
         texts = (each.strip() for each in candidates if isinstance(each, str))
         return next((each for each in texts if _is_sender(each)), "")
 
-    async def _check(self, text: OutgoingText, sender: str) -> None:
+    async def _check(self, text: OutgoingText, sender: str, usual: str) -> None:
         if not sender:
             raise ChannelPaused(VENDOR, "no sender is set", code="no_sender")
         if len(text.body) > MAX_BODY:
@@ -176,6 +176,8 @@ class TwilioTexts:
             and not await self._owns(text.tenant_id, sender)
         ):
             # Numbers of other tenants are the same account's: Twilio would send.
+            if sender != usual:  # this text's own choice, that was the tenant's number once
+                raise Refused(VENDOR, "the sender isn't this tenant's number", code="21606")
             raise ChannelPaused(VENDOR, "the sender isn't this tenant's number", code="21606")
 
     def _kind(self, error: ProviderError, sender: str) -> ProviderError | ChannelPaused:
