@@ -101,7 +101,15 @@ tenant_lines = sa.Table(
     sa.Column("number", CleanText, primary_key=True),
     tenant(),
     created(),
+    # When it was said to be the tenant's; NULL: by a server that didn't know, or an import.
+    instant("claimed_at"),
+    # When that was proven, and how: forwarding | code | operator.
+    instant("verified_at"),
+    text("proof"),
+    # What ForwardedFrom says for this line, if it isn't the number itself.
+    text("forwarded_as"),
     sa.Index(None, "tenant_id"),
+    sa.Index(None, "forwarded_as", unique=True),
 )
 
 #: API keys: SHA-256 in hexadecimal, never the key.
