@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from domain.catalogue.pages import page_text
+from domain.customer_pages import page_text
 from domain.errors import NotFound, OperatorError
 from domain.messages import Language, language_of
 from messaging.guesses import Guesses
