@@ -38,6 +38,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "channel_paused": Kind(),
     "forwarding_lost": Kind(),
     "number_lost": Kind(),
+    "line_lapses": Kind(),
+    "line_lapsed": Kind(),
+    "spend_cap": Kind(),
     "calendar_broken": Kind(),
     "call_unfinished": Kind(),
     "ticket_new": Kind(alerts=False),
@@ -60,7 +63,23 @@ _FRENCH: Final[Mapping[str, tuple[str, str]]] = {
     "forwarding_lost": ("Le renvoi d'appel ne marche plus", "{phone}. {reason}"),
     "number_lost": (
         "Un numéro n'est plus le vôtre",
-        "{phone} a été vérifié par une autre entreprise. {reason}",
+        "{phone} a été attribué à une autre entreprise, qui l'a prouvé. S'il est à vous, vérifiez"
+        " votre ligne ou contactez votre hébergeur.",
+    ),
+    "line_lapses": (
+        "Vérifiez votre ligne",
+        "{phone} n'a jamais été vérifié : dans quelques jours, ses appels ne seront plus reconnus."
+        " Lancez le test de renvoi.",
+    ),
+    "line_lapsed": (
+        "Votre ligne n'est plus reconnue",
+        "{phone} n'a pas été vérifié en 30 jours. Enregistrez-le à nouveau, puis lancez le test de"
+        " renvoi.",
+    ),
+    "spend_cap": (
+        "Plafond de dépenses du jour atteint",
+        "Plus aucun message ni appel sortant ne part aujourd'hui. Vos appels entrants restent pris"
+        " en charge.",
     ),
     "calendar_broken": ("Agenda externe illisible", "{subject} : {reason}"),
     "call_unfinished": ("Appel resté sans suite", "{who}, {phone}. {reason}"),
@@ -82,7 +101,21 @@ _ENGLISH: Final[Mapping[str, tuple[str, str]]] = {
     "forwarding_lost": ("Call forwarding no longer works", "{phone}. {reason}"),
     "number_lost": (
         "A number is no longer yours",
-        "{phone} was verified by another business. {reason}",
+        "{phone} was given to another business, which has proven it. If it is yours, verify your"
+        " line or contact your host.",
+    ),
+    "line_lapses": (
+        "Verify your line",
+        "{phone} was never verified: in a few days its calls will no longer be recognised. Run the"
+        " forwarding check.",
+    ),
+    "line_lapsed": (
+        "Your line is no longer recognised",
+        "{phone} was not verified within 30 days. Save it again, then run the forwarding check.",
+    ),
+    "spend_cap": (
+        "Today's spending cap is reached",
+        "No more texts or outgoing calls leave today. Incoming calls are still answered.",
     ),
     "calendar_broken": ("External calendar unreadable", "{subject}: {reason}"),
     "call_unfinished": ("Call without an outcome", "{who}, {phone}. {reason}"),

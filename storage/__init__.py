@@ -16,6 +16,8 @@ from storage.functions import FunctionRun, Occasion, StoredResult, TextTurn
 from storage.inbound import InboundTexts
 from storage.jobs.desk import JobDesk
 from storage.journal import CallJournal, JournalEntry
+from storage.line_register import LineRegister
+from storage.lines import Line, LineCheck
 from storage.live_events import LiveEvent
 from storage.live_feed import LiveEvents, Subscription
 from storage.prospects import NewProspect, Prospect
@@ -45,6 +47,9 @@ __all__ = [
     "JournalEntry",
     "KeyHolder",
     "KeyRing",
+    "Line",
+    "LineCheck",
+    "LineRegister",
     "LiveEvent",
     "LiveEvents",
     "NewAppointment",
@@ -100,6 +105,11 @@ class Storage:
         self.links = LinkRegister(database)
         self.inbound = InboundTexts(database, clock)
         self.text_reports = TextReports(database, clock, keyring)
+        self.lines = LineRegister(database, clock, keyring)
+
+    async def empty_log(self) -> bool:
+        """See Database.empty_log."""
+        return await self._database.empty_log()
 
     def tenant(self, tenant_id: str) -> TenantHandle:
         """The tenant's rows, and nobody else's."""

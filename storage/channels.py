@@ -14,11 +14,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from domain import secret_fields
-from domain.errors import Conflict, Invalid
+from domain.errors import Invalid
 from storage.assistants import wake
 from storage.conflicts import insert_unless_taken
 from storage.jobs import jobs_on
-from storage.schema import CHANNEL_TYPES, tenant_lines
+from storage.lines import Lines
+from storage.schema import CHANNEL_TYPES
 from storage.schema import channel_configurations as table
 from storage.scope import Scope, new_id
 
@@ -137,8 +138,8 @@ class Channels:
         `save_secrets`, with the same errors.
 
         For the telephone, `line` and `transfer_number` are `config.clientPhoneNumber` and
-        `config.transferNumber` in E.164 (None: there is none). The line is this tenant's from now
-        on and its earlier one is free; Conflict when it is another tenant's.
+        `config.transferNumber` in E.164 (None: there is none). The line is claimed, and the earlier
+        one is free; Conflict when it is another tenant's.
         """
         _check_type(channel_type)
         public, secrets = secret_fields.split(config)
@@ -147,7 +148,7 @@ class Channels:
         if secrets or left_in_plain:
             await self.save_secrets(channel_type, {**left_in_plain, **secrets})
         if channel_type == "phone":
-            await self._take_line(line)
+            await Lines(self._scope).claim(line)
             await wake(
                 jobs_on(self._scope.connection, self._scope.clock, self._scope.tenant_id),
                 self._scope.tenant_id,
@@ -266,26 +267,6 @@ class Channels:
                 "updated_at": now,
             },
         )
-
-    async def _take_line(self, line: str | None) -> None:
-        others = self._scope.delete(tenant_lines)
-        if line is not None:
-            others = others.where(tenant_lines.c.number != line)
-        await self._scope.connection.execute(others)
-        if line is None:
-            return
-        row = {
-            "number": line,
-            "tenant_id": self._scope.tenant_id,
-            "created_at": self._scope.now(),
-        }
-        if await insert_unless_taken(self._scope.connection, tenant_lines, row):
-            return
-        ours = self._scope.select(tenant_lines, tenant_lines.c.number)
-        if await self._scope.first(ours.where(tenant_lines.c.number == line)) is None:
-            raise Conflict(
-                "this line already belongs to another business", field="config.clientPhoneNumber"
-            )
 
 
 def _check_type(channel_type: str) -> None:

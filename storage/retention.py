@@ -23,6 +23,7 @@ from storage.schema import (
     dead_jobs,
     function_calls,
     inbound_texts,
+    line_checks,
     live_events,
     notifications,
     qualified_prospects,
@@ -149,6 +150,7 @@ RULES: Final = (
         ),
     ),
     Rule("calls", call_logs, _call),
+    Rule("calls", line_checks, lambda before, _: line_checks.c.created_at < before),
     Rule(
         "messages",
         channel_messages_log,
@@ -187,6 +189,7 @@ KEPT: Final[Mapping[str, str]] = MappingProxyType(
         "tenants": "the customer; deleting it deletes all that it had",
         "tenant_numbers": "the tenant's configuration",
         "tenant_lines": "the tenant's configuration",
+        "tenant_limits": "the tenant's configuration",
         "tenant_keys": "revoked keys stay, as hashes, so that it can be said when they were",
         "business_hours": "the tenant's configuration",
         "channel_configurations": "the tenant's configuration",
@@ -229,6 +232,7 @@ EXPIRING: Final[Mapping[str, str]] = MappingProxyType(
         "call_slots": "given back with the call, or reaped",
         "rate_counters": "deleted when expired",
         "recordings": "deleted with the recording at the carrier (recording.delete)",
+        "tenant_spend": "a day's first expense deletes those of earlier days",
         "text_counters": "a day's first text deletes those of earlier days",
         "external_busy": "replaced with each reading, by what is to come",
     }

@@ -12,6 +12,7 @@ from storage.audit import Audit, committed, settle
 from storage.bookings import Bookings
 from storage.calendars import Calendars
 from storage.calls import Calls
+from storage.channel_health import ChannelHealth
 from storage.channels import Channels
 from storage.consents import Consents
 from storage.contacts import Contacts
@@ -25,9 +26,11 @@ from storage.inbound import Endpoints, TenantInbound
 from storage.jobs import jobs_on
 from storage.keys import Keys
 from storage.knowledge.documents import Documents
+from storage.lines import Lines
 from storage.live_events import store
 from storage.notifications import Notifications
 from storage.outbox import Outbox
+from storage.persons import Persons
 from storage.prospects import Prospects
 from storage.recipients import Recipients
 from storage.reminders import Reminders
@@ -35,6 +38,8 @@ from storage.resources import Resources
 from storage.scope import Scope
 from storage.secrets import KeyRing
 from storage.services import Services
+from storage.spending import Spending
+from storage.statistics import Statistics
 from storage.templates import Templates
 from storage.tickets import Tickets
 
@@ -51,6 +56,7 @@ class TenantRows:
         "bookings",
         "calendars",
         "calls",
+        "channel_health",
         "channels",
         "consents",
         "contacts",
@@ -64,13 +70,17 @@ class TenantRows:
         "jobs",
         "keys",
         "knowledge",
+        "lines",
         "notifications",
         "outbox",
+        "persons",
         "prospects",
         "recipients",
         "reminders",
         "resources",
         "services",
+        "statistics",
+        "spending",
         "templates",
         "tickets",
     )
@@ -78,17 +88,20 @@ class TenantRows:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self.channels = Channels(scope)
+        self.channel_health = ChannelHealth(scope)
         self.contacts = Contacts(scope)
         self.assistants = Assistants(scope)
         self.hours = Hours(scope)
         self.resources = Resources(scope)
         self.services = Services(scope)
+        self.statistics = Statistics(scope)
         self.exceptions = DayExceptions(scope)
         self.agenda = Agendas(scope)
         self.appointments = Appointments(scope)
         self.bookings = Bookings(scope, self.appointments, self.agenda)
         self.outbox = Outbox(scope)
         self.recipients = Recipients(scope)
+        self.persons = Persons(scope)
         self.notifications = Notifications(scope, self.outbox)
         self.prospects = Prospects(scope, self.contacts, self.notifications)
         self.tickets = Tickets(scope, self.contacts, self.notifications)
@@ -106,6 +119,8 @@ class TenantRows:
         self.inbound = TenantInbound(scope)
         self.reminders = Reminders(scope)
         self.endpoints = Endpoints(scope)
+        self.lines = Lines(scope)
+        self.spending = Spending(scope)
 
     async def tenant(self) -> Tenant:
         """The tenant itself; NotFound when it doesn't exist (any more)."""

@@ -308,8 +308,16 @@ class TenantDirectory:
         return await self._tenant(tenants.c.id.in_(owner), _active())
 
     async def tenant_by_line(self, e164: str) -> Tenant | None:
-        """The active tenant whose line, with this number, forwards to us."""
-        owner = sa.select(tenant_lines.c.tenant_id).where(tenant_lines.c.number == e164)
+        """The active tenant whose line, with this number, forwards to us; or whose line's
+        forwarding has been seen to say this (`domain.lines.shown_as`)."""
+        it = tenant_lines.c
+        owner = (
+            sa.select(it.tenant_id)
+            .where(sa.or_(it.number == e164, it.forwarded_as == e164))
+            # The number itself goes before what a carrier shows for another one.
+            .order_by(sa.case((it.number == e164, 0), else_=1))
+            .limit(1)
+        )
         return await self._tenant(tenants.c.id.in_(owner), _active())
 
     async def tenant_named(self, name: str) -> Tenant | None:
