@@ -28,6 +28,7 @@ from messaging.ports import TIME_LIMIT, UnknownOutcome
 from messaging.whose import PATIENCE, REMEMBERED, Ask, Meant, code_in, named_by, whose
 from storage import Storage, TenantRows
 from storage.conversations import AGENT, Conversation, Received
+from storage.cursors import Part
 from storage.inbound import ASKED, IGNORED, ROUTED, Arrived, InboundText
 
 log = structlog.get_logger(__name__)
@@ -259,7 +260,7 @@ async def _conversation(
         known = known or await rows.conversations.with_address(message.channel, address)
     if known is None and contact_id is not None and message.channel == "whatsapp":
         page = await rows.conversations.list(
-            channel=message.channel, contact_id=contact_id, limit=1
+            channel=message.channel, contact_id=contact_id, part=Part(limit=1)
         )
         known = page.items[0] if page.items else None
     return await rows.conversations.open(

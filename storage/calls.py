@@ -9,9 +9,10 @@ import sqlalchemy as sa
 
 from domain.errors import Invalid
 from domain.outcome import Outcome
+from storage.cursors import Listed, Part, listed
 from storage.schema import CALL_STATUSES, call_events
 from storage.schema import call_logs as table
-from storage.scope import Page, Scope
+from storage.scope import MAX_PAGE, Page, Scope
 
 _Conditions = list[sa.ColumnElement[bool]]
 
@@ -49,7 +50,16 @@ CALL_COLUMNS = (
     table.c.detail,
     table.c.node_id,
     table.c.contact_id,
+    table.c.cost_cents,
+    table.c.recording_url,
 )
+
+#: A search reads so many of the latest transcripts at most, of about 2 kB each.
+SEARCHED = 10_000
+#: Words of one search; what is more than that narrows nothing down.
+_MOST_WORDS = 8
+#: The longest search, in characters.
+LONGEST_SEARCH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,21 @@ class CallRow:
     detail: str
     node_id: str | None  # whose bridge carries it
     contact_id: str | None = None  # whom the number proposes
+    cost_cents: int | None = None  # None: nobody has said
+    recording_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallFilter:
+    """Which calls: those of which all that isn't None is so. `status` as Twilio spells it; dates
+    are days in the tenant's zone, both included; `search`: words that were said, all of them."""
+
+    status: str | None = None
+    direction: str | None = None
+    outcome: str | None = None
+    date_from: date | None = None
+    date_to: date | None = None
+    search: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +166,13 @@ class Calls:
             call_events.c.seq, call_events.c.at, call_events.c.kind, call_events.c.data
         ).where(call_events.c.call_id.in_(mine))
 
+    async def live(self) -> list[CallRow]:
+        """Those that are going on, on whatever node, the latest first."""
+        statement = self._scope.select(table, *CALL_COLUMNS).where(table.c.outcome.is_(None))
+        order = (table.c.started_at.desc(), table.c.id)
+        rows = await self._scope.all(statement.order_by(*order).limit(MAX_PAGE))
+        return [CallRow(**row) for row in rows]
+
     async def list(
         self,
         *,
@@ -154,16 +186,46 @@ class Calls:
     ) -> Page[CallRow]:
         """Latest first. Dates are days in the tenant's zone, both included. Invalid for a status,
         direction or outcome that doesn't exist."""
+        which = CallFilter(status, direction, outcome, date_from, date_to)
+        found = await self.find(which, Part(limit, offset))
+        return Page(found.items, found.total)
+
+    async def find(self, which: CallFilter, part: Part) -> Listed[CallRow]:
+        """Latest first, by pages or behind a cursor. A search looks at the latest 10,000 of those
+        that fit otherwise. Invalid for a value that doesn't exist, a cursor that isn't ours."""
         conditions = [
-            *_equal("status", table.c.call_status, status, CALL_STATUSES),
-            *_equal("direction", table.c.direction, direction, ("inbound", "outbound")),
-            *_equal("outcome", table.c.outcome, outcome, tuple(each.value for each in Outcome)),
-            *await self._between(date_from, date_to),
+            *_equal("status", table.c.call_status, which.status, CALL_STATUSES),
+            *_equal("direction", table.c.direction, which.direction, ("inbound", "outbound")),
+            *_equal(
+                "outcome", table.c.outcome, which.outcome, tuple(each.value for each in Outcome)
+            ),
+            *await self._between(which.date_from, which.date_to),
         ]
+        if which.search and which.search.strip():
+            latest = (
+                self._scope.select(table, table.c.id)
+                .where(*conditions)
+                .order_by(table.c.started_at.desc(), table.c.id)
+                .limit(SEARCHED)
+            )
+            conditions = [table.c.id.in_(latest), *self._said(which.search)]
         statement = self._scope.select(table, *CALL_COLUMNS).where(*conditions)
-        order = (table.c.started_at.desc(), table.c.id)
-        rows, total = await self._scope.page(statement, order, limit, offset)
-        return Page([CallRow(**row) for row in rows], total)
+        found = await listed(self._scope, statement, table.c.started_at, part)
+        return Listed([CallRow(**row) for row in found.items], found.total, found.cursor)
+
+    def _said(self, search: str) -> _Conditions:
+        if len(search) > LONGEST_SEARCH:
+            raise Invalid(f"must have at most {LONGEST_SEARCH} characters", field="search")
+        return [
+            sa.or_(
+                *(
+                    column.ilike(f"%{_escaped(spelling)}%", escape="\\")
+                    for column in (table.c.transcript, table.c.summary)
+                    for spelling in _spellings(word)
+                )
+            )
+            for word in search.split()[:_MOST_WORDS]
+        ]
 
     async def _between(self, first: date | None, last: date | None) -> _Conditions:
         if first is None and last is None:
@@ -189,3 +251,12 @@ def _equal(
     if wanted not in known:
         raise Invalid(f"must be one of {', '.join(known)}", field=field)
     return [column == wanted]
+
+
+def _spellings(word: str) -> set[str]:
+    """SQLite's LIKE takes é and É for different letters, unlike a and A."""
+    return {word, word.lower(), word.upper(), word.capitalize()}
+
+
+def _escaped(word: str) -> str:
+    return word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -13,10 +13,11 @@ import sqlalchemy as sa
 
 from domain.errors import Invalid, NotFound
 from storage.conflicts import insert_unless_taken
+from storage.cursors import FIRST_PART, Listed, Part, listed
 from storage.schema import channel_messages_log as sent
 from storage.schema import conversation_messages as messages
 from storage.schema import conversations as table
-from storage.scope import Page, Scope, new_id
+from storage.scope import Scope, new_id
 
 #: text-channels.md §1.9: each message of a customer opens WhatsApp's window anew.
 WINDOW: Final = timedelta(hours=24)
@@ -328,9 +329,8 @@ class Conversations:
         handled_by: str | None = None,
         status: str | None = None,
         contact_id: str | None = None,
-        limit: int = 50,
-        offset: int = 0,
-    ) -> Page[Conversation]:
+        part: Part = FIRST_PART,
+    ) -> Listed[Conversation]:
         """The latest first."""
         wanted = {
             table.c.channel: channel,
@@ -340,9 +340,8 @@ class Conversations:
         }
         conditions = [column == value for column, value in wanted.items() if value is not None]
         statement = self._scope.select(table).where(*conditions)
-        order = (table.c.updated_at.desc(), table.c.id)
-        rows, total = await self._scope.page(statement, order, limit, offset)
-        return Page([Conversation(**row) for row in rows], total)
+        found = await listed(self._scope, statement, table.c.updated_at, part)
+        return Listed([Conversation(**row) for row in found.items], found.total, found.cursor)
 
     def _publish(self, kind: str, it: Conversation, data: Mapping[str, Any]) -> None:
         self._scope.publish(kind, it.id, {"channel": it.channel, "seq": it.last_seq, **data})

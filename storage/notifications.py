@@ -19,6 +19,7 @@ from domain.notifications import KINDS, alerts, code_words, quiet_end, words
 from domain.people import email_address
 from domain.phone import normalise
 from storage.conflicts import unless_taken
+from storage.cursors import behind, cursor_of
 from storage.schema import ALERT_CHANNELS, notification_settings
 from storage.schema import notifications as table
 from storage.scope import MAX_PAGE, Scope, new_id
@@ -170,12 +171,22 @@ class Notifications:
     # -------------------------------------------------------------------------- reading
 
     async def list(
-        self, *, unread: bool = False, limit: int = 50, offset: int = 0
+        self,
+        *,
+        unread: bool = False,
+        limit: int = 50,
+        offset: int = 0,
+        kind: str | None = None,
+        cursor: str | None = None,
     ) -> tuple[list[Notification], int]:
-        """The latest first, and how many are unread in all."""
+        """The latest first, behind `cursor` if there is one; and how many are unread in all."""
         statement = self._scope.select(table, *_COLUMNS)
         if unread:
             statement = statement.where(table.c.read_at.is_(None))
+        if kind is not None:
+            statement = statement.where(table.c.kind == kind)
+        if cursor:
+            statement = statement.where(behind(cursor, table.c.created_at, table.c.id))
         order = (table.c.created_at.desc(), table.c.id)
         if not 1 <= limit <= MAX_PAGE or offset < 0:
             raise Invalid(f"must lie between 1 and {MAX_PAGE}", field="limit")
@@ -183,6 +194,11 @@ class Notifications:
         count = self._scope.select(table, sa.func.count()).where(table.c.read_at.is_(None))
         unread_count = (await self._scope.connection.execute(count)).scalar_one()
         return [Notification(**row) for row in rows], unread_count
+
+    @staticmethod
+    def cursor(last: Notification) -> str:
+        """Where the list goes on behind this one."""
+        return cursor_of(last.created_at, last.id)
 
     async def get(self, notification_id: str) -> Notification | None:
         """One of the tenant's, or None."""

@@ -24,10 +24,11 @@ from domain.text_templates import LONGEST_BODY, LONGEST_SUBJECT, plain_html, ren
 from storage.channels import Channel, Channels
 from storage.conflicts import insert_unless_taken
 from storage.consents import Consents
+from storage.cursors import Listed, Part, listed
 from storage.jobs import jobs_on
 from storage.schema import MESSAGE_PURPOSES, contacts, text_events
 from storage.schema import channel_messages_log as table
-from storage.scope import Page, Scope, new_id
+from storage.scope import Scope, new_id
 from storage.templates import Templates
 from storage.text_limits import TextLimits
 from storage.text_moves import TextMoves
@@ -155,17 +156,18 @@ class Outbox(TextMoves, TextLimits):
         )
         return None if row is None else text_of(row)
 
-    async def page(self, which: TextFilter, *, limit: int = 50, offset: int = 0) -> Page[Text]:
+    async def page(
+        self, which: TextFilter, *, limit: int = 50, offset: int = 0, cursor: str | None = None
+    ) -> Listed[Text]:
         """The latest first."""
         statement = self._scope.select(table)
         for name, condition in _FILTERS.items():
             value = getattr(which, name)
             if value is not None:
                 statement = statement.where(condition(value))
-        rows, total = await self._scope.page(
-            statement, (table.c.created_at.desc(), table.c.id), limit, offset
-        )
-        return Page([text_of(row) for row in rows], total)
+        part = Part(limit, offset, cursor)
+        found = await listed(self._scope, statement, table.c.created_at, part)
+        return Listed([text_of(row) for row in found.items], found.total, found.cursor)
 
     async def events(self, text_id: str) -> list[TextEvent]:
         """All that was heard of a text, in the order in which it was."""

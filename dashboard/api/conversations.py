@@ -14,6 +14,7 @@ from domain.errors import Conflict, Invalid
 from domain.permissions import May
 from storage import Storage, TenantRows
 from storage.conversations import AGENT, HUMAN, Conversation, Line
+from storage.cursors import Part
 from storage.text_rows import NewText
 
 #: Messages of a conversation that are shown at once.
@@ -21,7 +22,8 @@ SHOWN = 200
 
 
 class ConversationsQuery(msgspec.Struct, frozen=True):
-    """Filters of the list."""
+    """Filters of the list. `cursor`: an answer's `next_cursor`, which then counts instead of
+    `page`."""
 
     channel: Literal["sms", "email", "whatsapp"] | None = None
     handled_by: Literal["agent", "human"] | None = None
@@ -29,6 +31,7 @@ class ConversationsQuery(msgspec.Struct, frozen=True):
     contact_id: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     page: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
     limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
+    cursor: Annotated[str, msgspec.Meta(max_length=300)] | None = None
 
 
 class ConversationJson(TypedDict):
@@ -72,11 +75,12 @@ class ConversationsPage(TypedDict):
 
 
 class ConversationsAnswer(TypedDict):
-    """The list, the latest first."""
+    """The list, the latest first; `next_cursor` null: that was the last page."""
 
     success: bool
     conversations: list[ConversationJson]
     pagination: ConversationsPage
+    next_cursor: str | None
 
 
 class ConversationAnswer(TypedDict):
@@ -134,8 +138,7 @@ class Conversations:
                 handled_by=query.handled_by,
                 status=query.status,
                 contact_id=query.contact_id,
-                limit=query.limit,
-                offset=(query.page - 1) * query.limit,
+                part=Part(query.limit, (query.page - 1) * query.limit, query.cursor),
             )
         answer: ConversationsAnswer = {
             "success": True,
@@ -146,6 +149,7 @@ class Conversations:
                 "total": found.total,
                 "total_pages": -(-found.total // query.limit),
             },
+            "next_cursor": found.cursor,
         }
         return json_response(answer)
 

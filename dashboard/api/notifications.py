@@ -26,9 +26,12 @@ Clock = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
 class NotificationsQuery(msgspec.Struct, frozen=True):
-    """`unread=true`: only what nobody has read."""
+    """`unread=true`: only what nobody has read; `type`: one kind; `cursor`: an answer's
+    `next_cursor`, which then counts instead of `offset`."""
 
     unread: bool = False
+    type: Line | None = None
+    cursor: Line | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = DEFAULT_LIMIT
     offset: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
 
@@ -48,11 +51,12 @@ class NotificationJson(TypedDict):
 
 
 class NotificationList(TypedDict):
-    """Latest first; `unread_count` in all."""
+    """Latest first; `unread_count` in all; `next_cursor` null: that was the last page."""
 
     success: bool
     notifications: list[NotificationJson]
     unread_count: int
+    next_cursor: str | None
 
 
 class AlertKind(TypedDict):
@@ -111,15 +115,22 @@ class Notifications:
     async def index(self, request: Request) -> Response:
         """Latest first; a larger `limit` than 200 counts as 200."""
         tenant, query = tenant_access(request).tenant, read_query(request, NotificationsQuery)
+        limit = min(query.limit, MAX_LIMIT)
         async with self._storage.tenant(tenant.id).read() as rows:
             found, unread = await rows.notifications.list(
-                unread=query.unread, limit=min(query.limit, MAX_LIMIT), offset=query.offset
+                unread=query.unread,
+                kind=query.type,
+                limit=limit + 1,
+                offset=0 if query.cursor else query.offset,
+                cursor=query.cursor,
             )
+        found, more = found[:limit], len(found) > limit
         return json_response(
             {
                 "success": True,
                 "notifications": [describe(each) for each in found],
                 "unread_count": unread,
+                "next_cursor": rows.notifications.cursor(found[-1]) if more else None,
             }
         )
 

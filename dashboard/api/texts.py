@@ -82,7 +82,8 @@ class PreviewBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MessagesQuery(msgspec.Struct, frozen=True, rename="camel"):
-    """`since` and `until` are instants with a zone."""
+    """`since` and `until` are instants with a zone; `cursor`: an answer's `next_cursor`, which then
+    counts instead of `page`."""
 
     channel: Channel | None = None
     status: Line | None = None
@@ -95,6 +96,7 @@ class MessagesQuery(msgspec.Struct, frozen=True, rename="camel"):
     until: datetime | None = None
     page: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] = 50
+    cursor: Line | None = None
 
 
 class TextCost(TypedDict):
@@ -192,11 +194,12 @@ class Pagination(TypedDict):
 
 
 class MessageList(TypedDict):
-    """The latest first."""
+    """The latest first; `next_cursor` null: that was the last page."""
 
     success: bool
     messages: list[MessageJson]
     pagination: Pagination
+    next_cursor: str | None
 
 
 class MessageAnswer(TypedDict):
@@ -397,11 +400,11 @@ class Texts:
             if moment is not None and moment.tzinfo is None:
                 raise Invalid("needs a zone", field=name, message_key="filter_invalid")
         filters = msgspec.structs.asdict(query)
-        page, limit = filters.pop("page"), filters.pop("limit")
+        page, limit, cursor = (filters.pop(name) for name in ("page", "limit", "cursor"))
         tenant = tenant_access(request).tenant
         async with self._storage.tenant(tenant.id).read() as rows:
-            found, total = await rows.outbox.page(
-                TextFilter(**filters), limit=limit, offset=(page - 1) * limit
+            found, total, following = await rows.outbox.page(
+                TextFilter(**filters), limit=limit, offset=(page - 1) * limit, cursor=cursor
             )
         return json_response(
             {
@@ -413,6 +416,7 @@ class Texts:
                     "total": total,
                     "total_pages": -(-total // limit),
                 },
+                "next_cursor": following,
             }
         )
 
