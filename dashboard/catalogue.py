@@ -9,6 +9,7 @@ from dashboard import (
     agenda_catalogue,
     appointment_catalogue,
     calendar_catalogue,
+    channel_catalogue,
     knowledge_catalogue,
     text_catalogue,
 )
@@ -115,6 +116,7 @@ _FR: Mapping[str, str] = {
     **agenda_catalogue.FRENCH,
     **appointment_catalogue.FRENCH,
     **calendar_catalogue.FRENCH,
+    **channel_catalogue.FRENCH,
     **text_catalogue.FRENCH,
 }
 
@@ -205,6 +207,7 @@ _EN: Mapping[str, str] = {
     **agenda_catalogue.ENGLISH,
     **appointment_catalogue.ENGLISH,
     **calendar_catalogue.ENGLISH,
+    **channel_catalogue.ENGLISH,
     **text_catalogue.ENGLISH,
 }
 

@@ -8,7 +8,6 @@ isn't configured is refused. Nothing is answered here: jobs do that.
 import asyncio
 import base64
 import binascii
-import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +23,14 @@ from starlette.routing import Route
 
 from domain.clock import Clock
 from domain.errors import Invalid, NotFound, OperatorError
+from domain.webhook_keys import (
+    APP_SECRET,
+    EMAIL_USER,
+    INBOUND_PASSWORD,
+    VERIFY_TOKEN,
+    WEBHOOK_SECRET,
+    key_digest,
+)
 from messaging.inbound import read_sms
 from messaging.inbound_email import MAX_MESSAGE, ParsedEmail, read_bounce, read_form, read_raw
 from messaging.inbound_whatsapp import (
@@ -45,16 +52,8 @@ log = structlog.get_logger(__name__)
 MAX_WHATSAPP: Final = 3 * 1024 * 1024
 #: How long a body may take to arrive, seconds.
 READ_SECONDS: Final = 10.0
-#: The user that inbound e-mail presents itself as; the password is the channel's own secret.
-EMAIL_USER: Final = "coccinelle"
 #: An answer without a message: Twilio would send whatever text stood here (twilio.md §5.1).
 _NO_ANSWER: Final = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
-
-#: Names of the secrets of channels that these doors need.
-APP_SECRET: Final = "appSecret"  # noqa: S105 - their names
-VERIFY_TOKEN: Final = "verifyToken"  # noqa: S105
-WEBHOOK_SECRET: Final = "webhookSecret"  # noqa: S105
-INBOUND_PASSWORD: Final = "inboundPassword"  # noqa: S105
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -274,11 +273,6 @@ class TextDoors:
         log.warning("webhook.refused", door=what)
         self.count(f"{what}.refused")
         return _refused(401)
-
-
-def key_digest(key: str) -> str:
-    """What is stored of the key in a webhook's address."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _guarded(handler: Handler) -> Handler:

@@ -24,7 +24,7 @@ from domain.channel_state import DIALOG360_KEY, WEBHOOK_KEY, WHATSAPP_CHECK
 from domain.clock import Clock
 from domain.errors import Conflict, Invalid, NotFound, ProviderError
 from domain.jobs import Again, Backoff, Job, JobKind
-from messaging.doors import WEBHOOK_SECRET, key_digest
+from domain.webhook_keys import WEBHOOK_SECRET, key_digest
 from messaging.ports import Credentials
 from providers.dialog360_hub import Dialog360Hub, HubChannel, onboarding_url, read_redirect
 from providers.meta_signature import SECRET_HEADER

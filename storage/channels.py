@@ -66,7 +66,8 @@ DEFAULT_CONFIGS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
-#: Channels that work without credentials of the tenant's own.
+#: Channels that work without credentials of the tenant's own, and are on until somebody switches
+#: them off: a tenant's calls are answered before it has opened its dashboard.
 _CONFIGURED_FROM_THE_START = frozenset({"phone"})
 
 _COLUMNS = (
@@ -167,6 +168,16 @@ class Channels:
         await self._scope.connection.execute(statement.values(**changes))
         return await self.get(channel_type)
 
+    async def switch(self, channel_type: str, *, enabled: bool, configured: bool) -> Channel:
+        """On or off, and nothing else. Invalid for an unknown type."""
+        _check_type(channel_type)
+        await self._create_if_new(channel_type)
+        statement = self._scope.update(table).where(table.c.channel_type == channel_type)
+        await self._scope.connection.execute(
+            statement.values(enabled=enabled, configured=configured, updated_at=self._scope.now())
+        )
+        return await self.get(channel_type)
+
     # ------------------------------------------------------------------------- secrets
 
     async def has_secrets(self, channel_type: str) -> bool:
@@ -247,7 +258,7 @@ class Channels:
             config["sara"]["language"] = (await self._scope.tenant()).locale
         return Channel(
             type=channel_type,
-            enabled=False,
+            enabled=channel_type in _CONFIGURED_FROM_THE_START,
             configured=channel_type in _CONFIGURED_FROM_THE_START,
             config=config,
             templates={},
@@ -262,6 +273,7 @@ class Channels:
                 "id": new_id(),
                 "tenant_id": self._scope.tenant_id,
                 "channel_type": channel_type,
+                "enabled": channel_type in _CONFIGURED_FROM_THE_START,
                 "configured": channel_type in _CONFIGURED_FROM_THE_START,
                 "created_at": now,
                 "updated_at": now,

@@ -15,6 +15,10 @@ from dashboard.api.availability import Availability
 from dashboard.api.business_hours import BusinessHours
 from dashboard.api.calendars import CalendarEndpoints
 from dashboard.api.calls import Calls
+from dashboard.api.channel_addresses import ChannelAddresses
+from dashboard.api.channel_saving import ChannelSaving
+from dashboard.api.channel_status import ChannelStatus
+from dashboard.api.channel_switches import ChannelSwitches
 from dashboard.api.channels import Channels
 from dashboard.api.consents import Consents
 from dashboard.api.contacts import Contacts
@@ -24,6 +28,7 @@ from dashboard.api.events import Events
 from dashboard.api.keys import Keys
 from dashboard.api.knowledge import KnowledgeDocuments
 from dashboard.api.limits import RequestLimits
+from dashboard.api.local_storage import LocalStorageImport
 from dashboard.api.notes import Notes
 from dashboard.api.notifications import Notifications
 from dashboard.api.openapi import described
@@ -94,7 +99,6 @@ def endpoints(
     session = SessionEndpoints(storage, tokens)
     keys = Keys(storage)
     tenants = Tenants(storage, settings)
-    channels = Channels(storage, settings)
     calls, hours = Calls(storage), BusinessHours(storage)
     documents = KnowledgeDocuments(storage, knowledge or EmbeddedKnowledge(storage))
     calendars = CalendarEndpoints(storage, settings.public_url)
@@ -116,9 +120,7 @@ def endpoints(
         resource("/v1/keys/{id}/rotate", POST=keys.rotate),
         resource("/v1/audit", GET=AuditLog(storage).index),
         *_texts(storage, settings),
-        resource("/v1/channels", GET=channels.index),
-        resource("/v1/channels/{type}", GET=channels.show, PUT=channels.save),
-        resource("/v1/channels/{type}/connect", POST=channels.connect),
+        *_channels(storage, settings),
         resource("/v1/calendars/feeds", GET=calendars.feeds, POST=calendars.add_feed),
         resource("/v1/calendars/feeds/{id}", DELETE=calendars.remove_feed),
         resource("/v1/calendars/external", GET=calendars.index, POST=calendars.add),
@@ -169,6 +171,38 @@ def endpoints(
         resource("/v1/knowledge/documents/{id}/restore", POST=documents.restore),
         resource("/v1/knowledge/ask", POST=documents.ask),
         resource("/v1/knowledge/search", POST=documents.ask),
+    ]
+
+
+def _channels(storage: Storage, settings: ApiSettings) -> list[Route]:
+    """How customers reach the business."""
+    status = ChannelStatus(storage, settings)
+    saving = ChannelSaving(storage, status)
+    channels = Channels(storage, settings, status, saving)
+    switches = ChannelSwitches(storage, status, saving)
+    addresses = ChannelAddresses(storage, status)
+    return [
+        resource("/channels/phone/config", POST=channels.save_phone),
+        resource("/channels/{type}/config", GET=channels.show, PUT=channels.save),
+        resource("/channels/{type}/toggle", POST=switches.toggle),
+        resource("/v1/channels", GET=channels.index),
+        # Fixed words stand before /{type}, which would take them for one.
+        resource("/v1/channels/etat", GET=switches.etat),
+        resource("/v1/channels/numbers", GET=channels.numbers),
+        resource("/v1/channels/email/presets", GET=addresses.presets),
+        resource(
+            "/v1/channels/email/inbound",
+            GET=addresses.inbound,
+            POST=addresses.make_inbound,
+            DELETE=addresses.remove_inbound,
+        ),
+        resource("/v1/channels/whatsapp/webhook", POST=addresses.make_webhook),
+        resource("/v1/channels/{type}", GET=channels.show, PUT=channels.save),
+        resource("/v1/channels/{type}/enable", POST=switches.enable),
+        resource("/v1/channels/{type}/disable", POST=switches.disable),
+        resource("/v1/channels/{type}/resume", POST=switches.resume),
+        resource("/v1/channels/{type}/connect", POST=channels.connect),
+        resource("/v1/import/local-storage", POST=LocalStorageImport(storage, saving).take),
     ]
 
 

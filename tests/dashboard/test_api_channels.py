@@ -39,8 +39,10 @@ async def test_the_hub_lists_four_channels(owner: Client) -> None:
     channels = (await owner.get("/api/v1/channels"))["channels"]
     assert [each["type"] for each in channels] == ["phone", "sms", "email", "whatsapp"]
     for each in channels:
-        assert each.keys() == {"type", "enabled", "configured", "assistantId", "updatedAt"}
-        assert (each["enabled"], each["updatedAt"]) == (False, None)
+        page = {"type", "enabled", "configured", "assistantId", "updatedAt"}
+        assert each.keys() == {*page, "state"}
+        # Calls are answered until somebody says otherwise.
+        assert (each["enabled"], each["updatedAt"]) == (each["type"] == "phone", None)
     # The operator has a shared number: nothing is missing but what the page itself asks for.
     assert [each["configured"] for each in channels] == [True, False, False, False]
 
@@ -57,9 +59,10 @@ async def test_a_tenant_that_never_configured_gets_defaults(owner: Client) -> No
         "createdAt",
         "updatedAt",
         "secrets",
+        "state",
     }
     assert channel["secrets"] == {}
-    assert (channel["type"], channel["enabled"], channel["configured"]) == ("phone", False, True)
+    assert (channel["type"], channel["enabled"], channel["configured"]) == ("phone", True, True)
     assert channel["config"]["sara"]["assistantName"] == "Sara"
     assert channel["config"]["twilioSharedNumber"] == "+33 9 39 03 57 60"
     assert channel["createdAt"] is None
@@ -132,7 +135,7 @@ async def test_an_unreadable_number_is_refused(owner: Client, key: str, written:
     answer = await owner.put_phone(config={key: written}, enabled=True)
     assert_problem(answer, 422, f"config.{key}")
     channel = await owner.phone()
-    assert (channel["enabled"], channel["createdAt"]) == (False, None)
+    assert (channel["enabled"], channel["createdAt"]) == (True, None)
 
 
 async def test_a_line_belongs_to_one_tenant(
@@ -147,7 +150,7 @@ async def test_a_line_belongs_to_one_tenant(
     assert garage.name not in answer.text
     assert garage.id not in answer.text
     channel = await stranger.phone()
-    assert (channel["enabled"], channel["createdAt"]) == (False, None)
+    assert (channel["enabled"], channel["createdAt"]) == (True, None)
     assert await storage.operator.tenant_by_line("+33261910001") == garage
 
 

@@ -1,6 +1,6 @@
 """What a page sends over what is stored."""
 
-from dashboard.api.channels import merged
+from dashboard.api.channel_saving import merged
 
 
 def test_merging_goes_one_level_into_the_agent_and_no_deeper() -> None:

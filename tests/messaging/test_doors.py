@@ -14,7 +14,8 @@ from starlette.applications import Starlette
 
 from domain.errors import OperatorError
 from domain.tenant import Tenant
-from messaging.doors import EMAIL_USER, Operators, TextDoors, key_digest
+from domain.webhook_keys import EMAIL_USER, key_digest
+from messaging.doors import Operators, TextDoors
 from messaging.receiving import Receiving
 from providers.meta_signature import WhatsAppProof
 from storage import Database, Storage

@@ -10,7 +10,7 @@ import pytest
 from starlette.applications import Starlette
 
 from domain.jobs import Again, Job
-from messaging.doors import key_digest
+from domain.webhook_keys import key_digest
 from messaging.ports import Credentials, OutgoingText
 from sandbox.cloud_api import Account, Person
 from sandbox.dialog360 import Channel, Dialog360Emulator
