@@ -1,12 +1,13 @@
 """The scripted mind behind one emulated conversation: what it hears, reads or gets back from a
 function, it answers after the `[[model.rule]]` tables of a scenario. Pure.
 
-A rule has one condition: `heard` (a clip id, or a list of them), `unheard = true` (speech that it
-could not make out), `note` (a part of a text item or of a response's instructions), or `result` (a
-function's name), the latter perhaps with `status`. `times = n` takes the n-th match only. It
-answers with `say` (a text), `call` ({name, arguments}, or a list of these), or both. Texts and
-arguments may hold {result.path}, {memory.function.path}, {caller.field}, {day+N} (ISO date in N
-days) and {workday+N} (the N-th day from today that is neither Saturday nor Sunday).
+A rule has one condition: `heard` (a clip id, or a list of them), `words` (a part of what was said
+or written), `unheard = true` (speech that it could not make out), `note` (a part of a text item or
+of a response's instructions), or `result` (a function's name), the latter perhaps with `status`.
+`times = n` takes the n-th match only. It answers with `say` (a text), `call` ({name, arguments}, or
+a list of these), or both. Texts and arguments may hold {result.path}, {memory.function.path},
+{caller.field}, {day+N} (ISO date in N days) and {workday+N} (the N-th day from today that is
+neither Saturday nor Sunday).
 """
 
 import json
@@ -17,7 +18,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-_CONDITIONS = ("heard", "unheard", "note", "result")
+_CONDITIONS = ("heard", "words", "unheard", "note", "result")
 _FIELDS = frozenset({*_CONDITIONS, "status", "times", "say", "call"})
 _PLACE = re.compile(r"\{([a-z]+)([+.][^{}]+)\}")
 _QUOTED = re.compile(r"«(.+)»|“(.+)”|\"(.+)\"", re.DOTALL)
@@ -232,6 +233,8 @@ def _by_nature(stimulus: Stimulus) -> list[Action]:
 
 def _matches(rule: Mapping[str, Any], stimulus: Stimulus, result: Any) -> bool:
     if isinstance(stimulus, Heard):
+        if "words" in rule:
+            return rule["words"].casefold() in stimulus.text.casefold()
         if rule.get("unheard"):
             return not stimulus.clips
         return _latest(rule, stimulus) >= 0

@@ -31,9 +31,13 @@ class Authority:
     def trust(self) -> ssl.SSLContext:
         """For a client: this authority's certificates are believed, and no others."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        pem = self._certificate.public_bytes(serialization.Encoding.PEM).decode()
-        context.load_verify_locations(cadata=pem)
+        context.load_verify_locations(cadata=self.pem)
         return context
+
+    @property
+    def pem(self) -> str:
+        """The authority's certificate, for a client in another process."""
+        return self._certificate.public_bytes(serialization.Encoding.PEM).decode()
 
     def server(self, *hosts: str, expired: bool = False) -> ssl.SSLContext:
         """For a server that is called by these names or addresses."""

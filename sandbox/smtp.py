@@ -86,7 +86,8 @@ class _Session:
 
 
 class SmtpEmulator:
-    """An async context manager; `port` while it runs, `trust` for its clients.
+    """An async context manager; `port` while it runs; `trust` for its clients, and
+    `authority` (PEM) for those in other processes.
 
     `users`: names with their passwords; `senders`: whom each may write as (his own name when it is
     an address). `tls_first`: TLS from the start, as on port 465. `strips_starttls`: somebody on
@@ -105,6 +106,7 @@ class SmtpEmulator:
     ) -> None:
         authority = Authority()
         self.trust = authority.trust()
+        self.authority = authority.pem
         self._tls = authority.server(*names, expired=expired)
         self._users = dict(users)
         self._senders = dict(senders or {})
