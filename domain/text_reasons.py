@@ -54,6 +54,10 @@ _REASONS: Final[Mapping[str, tuple[str, str]]] = {
         "Le nombre de messages par jour est atteint.",
         "The daily number of messages has been reached.",
     ),
+    "spend_cap": (
+        "Le plafond de dépenses du jour est atteint : le message n'est pas parti.",
+        "Today's spending cap is reached: the message was not sent.",
+    ),
     "tenant_suspended": ("Votre compte est suspendu.", "Your account is suspended."),
     "expired": (
         "Le message n'a pas pu partir à temps : il n'était plus utile.",

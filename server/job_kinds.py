@@ -16,6 +16,7 @@ from server.calendars import LIMITS as CALENDAR_LIMITS
 from server.calendars import calendar_jobs
 from server.conversations import reminding
 from server.knowledge import PINECONE_LIMITS, document_jobs
+from server.lines import line_jobs
 from server.retention import purge_job
 from server.secret_rotation import reencryption
 from server.settings import Settings
@@ -47,6 +48,7 @@ def job_kinds(
         *calendar_jobs(settings, database, storage, clock),
         *assistant_jobs(settings, storage, clock, vapi),
         *voicemail_jobs(settings, storage),
+        *line_jobs(settings, storage, clock),
         *text_jobs(settings, storage, clock, senders or {}),
     ]
 

@@ -264,7 +264,7 @@ class Settings(BaseSettings):
         "How the sessions of the dashboard's people are signed; a token that says otherwise opens "
         "nothing.",
         "HS256 (with JWT_SECRET), RS256 or ES256 (with JWT_JWKS_URL)",
-        "HS256",
+        "RS256",
     )
     jwt_secret: JwtSecret | None = _about(
         None,
@@ -797,6 +797,23 @@ class Settings(BaseSettings):
         "What one segment of an SMS costs by country, for what is shown before it goes.",
         "a currency, then COUNTRY=price each, * for all others",
         "EUR FR=0.0725 BE=0.09 *=0.12",
+    )
+    call_prices: SmsPrices = _about(
+        "",
+        _MESSAGING,
+        "What a minute of an outgoing call costs by country, in the currency of SMS_PRICES; for the"
+        " cap. What has no price counts 0.10, as does a segment of an SMS.",
+        "a currency, then COUNTRY=price each, * for all others",
+        "EUR FR=0.03 *=0.20",
+    )
+    daily_spend_cap: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = _about(
+        20.0,
+        _MESSAGING,
+        "What SMS and forwarding checks of one tenant may cost on a day, estimated, in the currency"
+        " of SMS_PRICES; a tenant may have a cap of its own. What is more isn't sent; calls, and"
+        " people who wrote, are still answered.",
+        "an amount, 0 or more",
+        "20",
     )
     whatsapp_base_url: HttpUrl = _about(
         "https://graph.facebook.com",

@@ -7,6 +7,7 @@ from domain.jobs import JobKind
 from messaging.checks import still_the_agents, still_the_appointment
 from messaging.outbox import Check, SendingPolicy, TextSending, sending_jobs
 from messaging.ports import Sender
+from server.money import money_cap
 from server.settings import Settings
 from storage import Storage
 
@@ -28,7 +29,7 @@ def text_jobs(
             clock=clock,
             senders=senders,
             policy=sending_policy(settings),
-            checks=CHECKS,
+            checks={**CHECKS, "": (*CHECKS.get("", ()), money_cap(settings))},
         )
     )
 

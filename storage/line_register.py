@@ -129,11 +129,6 @@ class LineRegister:
         async with self._database.read() as connection:
             return await _check(connection, checks.c.lane == LANE)
 
-    async def has_returned(self, call_sid: str) -> bool:
-        """Whether this call is known to be the test call of a check."""
-        async with self._database.read() as connection:
-            return await _check(connection, checks.c.returned_sid == call_sid) is not None
-
     async def returned(
         self,
         call_sid: str,

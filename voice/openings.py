@@ -19,6 +19,7 @@ from voice import twiml
 from voice.bypass import Bypass
 from voice.endings import ASKING, BROKEN, OPENING, OVERFLOW, REJECTED, Endings
 from voice.ladder import Rung
+from voice.line_tests import is_line_test, unread_forwarding
 from voice.live_calls import LiveCalls
 from voice.lower_rungs import KINDS, OWNER, Choice, LowerRungs, listed
 from voice.routing import Ask, Confirm, Decision, Found, is_yes, match_company, whose
@@ -31,12 +32,16 @@ log = structlog.get_logger(__name__)
 #: The issue's rules.
 HISTORY = timedelta(days=30)
 TRIES = 2
+#: The opening of a call of our own that was forwarded to us: it concerns no agent and no tenant.
+LINE_TEST = "line_test"
 #: A dial of ours rings 20 s and is announced for 10: a call that comes back comes within this.
 OWN_DIAL = timedelta(seconds=60)
 #: Where a stream broke Twilio asks `continue` at once; a node that misses the stream's has it ask
 #: again after at least 2 s (voice/rescue.py). Both about the same break are this close, or one of
 #: them finds a stream.
 ASKED_TWICE = timedelta(seconds=2)
+#: What is said to callers for whom nothing more can be done.
+_LAST_WORDS = {"unknown": "tenant_unknown", LINE_TEST: "line_test_heard"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class Openings:
         """Walk the way of a call once, for nobody: statements are compiled, patterns and function
         schemas built. Otherwise the first callers of a fresh server pay for it, all at once."""
         nobody = self._read({"CallSid": "", "From": "+33000000000", "ForwardedFrom": "0"})
+        await self._is_test(nobody)
         await self._is_our_own_dial(nobody)
         await self._whose(nobody)
         await self.storage.operator.join_stream("", "", OPENING, self.clock.now())
@@ -79,6 +85,8 @@ class Openings:
         """Answer a call, once: whatever is concluded here, a call that is known already gets its
         earlier answer. Journalled before it is returned. Raises OperatorError."""
         call = self._read(form)
+        if await self._is_test(call):
+            return await self._journal(call, REJECTED, {"kind": LINE_TEST}, None)
         if await self._is_our_own_dial(call):
             return await self._journal(call, REJECTED, {"kind": "reject"}, None)
         decision = await self._whose(call)
@@ -113,17 +121,23 @@ class Openings:
     async def _whose(self, call: NewCall) -> Decision:
         operator = self.storage.operator
         forwarded, dialled, line = call.forwarded_from, None, None
+        shown = forwarded or unread_forwarding(call, self.region)
         if call.to_number and call.to_number not in self.own_numbers:
             dialled = await operator.tenant_by_number(call.to_number)
-        if forwarded and dialled is None:
-            line = await operator.tenant_by_line(forwarded)
-            if line is None and forwarded in await operator.our_numbers():
+        if shown and dialled is None:
+            line = await operator.tenant_by_line(shown)
+            if line is None and forwarded and forwarded in await operator.our_numbers():
                 forwarded = None
         recent: list[Tenant] = []
         if dialled is None and forwarded is None and call.from_number:
             since = self.clock.now() - HISTORY
             recent = list(await operator.tenants_of_contact(call.from_number, since))
         return whose(dialled=dialled, forwarded=forwarded is not None, line=line, recent=recent)
+
+    async def _is_test(self, call: NewCall) -> bool:
+        """Our own call to a business's line, to see whether it is forwarded, has come back."""
+        since = self.clock.now() - OWN_DIAL
+        return await is_line_test(self.storage, call, self.own_numbers, self.region, since)
 
     async def _is_our_own_dial(self, call: NewCall) -> bool:
         """A transfer that we dialled has been forwarded back to us."""
@@ -237,8 +251,9 @@ class Openings:
                 return await self._apologise(row, "overflow")
             case "broken":
                 return await self._apologise(row, "technical_apology")
-            case "unknown":
-                return twiml.say_and_hang_up(DEFAULT_LOCALE, text(DEFAULT_LOCALE, "tenant_unknown"))
+            case "unknown" | "line_test" as kind:
+                words = text(DEFAULT_LOCALE, _LAST_WORDS[kind])
+                return twiml.say_and_hang_up(DEFAULT_LOCALE, words)
             case "reject":
                 return twiml.reject()
         return twiml.hang_up()

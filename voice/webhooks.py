@@ -93,6 +93,7 @@ class VoiceWebhooks:
             route("voice/transfer/{call_id}/accept", self.accept),
             route("voice/transfer/{call_id}/done", self.transfer_done),
             route("status", self.status),
+            route("voice/line-check/{check_id}", self.line_check),
             *(route(path, handler) for path, handler in turn_doors(self.turns).items()),
         ]
 
@@ -170,6 +171,12 @@ class VoiceWebhooks:
             await self.message_status(form, request.query_params.get("text"))
         else:
             self._close_later(form)
+        return Response(status_code=204)
+
+    async def line_check(self, request: Request) -> Response:
+        """Our call to a business's line is over, or goes on."""
+        status = _form(request).get("CallStatus", "")
+        await self.storage.lines.ended(request.path_params["check_id"], status)
         return Response(status_code=204)
 
     def _close_later(self, form: Mapping[str, str]) -> None:

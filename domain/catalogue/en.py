@@ -84,6 +84,17 @@ MESSAGES: Final[Mapping[str, str]] = {
     "transfer_announce_unknown": (
         "Call from a withheld number for {company}. Press 1 to take the call."
     ),
+    # The forwarding check: on the line that we call, and on the call that comes back
+    "line_test": (
+        "Hello. This is an automatic test of call forwarding on this line, asked for by your "
+        "business. There is nothing to do, you can hang up. Goodbye."
+    ),
+    "line_test_heard": "Forwarding test: the line is forwarded.",
+    "line_code": (
+        "Hello. Somebody asks to connect this line to their telephone assistant. If it isn't "
+        "you, hang up and give this code to nobody. Your code is {code}. Again: {code}. "
+        "Goodbye."
+    ),
     # What functions answer
     "booked": "It's booked: {when}.",
     "slot_taken": "That slot has just been taken. There is still {alternatives}.",

@@ -88,6 +88,17 @@ MESSAGES: Final[Mapping[str, str]] = {
     "transfer_announce_unknown": (
         "Appel d'un numéro masqué pour {company}. Appuyez sur 1 pour prendre l'appel."
     ),
+    # The forwarding check: on the line that we call, and on the call that comes back
+    "line_test": (
+        "Bonjour. Ceci est un test automatique du renvoi d'appel de cette ligne, demandé par "
+        "votre entreprise. Vous n'avez rien à faire, vous pouvez raccrocher. Au revoir."
+    ),
+    "line_test_heard": "Test de renvoi d'appel : la ligne est bien renvoyée.",
+    "line_code": (
+        "Bonjour. Quelqu'un demande à relier cette ligne à son assistant téléphonique. Si ce "
+        "n'est pas vous, raccrochez et ne donnez ce code à personne. Votre code est {code}. Je "
+        "répète : {code}. Au revoir."
+    ),
     # What functions answer
     "booked": "C'est réservé : {when}.",
     "slot_taken": "Ce créneau vient d'être pris. Il reste {alternatives}.",
