@@ -22,19 +22,25 @@ class Callee:
 
     presses_1: answers, hears the announcement, presses 1, talks. hangs_up: answers, hears it,
     hangs up. says_nothing: answers and does nothing more (an answering machine). forwards: the
-    line is forwarded to `forwards_to`, one of our own numbers.
+    line is forwarded to `forwards_to`, one of our own numbers; `shows` is what the carrier then
+    gives as ForwardedFrom: None, the line; "", nothing (it hides it); else this very text.
     """
 
     behaviour: Behaviour = "no_answer"
     rings_seconds: float = 1.0
     talks_seconds: float = 2.0
     forwards_to: str = ""
+    shows: str | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for a behaviour that isn't known."""
         if self.behaviour not in get_args(Behaviour):
             known = ", ".join(get_args(Behaviour))
             raise ValueError(f"behaviour {self.behaviour!r} is none of {known}")
+
+    def forwarded_from(self, line: str) -> str | None:
+        """What a call that `line` forwards bears."""
+        return line if self.shows is None else self.shows or None
 
 
 class CalleeParty:

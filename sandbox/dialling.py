@@ -47,7 +47,7 @@ class Exchange(Protocol):
         """Run TwiML on a leg."""
         ...
 
-    async def ring_in(self, from_number: str, to_number: str, forwarded_from: str) -> str:
+    async def ring_in(self, from_number: str, to_number: str, forwarded_from: str | None) -> str:
         """A call comes in at one of our own numbers; its final status, once it has one. Whoever
         answers it is hung up on."""
         ...
@@ -94,7 +94,8 @@ async def _ring(
         result.status = callee.behaviour
         return False
     if callee.behaviour == "forwards":
-        result.status = await exchange.ring_in(caller_id, callee.forwards_to, result.number)
+        shown = callee.forwarded_from(result.number)
+        result.status = await exchange.ring_in(caller_id, callee.forwards_to, shown)
         return False
     return True
 

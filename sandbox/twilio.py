@@ -49,11 +49,14 @@ class TwilioEmulator:
         numbers: Sequence[str],
         port: int = 0,
         say: Render = render,
+        hurry: float = 1.0,
     ) -> None:
+        """`hurry`: by so much sooner nobody answers a call that we place."""
         self.account_sid = account_sid
         self._auth_tokens = tuple(auth_tokens)
         self._numbers = {each: Number(self.new_sid("PN"), each) for each in numbers}
         self._port = port
+        self._hurry = hurry
         self._announcer = Announcer(say)
         self._ticker = Ticker()
         self._faults: dict[str, Faults] = {}
@@ -62,6 +65,8 @@ class TwilioEmulator:
         self.outages: list[Outage] = []
         #: Who is behind which number, for `<Dial>` and for calls placed by REST.
         self.callees: dict[str, Callee] = {}
+        #: Calls that came in because one that was placed by REST was forwarded.
+        self.forwarded: list[CallReport] = []
         #: Webhooks that belong to no call: statuses of messages.
         self.requests: list[Request] = []
         self.url = ""
@@ -212,18 +217,18 @@ class TwilioEmulator:
         """`<Dial>` on a leg."""
         await dial(self, leg, verb, base, result)
 
-    async def ring_in(self, from_number: str, to_number: str, forwarded_from: str) -> str:
+    async def ring_in(self, from_number: str, to_number: str, forwarded_from: str | None) -> str:
         """A forwarded call of the carrier's own making: what `<Dial>` is told of it."""
-        report = CallReport(self.new_sid("CA"), 0, from_number, to_number, forwarded_from)
-        record = Record(report.call_sid, from_number, to_number, "inbound", forwarded_from)
-        leg = Leg(
-            record,
-            CalleeParty(Callee("says_nothing")),
-            CallLog(report, asyncio.get_running_loop().time),
-        )
+        leg = self._forwarded(from_number, to_number, forwarded_from)
         await self.call_in(leg, max_seconds=10)
         # A call that rejects is busy to whoever dialled it; one that answered has been "taken".
-        return "completed" if report.answered_ms is not None else "busy"
+        return "completed" if leg.log.report.answered_ms is not None else "busy"
+
+    def _forwarded(self, from_number: str, to_number: str, forwarded_from: str | None) -> Leg:
+        report = CallReport(self.new_sid("CA"), 0, from_number, to_number, forwarded_from)
+        record = Record(report.call_sid, from_number, to_number, "inbound", forwarded_from)
+        log = CallLog(report, asyncio.get_running_loop().time)
+        return Leg(record, CalleeParty(Callee("says_nothing")), log)
 
     def place_call(self, fields: Mapping[str, str], events: frozenset[str]) -> Leg:
         """Calls.json: the call is made in the background, whoever is behind `To` answers."""
@@ -260,7 +265,11 @@ class TwilioEmulator:
             record.status = status
             if status in record.status_events and record.status_callback:
                 await self._tell_status(leg, record.status_callback, sequence)
-        unanswered = callee.behaviour in ("no_answer", "busy", "failed", "forwards")
+        limit /= self._hurry
+        if callee.behaviour == "forwards":
+            await self._call_on(leg, callee, order)
+            return
+        unanswered = callee.behaviour in ("no_answer", "busy", "failed")
         try:
             async with asyncio.timeout(limit if unanswered else None):
                 if callee.behaviour == "no_answer":
@@ -269,12 +278,36 @@ class TwilioEmulator:
         except TimeoutError:
             leg.end("carrier", "no-answer")
         if unanswered:
-            leg.end("carrier", "busy" if callee.behaviour in ("busy", "forwards") else "failed")
+            leg.end("carrier", "busy" if callee.behaviour == "busy" else "failed")
         leg.answer()
         if "answered" in record.status_events and record.status_callback and not record.over:
             await self._tell_status(leg, record.status_callback, 2)
         await self.run(leg, order)
         leg.end("server")
+        await self.close(leg)
+
+    async def _call_on(self, leg: Leg, callee: Callee, order: Order) -> None:
+        """The line is forwarded: our call rings where it goes, and is answered when that is."""
+        await asyncio.sleep(callee.rings_seconds)
+        record = leg.record
+        shown = callee.forwarded_from(record.to_number)
+        onward = self._forwarded(record.from_number, callee.forwards_to, shown)
+        self.forwarded.append(onward.log.report)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.call_in(onward, max_seconds=60))
+            ends = [tasks.create_task(onward.answered.wait())]
+            ends.append(tasks.create_task(onward.closed.wait()))
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if onward.answered.is_set():
+                leg.answer()
+                work = tasks.create_task(self.run(leg, order))
+                await asyncio.wait([work, ends[1]], return_when=asyncio.FIRST_COMPLETED)
+                leg.end("carrier", "completed")
+            else:
+                leg.end("carrier", "busy")
+            onward.hang_up()
+            for each in ends:
+                each.cancel()
         await self.close(leg)
 
     # ------------------------------------------------------------------ requests
