@@ -41,6 +41,8 @@ TRANSACTION_TIMEOUT_SECONDS = 20.0
 #: How long a statement beside the pool may take, waiting included, s: a heartbeat that comes later
 #: than this is none (storage/nodes.py).
 ASIDE_TIMEOUT_SECONDS = 2.0
+#: How long emptying the write-ahead log waits for readers, and keeps writers waiting, s.
+LOG_TIMEOUT_SECONDS = 1.0
 #: How long a migration may take, waiting for another process's included, s.
 MIGRATION_TIMEOUT_SECONDS = 600.0
 SQLITE_READERS = 4
@@ -160,6 +162,16 @@ class Database:
                 await connection.close(timeout=CONNECT_TIMEOUT_SECONDS)
             except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 connection.terminate()
+
+    async def empty_log(self) -> bool:
+        """Carry SQLite's write-ahead log over into the file and empty it: it holds pages as they
+        were before a deletion. False when somebody still reads an older moment; True at once on
+        PostgreSQL, whose log isn't ours to empty."""
+        path = self._writer.url.database
+        if self.dialect != "sqlite" or not path:
+            return True
+        with _operator_errors("emptying the log"):
+            return await asyncio.to_thread(_empty_log, Path(path))
 
     async def ping(self) -> None:
         """Return if the database answers; OperatorError if not."""
@@ -299,6 +311,13 @@ def _set_wal(path: Path) -> str:
         return str(mode)
 
 
+def _empty_log(path: Path) -> bool:
+    # https://www.sqlite.org/pragma.html#pragma_wal_checkpoint: (busy, pages, of them carried over)
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=LOG_TIMEOUT_SECONDS)) as it:
+        (busy, _, _) = it.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
+
 # ------------------------------------------------------------------------------- engines
 
 
@@ -309,7 +328,9 @@ def _engines(url: URL) -> tuple[AsyncEngine, AsyncEngine, AsyncEngine | None]:
             _sqlite_engine(
                 url,
                 begin="BEGIN IMMEDIATE",
-                pragmas=("synchronous=FULL",),
+                # What is deleted or replaced is overwritten, and not only forgotten: people are
+                # erased. https://www.sqlite.org/pragma.html#pragma_secure_delete
+                pragmas=("synchronous=FULL", "secure_delete=ON"),
                 poolclass=AsyncAdaptedQueuePool,
                 pool_size=1,
                 max_overflow=0,
