@@ -12,9 +12,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
-from domain.agenda import Agenda, Service
-from domain.availability import Slot, free_slots, nearest, slot_at, verdict
+from domain.agenda import MAX_HORIZON_DAYS, Agenda, Service
+from domain.availability import Booked, Slot, days, nearest, slot_at, verdict
 from domain.errors import Conflict, NotFound
+from domain.taken import Busy
+from storage.agenda import gathered
 from storage.appointments import Appointment, Appointments, Change, NewAppointment, Taken
 from storage.appointments.records import digest
 from storage.schema import appointment_settings as settings_rows
@@ -22,11 +24,11 @@ from storage.scope import Scope
 
 #: How many alternatives an answer has.
 ALTERNATIVES: Final = 3
-#: How far around a moment that can't be had we look first.
-_DAYS_BEFORE: Final = 7
-_DAYS_AFTER: Final = 14
-#: And how much at once where that finds nothing.
-_WEEK: Final = timedelta(days=7)
+#: How far around a moment that can't be had we look, in days, and how much farther each time that
+#: finds too few. This is done under the tenant's lock: next to most moments something is free.
+_AROUND: Final = (1, 3, 10, 30, 90, 270, MAX_HORIZON_DAYS)
+#: How much is read at once.
+_MONTH: Final = timedelta(days=27)
 _DAY: Final = timedelta(days=1)
 
 
@@ -93,7 +95,8 @@ class Bookings:
             return before
         agenda = await self._agendas.load()
         service = service_of(agenda, wish.service_id, wish.minutes)
-        slot = await self._slot(agenda, service, wish.start, wish.resource, holder=wish.holder)
+        asked_for = _Asked(agenda, service, wish.resource, wish.holder)
+        slot = await self._slot(asked_for, wish.start)
         now = self._scope.now()
         hold = wish.hold_seconds
         new = NewAppointment(
@@ -121,9 +124,7 @@ class Bookings:
         try:
             return await self._appointments.book(new)
         except Taken:
-            raise await self._unavailable(
-                "taken", agenda, service, wish.start, wish.resource
-            ) from None
+            raise await self._unavailable("taken", asked_for, wish.start) from None
 
     async def move(
         self,
@@ -143,22 +144,19 @@ class Bookings:
         agenda = await self._agendas.load()
         service = _service_of_old(agenda, old)
         resource = _with_whom(agenda, old) if resource is None else resource
+        holder = change.holder if change else None
+        asked = _Asked(agenda, service, resource, holder, appointment_id)
         candidates: tuple[str, ...] = ()
         stays = start == old.start_utc and resource in (None, old.resource)
         if old.status == "confirmed" and not stays:
-            holder = change.holder if change else None
-            slot = await self._slot(
-                agenda, service, start, resource, holder=holder, moved=appointment_id
-            )
+            slot = await self._slot(asked, start)
             candidates = (slot.resource, *slot.others)
         try:
             return await self._appointments.reschedule(
                 appointment_id, start, resources=candidates or None, change=change
             )
         except Taken:
-            raise await self._unavailable(
-                "taken", agenda, service, start, resource, moved=appointment_id
-            ) from None
+            raise await self._unavailable("taken", asked, start) from None
 
     async def alternatives(
         self,
@@ -178,7 +176,8 @@ class Bookings:
             if old is not None:
                 service = _service_of_old(agenda, old)
                 resource = _with_whom(agenda, old) if resource is None else resource
-        return await self._near(agenda, service, start, resource, appointment_id, count)
+        asked = _Asked(agenda, service, resource, moved=appointment_id)
+        return await self._near(asked, start, count)
 
     async def open_to(self, appointment_id: str, first: date, last: date) -> Sequence[Slot]:
         """The free slots to which an appointment could be moved on the days `first` to `last` (the
@@ -188,7 +187,8 @@ class Bookings:
             raise NotFound("no such appointment", message_key="appointment_unknown")
         agenda = await self._agendas.load()
         service, whom = _service_of_old(agenda, old), _with_whom(agenda, old)
-        return await self._free(agenda, service, first, last, whom, appointment_id)
+        asked = _Asked(agenda, service, whom, moved=appointment_id)
+        return await self._free(asked, first, last)
 
     async def settings(self) -> dict[str, Any]:
         """What the dashboard keeps about appointments (notifications …); {} before it did."""
@@ -207,43 +207,22 @@ class Bookings:
 
     # ---------------------------------------------------------------------------- for ourselves
 
-    async def _slot(
-        self,
-        agenda: Agenda,
-        service: Service,
-        start: datetime,
-        resource: str | None,
-        *,
-        holder: str | None = None,
-        moved: str | None = None,
-    ) -> Slot:
+    async def _slot(self, asked: "_Asked", start: datetime) -> Slot:
+        agenda, service, whom = asked.agenda, asked.service, asked.resource
         now = self._scope.now()
-        why = verdict(agenda, service, start, now, resource=resource)
+        why = verdict(agenda, service, start, now, resource=whom)
         if why != "ok":
-            raise await self._unavailable(why, agenda, service, start, resource, moved=moved)
+            raise await self._unavailable(why, asked, start)
         day = start.astimezone(ZoneInfo(agenda.timezone)).date()
-        first, last = _midnight(agenda, day - _DAY), _midnight(agenda, day + 2 * _DAY)
-        read = self._appointments
-        busy = await read.busy(first, last, holder=holder, appointment_id=moved)
-        booked = await read.booked(day, day, holder=holder, appointment_id=moved)
-        slot = slot_at(agenda, service, busy, start, now, resource=resource, booked=booked)
+        busy, booked = await self._taken(asked, day, day)
+        slot = slot_at(agenda, service, busy, start, now, resource=whom, booked=booked)
         if slot is None:
-            room = slot_at(agenda, service, busy, start, now, resource=resource)
-            why_not = "taken" if room is None else "full"
-            raise await self._unavailable(why_not, agenda, service, start, resource, moved=moved)
+            room = slot_at(agenda, service, busy, start, now, resource=whom)
+            raise await self._unavailable("taken" if room is None else "full", asked, start)
         return slot
 
-    async def _unavailable(
-        self,
-        why: str,
-        agenda: Agenda,
-        service: Service,
-        start: datetime,
-        resource: str | None,
-        *,
-        moved: str | None = None,
-    ) -> Unavailable:
-        near = await self._near(agenda, service, start, resource, moved, ALTERNATIVES)
+    async def _unavailable(self, why: str, asked: "_Asked", start: datetime) -> Unavailable:
+        near = await self._near(asked, start, ALTERNATIVES)
         return Unavailable(
             f"this time can't be had: {why}",
             field="start",
@@ -252,46 +231,67 @@ class Bookings:
             alternatives=tuple(near),
         )
 
-    async def _near(
-        self,
-        agenda: Agenda,
-        service: Service,
-        start: datetime,
-        resource: str | None,
-        moved: str | None,
-        count: int,
-    ) -> Sequence[Slot]:
-        today = self._scope.now().astimezone(ZoneInfo(agenda.timezone)).date()
-        horizon = today + timedelta(days=agenda.horizon(service))
-        day = min(max(start.astimezone(ZoneInfo(agenda.timezone)).date(), today), horizon)
-        first = max(today, day - _DAYS_BEFORE * _DAY)
-        last = min(horizon, day + _DAYS_AFTER * _DAY)
-        slots = await self._free(agenda, service, first, last, resource, moved)
-        week = today
-        while not slots and week <= horizon:
-            end = min(week + _WEEK - _DAY, horizon)
-            slots = await self._free(agenda, service, week, end, resource, moved)
-            week += _WEEK
+    async def _near(self, asked: "_Asked", start: datetime, count: int) -> Sequence[Slot]:
+        """The nearest slots. Looks farther and farther around, until nothing that it hasn't seen
+        could be nearer."""
+        agenda = asked.agenda
+        zone = ZoneInfo(agenda.timezone)
+        today = self._scope.now().astimezone(zone).date()
+        horizon = today + timedelta(days=agenda.horizon(asked.service))
+        day = min(max(start.astimezone(zone).date(), today), horizon)
+        slots: list[Slot] = []
+        first, last = day, day - _DAY  # what was looked at so far: nothing
+        for around in _AROUND:
+            begin, end = max(today, day - around * _DAY), min(horizon, day + around * _DAY)
+            for earliest, latest in ((begin, first - _DAY), (last + _DAY, end)):
+                slots += await self._free(asked, earliest, latest)
+            first, last = begin, end
+            unseen = timedelta.max  # how near something could be that wasn't looked at
+            if first > today:
+                unseen = start - _midnight(first, agenda.timezone)
+            if last < horizon:
+                unseen = min(unseen, _midnight(last + _DAY, agenda.timezone) - start)
+            found = nearest(slots, start, count)
+            if unseen == timedelta.max or (
+                len(found) >= count and abs(found[-1].start - start) <= unseen
+            ):
+                return found
         return nearest(slots, start, count)
 
-    async def _free(
-        self,
-        agenda: Agenda,
-        service: Service,
-        first: date,
-        last: date,
-        resource: str | None,
-        moved: str | None,
-    ) -> list[Slot]:
-        read = self._appointments
-        busy = await read.busy(
-            _midnight(agenda, first - _DAY),
-            _midnight(agenda, last + 2 * _DAY),
-            appointment_id=moved,
-        )
-        booked = await read.booked(first, last, appointment_id=moved)
-        now = self._scope.now()
-        return free_slots(agenda, service, busy, now, first, last, resource=resource, booked=booked)
+    async def _free(self, asked: "_Asked", first: date, last: date) -> list[Slot]:
+        """Of these days, by start. Lets the loop run after each: calls' audio is on it, and only
+        this tenant's bookers wait."""
+        found: list[Slot] = []
+        agenda, service, now = asked.agenda, asked.service, self._scope.now()
+        while first <= last:
+            end = min(first + _MONTH, last)
+            busy, booked = await self._taken(asked, first, end)
+            of_month = days(
+                agenda, service, busy, now, first, end, resource=asked.resource, booked=booked
+            )
+            found += await gathered(of_month)
+            first = end + _DAY
+        return found
+
+    async def _taken(self, asked: "_Asked", first: date, last: date) -> tuple[Busy, Booked]:
+        """Busy times and counts of these days, and of the nights around them."""
+        others = {"holder": asked.holder, "appointment_id": asked.moved}
+        begin, end = first - _DAY, last + 2 * _DAY
+        zone = asked.agenda.timezone
+        busy = await self._appointments.busy(_midnight(begin, zone), _midnight(end, zone), **others)
+        return busy, await self._appointments.booked(first, last, **others)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What somebody wants of an agenda, whenever. What `holder` holds, and the appointment that is
+    `moved`, are free to them."""
+
+    agenda: Agenda
+    service: Service
+    resource: str | None = None
+    holder: str | None = None
+    moved: str | None = None
 
 
 def service_of(agenda: Agenda, service_id: str | None, minutes: int | None = None) -> Service:
@@ -315,8 +315,8 @@ def _with_whom(agenda: Agenda, old: Appointment) -> str | None:
     return old.resource if old.resource in there else None
 
 
-def _midnight(agenda: Agenda, day: date) -> datetime:
-    return datetime.combine(day, time.min, ZoneInfo(agenda.timezone)).astimezone(UTC)
+def _midnight(day: date, timezone: str) -> datetime:
+    return datetime.combine(day, time.min, ZoneInfo(timezone)).astimezone(UTC)
 
 
 def _asked(wish: Wish) -> str:
