@@ -279,6 +279,49 @@ class CallRegister:
             transfer_at=self._clock.now(),
         )
 
+    async def hand_over(
+        self, call_id: str, number: str, *, stage: str, only_from: Sequence[str]
+    ) -> CallRow | None:
+        """The call moves to `stage` and begins to ring `number`; from here on no node carries it,
+        so that its stream's end is not its own. The call as it was before, or None when it isn't in
+        one of `only_from` (any more)."""
+        going_on = (
+            table.c.id == call_id,
+            table.c.outcome.is_(None),
+            table.c.stage.in_(only_from),
+            sa.or_(table.c.transfer_state.is_(None), table.c.transfer_state == "failed"),
+        )
+        async with self._database.write() as connection:
+            statement = sa.select(*CALL_COLUMNS).where(*going_on).with_for_update()
+            row = (await connection.execute(statement)).mappings().first()
+            if row is None:
+                return None
+            await connection.execute(
+                sa.update(table)
+                .where(table.c.id == call_id)
+                .values(
+                    stage=stage,
+                    node_id=None,
+                    transfer_number=number,
+                    transfer_state="dialling",
+                    transfer_at=self._clock.now(),
+                )
+            )
+            return CallRow(**row)
+
+    async def take_back(self, before: CallRow, *, only_from: str) -> bool:
+        """`hand_over` came to nothing: the call is as it was `before`, unless it has moved on."""
+        return await self._update(
+            table.c.id == before.id,
+            table.c.outcome.is_(None),
+            table.c.stage == only_from,
+            table.c.node_id.is_(None),
+            stage=before.stage,
+            node_id=before.node_id,
+            transfer_number=before.transfer_number,
+            transfer_state=before.transfer_state,
+        )
+
     async def pending_transfers(self, since: datetime) -> list[PendingTransfer]:
         """Calls going on whose transfer we began to dial after `since`, and no end of which is
         known."""

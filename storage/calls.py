@@ -1,5 +1,6 @@
 """Calls as they are remembered, and a tenant's view of its own."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from domain.errors import Invalid
 from domain.outcome import Outcome
 from storage.cursors import Listed, Part, listed
-from storage.schema import CALL_STATUSES, call_events
+from storage.schema import CALL_STATUSES, call_events, recordings
 from storage.schema import call_logs as table
 from storage.scope import MAX_PAGE, Page, Scope
 
@@ -54,6 +55,8 @@ CALL_COLUMNS = (
     table.c.recording_url,
 )
 
+#: An address at Twilio (twilio.md §4.8), also one that the earlier service stored.
+_RECORDING = re.compile(r"/Recordings/(RE[0-9a-f]{32})(?:\.(?:wav|mp3))?$")
 #: A search reads so many of the latest transcripts at most, of about 2 kB each.
 SEARCHED = 10_000
 #: Words of one search; what is more than that narrows nothing down.
@@ -165,6 +168,21 @@ class Calls:
         return sa.select(
             call_events.c.seq, call_events.c.at, call_events.c.kind, call_events.c.data
         ).where(call_events.c.call_id.in_(mine))
+
+    async def recording(self, call_id: str) -> str | None:
+        """The carrier's id of what was recorded of one of the tenant's calls and kept; a message
+        that the caller left counts."""
+        it = recordings.c
+        kept = self._scope.select(recordings, it.recording_sid).where(
+            it.call_id == call_id, it.state == "kept", it.recording_sid.is_not(None)
+        )
+        row = await self._scope.first(kept.order_by(it.source, it.id).limit(1))
+        if row is not None:
+            return str(row["recording_sid"])
+        address = self._scope.select(table, table.c.recording_url).where(table.c.id == call_id)
+        row = await self._scope.first(address)
+        found = _RECORDING.search(row["recording_url"] or "") if row is not None else None
+        return found[1] if found else None
 
     async def live(self) -> list[CallRow]:
         """Those that are going on, on whatever node, the latest first."""

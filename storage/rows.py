@@ -17,12 +17,15 @@ from storage.channels import Channels
 from storage.consents import Consents
 from storage.contacts import Contacts
 from storage.conversations import Conversations
+from storage.correspondence import Correspondence
 from storage.database import Database
 from storage.day_exceptions import DayExceptions
 from storage.events import Events
+from storage.exports import Exports
 from storage.functions import Functions
 from storage.hours import Hours
 from storage.inbound import Endpoints, TenantInbound
+from storage.instructions import Instructions
 from storage.jobs import jobs_on
 from storage.keys import Keys
 from storage.knowledge.documents import Documents
@@ -61,12 +64,15 @@ class TenantRows:
         "consents",
         "contacts",
         "conversations",
+        "correspondence",
         "endpoints",
         "events",
         "exceptions",
+        "exports",
         "functions",
         "hours",
         "inbound",
+        "instructions",
         "jobs",
         "keys",
         "knowledge",
@@ -79,8 +85,8 @@ class TenantRows:
         "reminders",
         "resources",
         "services",
-        "statistics",
         "spending",
+        "statistics",
         "templates",
         "tickets",
     )
@@ -102,6 +108,7 @@ class TenantRows:
         self.outbox = Outbox(scope)
         self.recipients = Recipients(scope)
         self.persons = Persons(scope)
+        self.instructions = Instructions(scope)
         self.notifications = Notifications(scope, self.outbox)
         self.prospects = Prospects(scope, self.contacts, self.notifications)
         self.tickets = Tickets(scope, self.contacts, self.notifications)
@@ -116,6 +123,8 @@ class TenantRows:
         self.keys = Keys(scope)
         self.audit = Audit(scope)
         self.conversations = Conversations(scope)
+        self.correspondence = Correspondence(scope)
+        self.exports = Exports(scope)
         self.inbound = TenantInbound(scope)
         self.reminders = Reminders(scope)
         self.endpoints = Endpoints(scope)

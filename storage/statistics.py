@@ -28,6 +28,7 @@ MOST_DAYS: Final = 366
 #: How soon a call ought to be answered, in seconds: what `answered_within` counts.
 ANSWERED_WITHIN: Final = (3, 5, 10)
 _QUARTER: Final = 900
+_DAY: Final = timedelta(days=1)
 
 #: A row that an appointment leaves only once it is one.
 _HELD: Final = "held"
@@ -105,22 +106,30 @@ class Statistics:
         await self._appointments(found, period)
         return found
 
-    async def _calls(self, found: Mapping[date, DayCounts], period: "_Period") -> None:
+    async def today(self) -> date:
+        """In the tenant's zone."""
+        return self._scope.now().astimezone(ZoneInfo((await self._scope.tenant()).timezone)).date()
+
+    async def calls(self, first: date | None = None, last: date | None = None) -> CallCounts:
+        """All calls together that began in these days of the tenant's, both included."""
+        zone = ZoneInfo((await self._scope.tenant()).timezone)
         it = call_logs.c
-        waited = period.seconds(it.answered_at) - period.seconds(it.started_at)
-        figures = {
-            "total": sa.func.count(),
-            "answered": sa.func.count(it.answered_at),
-            "with_appointment": _count(it.rdv_created.is_(sa.true())),
-            "seconds": sa.func.coalesce(sa.func.sum(it.duration_seconds), 0),
-            "wait_seconds": sa.func.coalesce(sa.func.sum(waited), 0),
-            "cost_cents": sa.func.coalesce(sa.func.sum(it.cost_cents), 0),
-            "priced": sa.func.count(it.cost_cents),
-            # SQLite's days are exact to 40 µs.
-            **{f"within_{each}": _count(waited < each + 0.001) for each in ANSWERED_WITHIN},
-        }
-        keys = (it.direction, it.call_status, it.outcome)
-        for day, row in await self._counted(period, call_logs, it.started_at, keys, figures):
+        keys, figures = _call_figures(_Period(self._scope.connection.dialect.name, zone))
+        columns = [figure.label(name) for name, figure in figures.items()]
+        statement = self._scope.select(call_logs, *keys, *columns).group_by(*keys)
+        if first is not None:
+            statement = statement.where(it.started_at >= _midnight(first, zone))
+        if last is not None:
+            statement = statement.where(it.started_at < _midnight(last + _DAY, zone))
+        counts = CallCounts()
+        for row in await self._scope.all(statement):
+            _add_calls(counts, row)
+        return counts
+
+    async def _calls(self, found: Mapping[date, DayCounts], period: "_Period") -> None:
+        keys, figures = _call_figures(period)
+        at = call_logs.c.started_at
+        for day, row in await self._counted(period, call_logs, at, keys, figures):
             _add_calls(found[day].calls, row)
 
     async def _texts(self, found: Mapping[date, DayCounts], period: "_Period") -> None:
@@ -205,8 +214,8 @@ class _Period:
 
     dialect: str
     zone: ZoneInfo
-    first: date
-    last: date
+    first: date = date.min
+    last: date = date.min
 
     def seconds(self, at: sa.ColumnElement[Any]) -> sa.ColumnElement[float]:
         """Since 1970, as a number."""
@@ -227,7 +236,7 @@ class _Period:
 
     def within(self, at: sa.Column[Any]) -> tuple[sa.ColumnElement[bool], ...]:
         """From the first midnight to the last."""
-        ends = _midnight(self.last + timedelta(days=1), self.zone)
+        ends = _midnight(self.last + _DAY, self.zone)
         return at >= _midnight(self.first, self.zone), at < ends
 
     def day(self, quarter: int) -> date:
@@ -245,6 +254,26 @@ def summed(days: Iterable[DayCounts]) -> DayCounts:
         _add_mapping(total.booked, each.booked)
         total.cancelled += each.cancelled
     return total
+
+
+def _call_figures(
+    period: _Period,
+) -> tuple[tuple[sa.Column[Any], ...], Mapping[str, sa.ColumnElement[Any]]]:
+    """By what calls are told apart, and what is summed up of them."""
+    it = call_logs.c
+    waited = period.seconds(it.answered_at) - period.seconds(it.started_at)
+    figures: dict[str, sa.ColumnElement[Any]] = {
+        "total": sa.func.count(),
+        "answered": sa.func.count(it.answered_at),
+        "with_appointment": _count(it.rdv_created.is_(sa.true())),
+        "seconds": sa.func.coalesce(sa.func.sum(it.duration_seconds), 0),
+        "wait_seconds": sa.func.coalesce(sa.func.sum(waited), 0),
+        "cost_cents": sa.func.coalesce(sa.func.sum(it.cost_cents), 0),
+        "priced": sa.func.count(it.cost_cents),
+        # SQLite's days are exact to 40 µs.
+        **{f"within_{each}": _count(waited < each + 0.001) for each in ANSWERED_WITHIN},
+    }
+    return (it.direction, it.call_status, it.outcome), figures
 
 
 def _add_calls(counts: CallCounts, row: sa.RowMapping) -> None:

@@ -10,6 +10,7 @@ from storage import Storage
 from storage.appointments import NewAppointment
 from storage.call_register import StreamToken
 from storage.calls import CallFilter, NewCall
+from storage.conversations import Received
 from storage.cursors import Part
 from storage.journal import JournalEntry
 from storage.statistics import CallCounts, summed
@@ -81,8 +82,10 @@ async def test_what_a_day_came_to(storage: Storage, clock: FakeClock) -> None:
         await rows.outbox.put(
             NewText("sms", "+33639980001", body="Bonjour", purpose="service", even_if_off=True)
         )
-        conversation = await rows.conversations.open("sms", "+33639980001")
-        assert conversation.channel == "sms"
+        conversation = await rows.conversations.open(
+            "sms", "+33639980001", contact_id=None, our_address="", name=""
+        )
+        await rows.conversations.receive(conversation.id, Received("Oui", "v1"))
     async with storage.tenant(tenant.id).read() as rows:
         (day,) = (await rows.statistics.days(noon.date(), noon.date())).values()
     calls = day.calls
@@ -95,7 +98,7 @@ async def test_what_a_day_came_to(storage: Storage, clock: FakeClock) -> None:
     assert day.booked == {"sara": 1}
     assert day.cancelled == 1
     assert day.texts["sms"].sent == {"queued": 1}
-    assert day.texts["sms"].segments == 1
+    assert (day.texts["sms"].segments, day.texts["sms"].received) == (1, 1)
     async with storage.tenant(stranger.id).read() as rows:
         (day,) = (await rows.statistics.days(noon.date(), noon.date())).values()
     assert day.calls == CallCounts(total=1, inbound=1)
