@@ -20,7 +20,7 @@ from storage import Storage
 from storage.tickets import NewTicket
 from tests.dashboard.api_client import BOTH_DATABASES, SETTINGS, Client, assert_problem
 from tests.fakes.clock import FakeClock
-from tests.fakes.event_stream import event_stream
+from tests.fakes.event_stream import EventStream, event_stream
 
 
 @asynccontextmanager
@@ -66,6 +66,14 @@ async def key(storage: Storage, garage: Tenant) -> str:
     return await storage.operator.create_key(garage.id)
 
 
+async def next_subject(stream: EventStream) -> str:
+    """Of the next ticket: what is told about it beside has no subject of its own."""
+    while (event := await stream.next()).kind != "ticket.created":
+        assert event.kind == "notification"
+    subject: str = event.data["data"]["subject"]
+    return subject
+
+
 async def ticket(storage: Storage, tenant: Tenant, subject: str) -> None:
     async with storage.tenant(tenant.id).write() as rows:
         await rows.tickets.add(NewTicket("Paul", subject))
@@ -102,13 +110,13 @@ async def test_a_stream_goes_on_where_it_broke_off(
     await ticket(storage, garage, "2")
     await ticket(storage, garage, "3")
     async with event_stream(wire, key, last_id=last) as stream:
-        subjects = [(await stream.next()).data["data"]["subject"] for _ in range(2)]
+        subjects = [await next_subject(stream) for _ in range(2)]
         assert subjects == ["2", "3"]
     # The header is what the stream itself said last; the query what the page began with.
     async with event_stream(wire, key, last_id=last, query="?after=0") as stream:
-        assert (await stream.next()).data["data"]["subject"] == "2"
+        assert await next_subject(stream) == "2"
     async with event_stream(wire, key, query="?after=0") as stream:
-        assert (await stream.next()).data["data"]["subject"] == "0"
+        assert await next_subject(stream) == "0"
     async with event_stream(wire, key, last_id="999") as stream:
         assert (await stream.next()).kind == "reset"
 
@@ -118,9 +126,14 @@ async def test_who_polls_gets_json(storage: Storage, owner: Client, garage: Tena
         await ticket(storage, garage, subject)
     headers = {"accept": "application/json"}
     body = await owner.get("/api/v1/events", headers=headers)
-    assert [event["data"]["subject"] for event in body["events"]] == ["1", "2"]
-    body = await owner.get(f"/api/v1/events?after={body['events'][0]['seq']}", headers=headers)
-    assert [event["data"]["subject"] for event in body["events"]] == ["2"]
+    told = [(event["kind"], event["data"].get("subject")) for event in body["events"]]
+    notification = ("notification", None)
+    assert told == [
+        ("ticket.created", "1"), notification, ("ticket.created", "2"), notification,
+    ]  # fmt: skip
+    body = await owner.get(f"/api/v1/events?after={body['events'][1]['seq']}", headers=headers)
+    assert [event["kind"] for event in body["events"]] == ["ticket.created", "notification"]
+    assert body["events"][0]["data"]["subject"] == "2"
     body = await owner.get(f"/api/v1/events?after={body['last']}", headers=headers)
     assert (body["events"], body["last"]) == ([], body["last"])
     for wrong in ("-1", "x", "1" * 19, "٣"):
@@ -206,7 +219,8 @@ async def test_a_stopping_server_says_goodbye_and_is_not_held_up(
         streams = [await stack.enter_async_context(event_stream(client, key)) for _ in range(3)]
         await ticket(storage, garage, "1")
         for stream in streams:
-            await stream.next()
+            assert (await stream.next()).kind == "ticket.created"
+            assert (await stream.next()).kind == "notification"
         began = asyncio.get_running_loop().time()
         server.should_exit = True
         for stream in streams:

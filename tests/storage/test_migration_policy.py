@@ -99,13 +99,51 @@ def _concerns(
 
 
 def _widened(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> bool:
-    """A CHECK … IN (…) that takes all it took, and more."""
+    """A CHECK … IN (…) that takes all it took, and more. One that forbids what it lists doesn't."""
     if before is None or "sqltext" not in before:
         return False
     old, new = str(before["sqltext"]), str(after["sqltext"])
     taken, takes = (set(re.findall(r"'([^']*)'", text)) for text in (old, new))
     frames = {re.sub(r"'[^']*'(::text)?(, )?", "", text) for text in (old, new)}
-    return taken < takes and len(frames) == 1
+    forbids = re.search(r"\bNOT\b|<>|!=|\bALL\b", new, re.IGNORECASE)
+    return taken < takes and len(frames) == 1 and not forbids
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wider"),
+    [
+        ("status IN ('a', 'b')", "status IN ('a', 'b', 'c')", True),
+        ("status = ANY (ARRAY['a'::text])", "status = ANY (ARRAY['a'::text, 'b'::text])", True),
+        ("status IN ('a', 'b')", "status IN ('a')", False),
+        ("status IN ('a', 'b')", "status IN ('a', 'c', 'd')", False),
+        ("status IN ('a')", "kind IN ('a', 'b')", False),
+        ("status IN ('a')", "status IN ('a', 'b') AND length(status) > 1", False),
+        ("status NOT IN ('a')", "status NOT IN ('a', 'b')", False),
+        ("status <> ALL (ARRAY['a'::text])", "status <> ALL (ARRAY['a'::text, 'b'::text])", False),
+    ],
+)
+def test_a_check_is_widened_by_taking_more(before: str, after: str, wider: bool) -> None:
+    assert _widened({"sqltext": before}, {"sqltext": after}) is wider
+
+
+@pytest.mark.parametrize(
+    ("constraint", "concerns"),
+    [
+        ({"column_names": ["kind", "added"]}, False),
+        ({"constrained_columns": ["kind", "added"]}, False),
+        ({"column_names": ["kind", "filled"]}, True),
+        ({"column_names": ["added", "filled"]}, False),
+        ({"column_names": ["kind"]}, True),
+        ({"sqltext": "added IN ('kind')"}, False),
+        ({"sqltext": "added IS NULL OR kind = 'x'"}, True),
+    ],
+)
+def test_which_constraints_can_stop_an_older_server(
+    constraint: Mapping[str, Any], concerns: bool
+) -> None:
+    old = {"kind": ("TEXT", False, None, None)}
+    added = {"added": ("TEXT", True, None, None), "filled": ("TEXT", False, "''", None)}
+    assert _concerns(constraint, old, {**old, **added}) is concerns
 
 
 async def test_each_step_only_expands(empty_url: str) -> None:

@@ -25,6 +25,7 @@ from storage.schema import (
     contacts,
     dead_jobs,
     function_calls,
+    inbound_texts,
     live_events,
     metadata,
     notifications,
@@ -54,6 +55,7 @@ PERIODS = Periods(
     notifications=160,
     audit=180,
     revoked_tokens=3,
+    inbound_texts=5,
 )
 SECRET = "Confidentiel"
 #: What is left of a call when its transcript is gone. Whoever adds a column decides.
@@ -235,7 +237,7 @@ async def store_contact(database: Database, tenant: Tenant, name: str, at: datet
     theirs = {"tenant_id": tenant.id, "created_at": at}
     seen = {**theirs, "last_seen_at": at}
     await insert(database, contacts, id=name, name=SECRET, updated_at=at, **seen)
-    address = {"kind": "email", "value": SECRET, "proof": "said"}
+    address = {"kind": "email", "value": f"{SECRET} {name}", "proof": "said"}
     await insert(database, contact_addresses, contact_id=name, **address, **seen)
     told = {"kind": "x", "title": SECRET, "message": SECRET}
     await insert(database, notifications, id=name, **told, **theirs)
@@ -246,6 +248,21 @@ async def store_access(database: Database, tenant: Tenant, name: str, at: dateti
     await insert(database, audit_log, id=name, at=at, actor_kind="user", action="x", **theirs)
     ended = {"created_at": at, "expires_at": at}
     await insert(database, revoked_tokens, token_hash=name, **ended, **theirs)
+
+
+async def store_inbound(database: Database, tenant: Tenant, name: str, at: datetime) -> None:
+    await insert(
+        database,
+        inbound_texts,
+        id=name,
+        tenant_id=tenant.id,
+        channel="sms",
+        vendor_key=f"sms:{name}",
+        payload={"text": SECRET},
+        sender="+33639981234",
+        recipient="+33900000001",
+        received_at=at,
+    )
 
 
 async def furnish(database: Database, tenant: Tenant, name: str, at: datetime) -> None:
@@ -265,6 +282,7 @@ async def furnish(database: Database, tenant: Tenant, name: str, at: datetime) -
     await store_appointment(database, tenant, name, at)
     await store_contact(database, tenant, name, at)
     await store_access(database, tenant, name, at)
+    await store_inbound(database, tenant, name, at)
     await insert(
         database,
         dead_jobs,
@@ -294,6 +312,7 @@ NAMES = {
     "notifications": notifications.c.id,
     "audit": audit_log.c.id,
     "revoked_tokens": revoked_tokens.c.token_hash,
+    "inbound_texts": inbound_texts.c.id,
 }
 
 
@@ -575,10 +594,11 @@ async def test_every_night(database: Database, garage: Tenant) -> None:
         contacts=10,
         notifications=11,
         audit=12,
+        inbound_texts=13,
     )
     await furnish(database, garage, "old", START)
     gone: dict[str, int] = {}
-    for night in range(14):
+    for night in range(15):
         now = START + night * DAY + timedelta(minutes=1)
         purged = await Purge(database, FakeClock(now), periods).run()
         assert purged.held_back == {}
