@@ -33,6 +33,18 @@ _REASONS: Final[Mapping[str, tuple[str, str]]] = {
         "Ce canal est désactivé dans vos réglages.",
         "This channel is switched off in your settings.",
     ),
+    "number_taken": (
+        "Ce numéro WhatsApp est relié à une autre organisation.",
+        "This WhatsApp number belongs to another organisation.",
+    ),
+    "no_tls": (
+        "Le serveur d'e-mail ne propose pas de connexion chiffrée.",
+        "The mail server offers no encrypted connection.",
+    ),
+    "bad_certificate": (
+        "Le certificat du serveur d'e-mail n'est pas valable.",
+        "The mail server's certificate is not valid.",
+    ),
     "channel_not_configured": (
         "Ce canal n'est pas configuré.",
         "This channel is not set up.",

@@ -20,11 +20,18 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from domain.channel_state import DIALOG360_KEY, WEBHOOK_KEY, WHATSAPP_CHECK
+from domain.channel_state import (
+    DIALOG360_KEY,
+    NUMBER_TAKEN,
+    ONBOARDING_STATE,
+    WEBHOOK_KEY,
+    WHATSAPP_CHECK,
+)
 from domain.clock import Clock
 from domain.errors import Conflict, Invalid, NotFound, ProviderError
 from domain.jobs import Again, Backoff, Job, JobKind
 from domain.webhook_keys import WEBHOOK_SECRET, key_digest
+from messaging.holding import hold
 from messaging.ports import Credentials
 from providers.dialog360_hub import Dialog360Hub, HubChannel, onboarding_url, read_redirect
 from providers.meta_signature import SECRET_HEADER
@@ -44,7 +51,6 @@ LOOK_AGAIN: Final = timedelta(minutes=2)
 LOOK_UNTIL: Final = timedelta(hours=24)
 
 #: The secret that a state is kept as: digest and end. And whose number it became.
-_STATE: Final = "onboardingState"
 _CHANNEL: Final = "d360ChannelId"
 _ENDPOINT: Final = "d360_channel"
 _STATES = re.compile(r"([0-9a-f]{32})\.[A-Za-z0-9_-]{32,64}")
@@ -72,7 +78,9 @@ class Onboarding:
         state = f"{tenant_id}.{secrets.token_urlsafe(32)}"
         ends = int((self.clock.now() + STATE_LIVES).timestamp())
         async with self.storage.tenant(tenant_id).write() as rows:
-            await rows.channels.save_secrets("whatsapp", {_STATE: f"{_digest(state)}.{ends}"})
+            await rows.channels.save_secrets(
+                "whatsapp", {ONBOARDING_STATE: f"{_digest(state)}.{ends}"}
+            )
         return self.link(state)
 
     def routes(self) -> list[Route]:
@@ -110,11 +118,11 @@ class Onboarding:
         try:
             async with self.storage.tenant(tenant_id).write() as rows:
                 await rows.tenant()
-                kept = (await rows.channels.secrets("whatsapp")).get(_STATE, "")
+                kept = (await rows.channels.secrets("whatsapp")).get(ONBOARDING_STATE, "")
                 digest, _, ends = str(kept).partition(".")
                 if not hmac.compare_digest(digest.encode(), _digest(state).encode()):
                     return None
-                await rows.channels.save_secrets("whatsapp", {_STATE: None})
+                await rows.channels.save_secrets("whatsapp", {ONBOARDING_STATE: None})
         except NotFound:
             return None
         late = not ends.isdigit() or int(ends) < self.clock.now().timestamp()
@@ -206,13 +214,13 @@ class Proving:
 
     async def run(self, job: Job) -> None:
         """A number is the tenant's whose token opens it at Meta: anybody may type anybody's id.
-        Only then do its webhooks reach the tenant. Credentials that Meta refuses prove nothing,
-        and change nothing; a vendor that is away is asked again."""
+        Only then do its webhooks reach the tenant. Credentials that are refused prove nothing: the
+        channel rests, and its owner is told; a vendor that is away is asked again."""
         tenant = self.storage.tenant(str(job.payload["tenant_id"]))
         async with tenant.read() as rows:
             channel = await rows.channels.get("whatsapp")
             line = line_of(Credentials(channel.config, rows.channels.opened(channel)))
-        if line is None or line.via != META:
+        if line is None:
             return
         try:
             await self.api.check(line)
@@ -220,11 +228,17 @@ class Proving:
             if error.retryable:
                 raise
             log.info("whatsapp.not_proven", tenant_id=tenant.tenant_id, code=error.code)
+            async with tenant.write() as rows:
+                await hold(rows, "whatsapp", error.code or str(error.status or ""))
             return
         async with tenant.write() as rows:
+            await rows.outbox.resume("whatsapp")
             number = line.phone_number_id
+            if line.via != META:
+                return
             if not await rows.endpoints.take("phone_number_id", number, "whatsapp"):
                 log.warning("whatsapp.number_taken", tenant_id=tenant.tenant_id)
+                await hold(rows, "whatsapp", NUMBER_TAKEN)
                 return
             await rows.endpoints.drop("whatsapp", "phone_number_id", but=number)
             if not (await rows.channels.secrets("whatsapp")).get(WEBHOOK_KEY):

@@ -18,6 +18,7 @@ from messaging.statuses import record_message_status
 from providers.guarded import GuardedDoor
 from providers.jwks import Jwks
 from providers.openai.realtime import OpenAIRealtime
+from providers.twilio.messages import replies_reach
 from providers.twilio.rest import TwilioAccount, TwilioCallControl
 from providers.twilio.signature import TwilioSignature
 from providers.vapi.addresses import VENDOR_HOSTS
@@ -30,6 +31,7 @@ from server.key_ring import key_ring
 from server.knowledge import knowledge_search
 from server.metrics import Metrics
 from server.models import language_model
+from server.money import cap_of
 from server.settings import Settings
 from storage import Storage
 from storage.capacity import CallSlots
@@ -168,10 +170,15 @@ def api_settings(settings: Settings) -> ApiSettings:
             and settings.auth_tokens
             and (settings.twilio_sms_from or settings.twilio_messaging_service_sid)
         ),
+        # Of a messaging service nobody knows beforehand.
+        sms_replies=bool(settings.twilio_messaging_service_sid)
+        or replies_reach(settings.twilio_sms_from or ""),
+        whatsapp_app=bool(settings.whatsapp_app_secret and settings.whatsapp_verify_token),
         allowed_countries=frozenset(settings.allowed_countries),
         texts_per_day=settings.texts_per_day_api,
         sms_prices=settings.sms_prices,
         test_seconds=TEST_SECONDS,
+        spend_cap=cap_of(settings),
     )
 
 

@@ -17,6 +17,7 @@ from domain import secret_fields
 from domain.errors import Invalid
 from storage.assistants import wake
 from storage.conflicts import insert_unless_taken
+from storage.instructions import Version, follow, use
 from storage.jobs import jobs_on
 from storage.lines import Lines
 from storage.schema import CHANNEL_TYPES
@@ -279,6 +280,19 @@ class Channels:
                 "updated_at": now,
             },
         )
+
+
+#: How pages spell it (domain/agent.py).
+INSTRUCTIONS = ("customInstructions", "custom_instructions")
+
+
+def own_instructions(config: Mapping[str, Any]) -> str:
+    """The tenant's own instructions in a configuration of the telephone, "" without."""
+    sara = config.get("sara")
+    if not isinstance(sara, Mapping):
+        return ""
+    found = (sara.get(name) for name in INSTRUCTIONS)
+    return next((each for each in found if isinstance(each, str) and each.strip()), "")
 
 
 def _check_type(channel_type: str) -> None:

@@ -19,6 +19,8 @@ class Rung(StrEnum):
 DEFAULT = tuple(Rung)
 #: Those that need a stream, and may take a call over in its middle.
 SPEAKING = frozenset({Rung.VAPI, Rung.REALTIME, Rung.CASCADE})
+#: Of a tenant whose phone channel is switched off: its agent is silent, and no call is lost.
+WITHOUT_AGENT = (Rung.TRANSFER, Rung.VOICEMAIL)
 
 
 def ladder(phone_config: Mapping[str, Any]) -> tuple[Rung, ...]:

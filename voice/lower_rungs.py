@@ -22,7 +22,7 @@ from storage.journal import JournalEntry
 from voice import turns, twiml
 from voice.endings import DIALLING, TRANSFERRING, TURNS, VOICEMAIL
 from voice.history import CONNECTED, History, read_history
-from voice.ladder import SPEAKING, Rung, first_of, ladder
+from voice.ladder import SPEAKING, WITHOUT_AGENT, Rung, first_of, ladder
 from voice.streams import Streams
 from voice.turn_model import TurnModel
 
@@ -38,7 +38,7 @@ Opening = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Who takes a call. `rung` None: nobody is left. `transfer_number`: E.164, None when there is
-    none, or none that this caller could be put through to."""
+    none, or none that this caller could be put through to. `answers`: the agent may be heard."""
 
     rung: Rung | None
     tenant: Tenant
@@ -46,6 +46,7 @@ class Choice:
     caller_number: str | None
     transfer_number: str | None
     passed: frozenset[Rung]
+    answers: bool = True
 
     @property
     def speaks(self) -> bool:
@@ -104,12 +105,15 @@ class LowerRungs:
         number = known.transfer_number
         if number == from_number:  # their own line is engaged
             number = None
-        rungs = ladder(known.config)
+        rungs = ladder(known.config) if known.answers else WITHOUT_AGENT
         able = {Rung.TURNS, Rung.VOICEMAIL, *self.streams.agents.available(known.spec, rungs)}
         if number is not None:
             able.add(Rung.TRANSFER)
         rung = first_of(rungs, able, passed)
-        return Choice(rung, known.tenant, known.config, from_number or None, number, passed)
+        caller = from_number or None
+        return Choice(
+            rung, known.tenant, known.config, caller, number, passed, answers=known.answers
+        )
 
     # -------------------------------------------------------------------------- beginning
 
@@ -145,8 +149,8 @@ class LowerRungs:
         return turn_opening(1, choice.passed, ask, state, facts.locale, by_model=by_model)
 
     def _greeted(self, choice: Choice, history: History, words: str) -> str:
-        """Who hears us for the first time is told who speaks, and what."""
-        if history.turns:
+        """Who hears us for the first time is told who speaks, and what: not who is switched off."""
+        if history.turns or not choice.answers:
             return words
         return f"{greeting(profile(choice.tenant, choice.config))} {words}"
 

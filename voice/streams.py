@@ -67,12 +67,14 @@ class Setup:
 @dataclass(frozen=True, slots=True)
 class Known:
     """What decides who takes a call. `spec` says whose keys and assistant would be used, and holds
-    no instructions; `transfer_number` is E.164, None when there is none."""
+    no instructions; `transfer_number` is E.164, None when there is none; `answers`: the tenant's
+    agent may answer, its phone channel isn't switched off."""
 
     tenant: Tenant
     config: dict[str, Any]
     spec: AgentSpec
     transfer_number: str | None
+    answers: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ class Streams:
             call=CallFacts("", call_sid, tenant_id, caller_number),
         )
         config = dict(channel.config)
-        return Known(tenant, config, spec, self._transfer_number(config))
+        return Known(tenant, config, spec, self._transfer_number(config), channel.enabled)
 
     def _transfer_number(self, config: Mapping[str, Any]) -> str | None:
         """As the owner wrote it, with spaces or in the national form, in E.164."""

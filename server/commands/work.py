@@ -13,6 +13,7 @@ import typer
 
 from domain.errors import OperatorError
 from domain.jobs import JobKind
+from server.channel_checks import channel_check_jobs
 from server.clock import SystemClock
 from server.commands.session import settings_of
 from server.conversations import conversation_jobs
@@ -79,6 +80,7 @@ async def _work(settings: Settings, *, child: bool) -> None:
             kinds = [
                 *job_kinds(settings, database, storage, clock, index, vapi, texts.senders),
                 *onboarding_jobs(settings, storage, clock, texts),
+                *channel_check_jobs(storage, clock, texts),
                 *conversation_jobs(settings, storage, clock, texts, model, knowledge),
             ]
             await _run(settings, database, kinds, child=child)

@@ -199,4 +199,8 @@ async def test_a_number_is_whose_token_opens_it(tmp_path: Path) -> None:
         assert await storage.inbound.endpoint("key", key_digest(key)) == found
         async with storage.tenant(tenants[1]).read() as rows:
             assert "webhookKey" not in await rows.channels.secrets("whatsapp")
+            pause = await rows.outbox.paused("whatsapp")
+            assert pause is not None
+            # Once, however often it was asked.
+            assert len((await rows.notifications.list(unread=True, limit=9, offset=0))[0]) == 1
     await database.close()

@@ -31,7 +31,7 @@ async def test_before_anything_is_saved_the_pages_defaults_are_given(
         channels = await rows.channels.list()
         assert [channel.type for channel in channels] == ["phone", "sms", "email", "whatsapp"]
         assert [channel.configured for channel in channels] == [True, False, False, False]
-        assert not any(channel.enabled for channel in channels)
+        assert [channel.enabled for channel in channels] == [True, False, False, False]
         assert channels[0].config["sara"]["agentType"] == "reception"
         assert channels[1].config["templates"]["rdvConfirmation"] is True
         assert channels[0] == await rows.channels.get("phone")

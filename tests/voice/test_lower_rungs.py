@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from domain.messages import text
 from tests.running import running
 from voice.ladder import DEFAULT, SPEAKING, Rung, first_of, ladder
 from voice.lower_rungs import LowerRungs, agent_name, passed_of
@@ -93,3 +94,25 @@ async def test_a_tenant_without_a_ladder_of_its_own_nor_a_model(
         await twilio.tenant("Garage du Port", LINE)
         assert (await twilio.ring(ForwardedFrom=LINE)).verbs == ["Gather"]
     assert chosen.rungs == [Rung.TURNS]
+
+
+async def test_an_agent_that_is_switched_off_is_silent_and_no_call_is_lost(
+    chosen: Chosen, tmp_path: Path
+) -> None:
+    async with running(tmp_path) as twilio:
+        owner = await twilio.tenant("Garage du Port", LINE)
+        await owner.put("/api/v1/channels/phone", {"enabled": False})
+        message = await twilio.ring(1, ForwardedFrom=LINE)
+        assert "Record" in message.verbs
+        assert "Garage du Port" in message.said
+        config = {"transferNumber": "06 39 98 00 07", "ladder": ["realtime", "turns"]}
+        await owner.put("/api/v1/channels/phone", {"config": config})
+        put_through = await twilio.ring(2, ForwardedFrom=LINE)
+        assert put_through.said == text("fr", "transfer_wait")
+        # Whose own line is engaged can't be put through to it.
+        own = await twilio.ring(3, ForwardedFrom=LINE, From="+33639980007")
+        assert "Record" in own.verbs
+        await owner.put("/api/v1/channels/phone", {"enabled": True})
+        assert (await twilio.ring(4, ForwardedFrom=LINE)).verbs == ["Connect"]
+    off = [Rung.VOICEMAIL, Rung.TRANSFER, Rung.VOICEMAIL]
+    assert chosen.rungs == [*off, Rung.REALTIME]
