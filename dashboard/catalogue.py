@@ -11,6 +11,7 @@ from dashboard import (
     calendar_catalogue,
     channel_catalogue,
     knowledge_catalogue,
+    line_catalogue,
     text_catalogue,
 )
 from domain.messages import Language, language_of
@@ -79,7 +80,10 @@ _FR: Mapping[str, str] = {
         "Votre numéro professionnel est illisible. Saisissez-le avec ses dix chiffres,"
         " ou sous la forme +33…."
     ),
-    "line_taken": "Ce numéro est déjà relié à une autre organisation.",
+    "line_taken": (
+        "Ce numéro est déjà relié à une autre organisation. S’il est à vous, lancez la vérification"
+        " de la ligne : elle vous sera attribuée."
+    ),
     "line_is_ours": (
         "Ce numéro est celui de votre assistante : indiquez votre propre numéro, celui que vos"
         " clients composent."
@@ -116,6 +120,7 @@ _FR: Mapping[str, str] = {
     **agenda_catalogue.FRENCH,
     **appointment_catalogue.FRENCH,
     **calendar_catalogue.FRENCH,
+    **line_catalogue.FRENCH,
     **channel_catalogue.FRENCH,
     **text_catalogue.FRENCH,
 }
@@ -177,7 +182,10 @@ _EN: Mapping[str, str] = {
     ),
     "secret_unusable": "This key can't be used: please check that you copied all of it.",
     "line_unreadable": "Your business number can't be read. Give all its digits, or like +33….",
-    "line_taken": "This number is already linked to another organisation.",
+    "line_taken": (
+        "This number is already connected to another organisation. If it is yours, verify the"
+        " line: it will be given to you."
+    ),
     "line_is_ours": (
         "This is your assistant's own number: give yours, the one that your customers dial."
     ),
@@ -207,6 +215,7 @@ _EN: Mapping[str, str] = {
     **agenda_catalogue.ENGLISH,
     **appointment_catalogue.ENGLISH,
     **calendar_catalogue.ENGLISH,
+    **line_catalogue.ENGLISH,
     **channel_catalogue.ENGLISH,
     **text_catalogue.ENGLISH,
 }

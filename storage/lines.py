@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from domain.errors import Conflict, NotFound
+from domain.errors import CallerError, Conflict, NotFound
 from domain.lines import CHECKS_PER_DAY
 from storage.conflicts import insert_unless_taken
 from storage.jobs import jobs_on
@@ -99,14 +99,16 @@ class Lines:
 
     async def begin(self, number: str, kind: str = "forwarding") -> LineCheck:
         """Ask for a check of this number (E.164): a row, and the job that wakes it. Conflict while
-        one of the tenant's is under way, and after three on a day (in UTC)."""
+        one of the tenant's is under way, CallerError (429) after three on a day (in UTC)."""
         scope = self._scope
         waiting = self._checks().where(checks.c.state != "done").limit(1)
         if await scope.first(waiting) is not None:
             raise Conflict("a check is under way", message_key="check_under_way")
         if not await TextLimits(scope).count(_COUNTED, CHECKS_PER_DAY):
-            raise Conflict(
-                f"there have been {CHECKS_PER_DAY} checks today", message_key="checks_too_many"
+            raise CallerError(
+                f"there have been {CHECKS_PER_DAY} checks today",
+                message_key="checks_too_many",
+                status=429,
             )
         check_id = new_id()
         await scope.insert(checks, id=check_id, number=number, kind=kind, created_at=scope.now())

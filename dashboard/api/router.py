@@ -28,6 +28,7 @@ from dashboard.api.events import Events
 from dashboard.api.keys import Keys
 from dashboard.api.knowledge import KnowledgeDocuments
 from dashboard.api.limits import RequestLimits
+from dashboard.api.lines import LineEndpoints
 from dashboard.api.local_storage import LocalStorageImport
 from dashboard.api.notes import Notes
 from dashboard.api.notifications import Notifications
@@ -197,12 +198,26 @@ def _channels(storage: Storage, settings: ApiSettings) -> list[Route]:
             DELETE=addresses.remove_inbound,
         ),
         resource("/v1/channels/whatsapp/webhook", POST=addresses.make_webhook),
+        *_lines(storage, settings),
         resource("/v1/channels/{type}", GET=channels.show, PUT=channels.save),
         resource("/v1/channels/{type}/enable", POST=switches.enable),
         resource("/v1/channels/{type}/disable", POST=switches.disable),
         resource("/v1/channels/{type}/resume", POST=switches.resume),
         resource("/v1/channels/{type}/connect", POST=channels.connect),
         resource("/v1/import/local-storage", POST=LocalStorageImport(storage, saving).take),
+    ]
+
+
+def _lines(storage: Storage, settings: ApiSettings) -> list[Route]:
+    """The business's own lines; what it spends. Before /v1/channels/{type}."""
+    lines = LineEndpoints(storage, settings)
+    return [
+        resource("/tenants/{id}/lines", GET=lines.lines, POST=lines.assign),
+        resource("/tenants/{id}/spending", GET=lines.spending, PUT=lines.set_cap),
+        resource("/v1/channels/numbers", GET=lines.numbers),
+        resource("/v1/channels/phone/check", GET=lines.index, POST=lines.begin),
+        resource("/v1/channels/phone/check/{id}", GET=lines.show),
+        resource("/v1/channels/phone/check/{id}/code", POST=lines.prove),
     ]
 
 

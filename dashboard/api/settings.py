@@ -37,7 +37,8 @@ class ApiSettings:
     for; `connect_whatsapp`: tenant's id → where it connects a WhatsApp number, None: by hand only;
     `steering` of running calls and `recording` (the carrier's id of one → an MP3; NotFound when it
     is gone there) are None where there is no carrier;
-    `sms_prices`: `domain.sms.read_prices`; `test_seconds`: how long a test waits for its text.
+    `sms_prices`: `domain.sms.read_prices`; `test_seconds`: how long a test waits for its text;
+    `spend_cap`: what a tenant's outbound may cost on a day, in millionths of the currency.
     """
 
     admin_key: str | None = field(default=None, repr=False)
@@ -59,6 +60,7 @@ class ApiSettings:
     texts_per_day: int = 100
     sms_prices: str = ""
     test_seconds: float = 0.0
+    spend_cap: int | None = None
     steering: CallSteering | None = None
     recording: Callable[[str], Awaitable[bytes]] | None = None
     connect_whatsapp: Callable[[str], Awaitable[str]] | None = None
