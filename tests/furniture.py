@@ -22,6 +22,8 @@ Rows = dict[str, list[Row]]
 
 #: Texts that code parses as soon as it reads them, which a mark would break.
 _PARSED = {"timezone": "Europe/Paris", "locale": "fr-FR"}
+#: The same of lists that hold more than words.
+_EMPTY = frozenset({"ranges", "holiday_hours", "tried", "pending"})
 #: Columns that refer to another table without a foreign key.
 _REFERENCES = {"call_id": "call_logs", "node_id": "nodes"}
 
@@ -154,5 +156,5 @@ def _invented(table: sa.Table, column: sa.Column[Any], mark: str, copy: int, pos
 def _json(column: sa.Column[Any], text: str) -> Any:
     default = column.server_default
     if isinstance(default, sa.DefaultClause) and str(default.arg).startswith("["):
-        return [text]
+        return [] if column.name in _EMPTY else [text]
     return {"mark": text}

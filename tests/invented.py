@@ -30,6 +30,7 @@ WORDS: dict[str, Any] = {
     "to_number": "+33639980076",
     "from_number": "+33639980075",
     "email": "paul@example.org",
+    "whatsapp": "+33639980077",
     "url": "https://example.org/tarifs",
     "open_time": "08:00",
     "close_time": "18:00",
@@ -57,11 +58,47 @@ WORDS: dict[str, Any] = {
     "resources": (),
     "holiday_region": "FR",
     "color": "#336699",
+    "to": "+33639980074",
+    "start_time": "08:00",
+    "end_time": "18:00",
+    "scheduled_at": "2100-01-05T10:00:00",
+    "other_id": "0" * 32,
+    "transferNumber": "+33261910079",
+    "twilioSharedNumber": "+33199000001",
 }
 #: The words of whoever tries. None of the first tenant's.
 OWN_WORD = "Paul"
 WHEN = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 
+#: Likewise where a name means something else elsewhere: by method or structure, before all rows.
+OF_THEIRS: dict[str, Any] = {
+    "Audit.list.before": (WHEN, OWN_WORD),
+    "Audit.list.limit": 5,
+    "Conversations.hand_to.handler": "human",
+    "Keys.create.scopes": ["read"],
+    "Notifications.configure.address": "+33639980077",
+    "Notifications.configure.channel": "sms",
+    "Notifications.configure.kinds": None,
+    "Notifications.tell.kind": "ticket_new",
+    "Outbox.alert.address": "+33639980077",
+    "Outbox.alert.channel": "sms",
+    "Exports.batch.kind": "calls",
+    **{
+        f"Persons.{verb}.{name}": value
+        for verb in ("erase", "export")
+        for name, value in (
+            ("phone", "+33639980077"),
+            ("email", "paul@example.org"),
+            ("whatsapp", "33639980077"),
+        )
+    },
+    "Prospects.add.contact_source": "said",
+    "NewProspect.source": "web",
+    "Interview.source": "phone",
+    "Reminders.trying.tried": [("sms", "text-1")],
+    "Wanted.kind": "24h",
+}
+_REQUIRED = inspect.Parameter.empty
 _SEQUENCES = (list, tuple, set, frozenset, abc.Sequence, abc.Iterable, abc.Collection, abc.Set)
 
 
@@ -77,11 +114,18 @@ class Inventor:
         """Keyword arguments for all that it takes, but for pages."""
         hints = typing.get_type_hints(function)
         return {
-            parameter.name: self.value(parameter.name, hints.get(parameter.name, Any))
+            parameter.name: self._of(
+                function.__qualname__, parameter.name, hints.get(parameter.name, Any)
+            )
             for parameter in inspect.signature(function).parameters.values()
-            if parameter.name not in ("self", "limit", "offset")
+            if parameter.name != "self"
+            and not (parameter.name in ("limit", "offset") and parameter.default is not _REQUIRED)
             and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         }
+
+    def _of(self, owner: str, name: str, hint: Any) -> Any:
+        full = f"{owner}.{name}"
+        return OF_THEIRS[full] if full in OF_THEIRS else self.value(name, hint)
 
     def value(self, name: str, hint: Any) -> Any:
         """One value of this type."""
@@ -112,7 +156,7 @@ class Inventor:
         return (structures or real)[0]
 
     def _plain(self, name: str, hint: Any) -> Any:
-        if not inspect.isclass(hint):
+        if hint is Any or not inspect.isclass(hint):
             return self._text(name)
         if issubclass(hint, enum.Enum):
             return next(iter(hint))
@@ -143,7 +187,7 @@ class Inventor:
         ]
         if self._sparse and issubclass(kind, msgspec.Struct):
             named = [each.name for each in msgspec.structs.fields(kind) if each.required]
-        return kind(**{name: self.value(name, hints[name]) for name in named})
+        return kind(**{name: self._of(kind.__name__, name, hints[name]) for name in named})
 
     def _text(self, name: str) -> Any:
         words = set(name.split("_"))
