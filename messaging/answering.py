@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
+from traceback import extract_tb
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
@@ -20,7 +21,7 @@ import structlog
 from domain.agent import AgentProfile, CallContext, function_names, instructions, profile
 from domain.clock import Clock
 from domain.dialogue import dialogue
-from domain.errors import Conflict, NotFound, ProviderError
+from domain.errors import Conflict, NotFound, OperatorError, ProviderError
 from domain.jobs import Again, Job
 from domain.language_model import FunctionRequest, FunctionSpec, ModelMessage
 from domain.messages import text
@@ -254,6 +255,17 @@ class Answering:
             log.warning("text.model_fails", conversation_id=turn.conversation.id, reason=reason)
             await self._down(turn)
             return
+        except OperatorError:
+            raise  # the job comes again
+        except Exception as error:  # noqa: BLE001 - a fault of ours: who wrote isn't left waiting
+            log.error(
+                "text.not_answered",
+                conversation_id=turn.conversation.id,
+                error=type(error).__name__,
+                at=[f"{each.filename}:{each.lineno}" for each in extract_tb(error.__traceback__)],
+            )
+            await self._down(turn)
+            return
         await self._answer(turn, words)
 
     async def _made(self, turn: _Turn) -> str:
@@ -287,9 +299,8 @@ class Answering:
             resumed=True,
             has_knowledge=turn.has_knowledge,
         )
-        system = (
-            f"{instructions(turn.who, context)}\n\n{note(turn.conversation.channel, turn.locale)}"
-        )
+        told = note(turn.conversation.channel, turn.locale, knows=bool(turn.writer.appointments))
+        system = f"{instructions(turn.who, context)}\n\n{told}"
         said = [
             (line.at, _message(line, turn.locale))
             for line in turn.lines

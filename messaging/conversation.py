@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from domain.agent import AgentProfile
+from domain.agent import AgentProfile, introduction
 from domain.messages import text
 
 #: How long we wait for more after a message: people write in bursts (text-channels.md §1.8).
@@ -138,16 +138,11 @@ def disclosed(
     return f"{introduction(who)} {words}", True
 
 
-def introduction(who: AgentProfile) -> str:
-    """Who writes: an AI, and for whom."""
-    gender = "male" if who.voice == "male" else "female"
-    key = f"text_introduction_{gender}" if who.company else f"text_introduction_nobody_{gender}"
-    return text(who.language, key, name=who.name, company=who.company)
-
-
-def note(channel: str, locale: str) -> str:
-    """What the model is told of writing instead of speaking, after its instructions."""
-    return text(locale, "text_note") + "\n" + text(locale, f"text_note_{channel}")
+def note(channel: str, locale: str, *, knows: bool = False) -> str:
+    """What the model is told of writing instead of speaking, after its instructions. `knows`: our
+    texts in this conversation were about appointments, which need no other proof."""
+    lines = [text(locale, "text_note"), text(locale, f"text_note_{channel}")]
+    return "\n".join([*lines, text(locale, "text_note_known")] if knows else lines)
 
 
 def written(words: str, channel: str) -> str:

@@ -194,6 +194,10 @@ MESSAGES: Final[Mapping[str, str]] = {
     "text_note_email": (
         "It is an e-mail: a few complete sentences, with a closing formula and the company's name."
     ),
+    "text_note_known": (
+        "The appointment that our messages above are about is theirs. To move or cancel it, call "
+        "find_appointment without asking for a name, a day or a code again."
+    ),
     "text_media_image": "photo",
     "text_media_video": "video",
     "text_media_audio": "voice message",

@@ -201,6 +201,10 @@ MESSAGES: Final[Mapping[str, str]] = {
         "C'est un e-mail : quelques phrases complètes, avec une formule de politesse à la fin et "
         "le nom de l'entreprise."
     ),
+    "text_note_known": (
+        "Le rendez-vous dont parlent nos messages ci-dessus est le sien. Pour le déplacer ou "
+        "l'annuler, appelle find_appointment sans redemander ni nom, ni jour, ni code."
+    ),
     "text_media_image": "photo",
     "text_media_video": "vidéo",
     "text_media_audio": "message vocal",

@@ -187,9 +187,7 @@ async def town(directory: Path) -> AsyncIterator[Town]:
     rules: dict[str, Rules] = {}
     shop: list[Town] = []
     meta = MetaEmulator({})
-    twilio = TwilioEmulator(
-        account_sid=ACCOUNT, auth_tokens=[token], numbers=[NUMBER, *_NUMBERS]
-    )
+    twilio = TwilioEmulator(account_sid=ACCOUNT, auth_tokens=[token], numbers=[NUMBER, *_NUMBERS])
     models = OpenAIHttpEmulator(key, lambda conversation: shop[0].mind(conversation))
     smtp = SmtpEmulator({_MAILBOX: _PASSWORD})
     url = f"http://127.0.0.1:{free_port()}"

@@ -60,7 +60,7 @@ def prepare(arguments: Arguments, context: CallContext) -> Arguments:
         name=plain_name(arguments.name),
         date=iso_day(arguments.date, context),
     )
-    require_facts(facts)
+    require_facts(facts, context)
     return facts
 
 

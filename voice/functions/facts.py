@@ -67,9 +67,12 @@ def plain_name(name: str | None) -> str | None:
     return person(name)
 
 
-def require_facts(facts: Facts) -> None:
-    """Refused when nothing was said that could prove anything."""
+def require_facts(facts: Facts, context: CallContext) -> None:
+    """Refused when nothing was said that could prove anything. Whoever answers our own text about
+    an appointment needn't say anything more of it."""
     if facts.code or facts.appointment_id or (facts.name and facts.date):
+        return
+    if context.known_appointments:
         return
     raise Refused(
         "ask for the name and the day of the appointment, or for its confirmation code",

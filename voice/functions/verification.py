@@ -48,6 +48,8 @@ async def verified(
     if appointment_id is not None and appointment_id in known:
         found = await rows.appointments.get(appointment_id)
         return [found] if found is not None and _ahead(found, context) else []
+    if name is None and day is None:
+        known = set(context.known_appointments) if appointment_id is None else set()
     theirs = await _fitting(known, context, rows, name, day) if code is None else []
     if theirs or not (code or (name and day)):
         return theirs
@@ -124,9 +126,7 @@ async def _fitting(
     name: str | None,
     day: date | None,
 ) -> Sequence[Appointment]:
-    """Of those known, the ones that fit what was said; none if nothing was said."""
-    if name is None and day is None:
-        return []
+    """Of those known, the ones that fit what was said."""
     found = [await rows.appointments.get(each) for each in sorted(known)]
     fitting = [
         each
