@@ -20,9 +20,9 @@ from starlette.routing import Route
 
 from domain.availability import Slot
 from domain.clock import Clock
-from domain.customer_pages import page_text, written_instant
+from domain.customer_pages import page_text
 from domain.errors import CallerError, Conflict, OperatorError
-from domain.messages import Language, language_of
+from domain.messages import Language
 from messaging.guesses import Guesses
 from messaging.invitations import Entry, invitation
 from messaging.pages.rendering import HEADERS, notice, render
@@ -181,8 +181,7 @@ class AppointmentLinks:
                 return  # sent twice
             self._require_fresh(it, form)
             reason = " ".join(form.get("reason", "").split())[:_LONGEST_REASON] or None
-            cancelled = await rows.appointments.cancel(it.id, reason, change=Change(by="link"))
-            await _tell(rows, "appointment_cancelled", cancelled)
+            await rows.appointments.cancel(it.id, reason, change=Change(by="link"))
 
         return await self._act(request, act, "cancelled")
 
@@ -196,8 +195,7 @@ class AppointmentLinks:
             self._require_fresh(it, form)
             if start is None:
                 raise _NoTime
-            moved = await rows.bookings.move(it.id, start, change=Change(by="link"))
-            await _tell(rows, "appointment_moved", moved)
+            await rows.bookings.move(it.id, start, change=Change(by="link"))
 
         return await self._act(request, act, "moved")
 
@@ -392,18 +390,3 @@ def _day(text: str) -> date | None:
     except ValueError:
         return None
     return found if 2000 <= found.year <= 2200 else None
-
-
-async def _tell(rows: TenantRows, kind: str, it: Appointment) -> None:
-    """The business hears of what its customer did."""
-    tenant = await rows.tenant()
-    start = it.start_utc.astimezone(ZoneInfo(tenant.timezone))
-    await rows.notifications.tell(
-        kind,
-        subject_id=it.id,
-        values={
-            "who": it.customer_name,
-            "when": written_instant(start, language_of(tenant.locale)),
-            "subject": it.cancel_reason or it.service or "",
-        },
-    )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from domain.clock import Clock
 from domain.jobs import JobKind, VendorLimits
 from domain.knowledge import PassageIndex
+from messaging.appointment_news import AppointmentNews
 from messaging.ports import Sender
 from providers.vapi.rest import VapiAccount
 from server.appointment_jobs import appointment_jobs
@@ -43,7 +44,12 @@ def job_kinds(
     return [
         purge_job(settings, database, clock),
         reencryption(storage),
-        *appointment_jobs(storage, database, clock, [reminding(settings, storage, clock).plan]),
+        *appointment_jobs(
+            storage,
+            database,
+            clock,
+            [AppointmentNews(storage, clock).tell, reminding(settings, storage, clock).plan],
+        ),
         *document_jobs(settings, database, storage, clock, index),
         *calendar_jobs(settings, database, storage, clock),
         *assistant_jobs(settings, storage, clock, vapi),
