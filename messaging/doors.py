@@ -32,7 +32,14 @@ from domain.webhook_keys import (
     key_digest,
 )
 from messaging.inbound import read_sms
-from messaging.inbound_email import MAX_MESSAGE, ParsedEmail, read_bounce, read_form, read_raw
+from messaging.inbound_email import (
+    MAX_MESSAGE,
+    Bounce,
+    ParsedEmail,
+    read_bounce,
+    read_form,
+    read_raw,
+)
 from messaging.inbound_whatsapp import (
     Envelope,
     Preference,
@@ -92,6 +99,8 @@ class TextDoors:
     proof: Proof
     operators: Operators = Operators()
     count: Callable[[str], None] = lambda _what: None
+    #: The library may take seconds over a hostile mail, and calls have this process's threads too.
+    reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
 
     def routes(self) -> list[Route]:
         """With their methods; everything else is 405."""
@@ -238,8 +247,9 @@ class TextDoors:
         tenant_id, _, secrets = found
         if not _basic(request, str(secrets.get(INBOUND_PASSWORD, ""))):
             return _refused(401, {"www-authenticate": 'Basic realm="inbound"'})
-        parsed, raw = await _mail(request)
-        bounce = read_bounce(raw) if raw is not None else None
+        mail = await _mail(request)
+        async with self.reading:
+            parsed, bounce = await asyncio.to_thread(_read_mail, mail)
         if bounce is not None:
             await self._bounced(tenant_id, bounce.message_id, bounce.status)
             return Response()
@@ -309,17 +319,24 @@ async def _body(request: Request, most: int) -> bytes:
     return bytes(body)
 
 
-async def _mail(request: Request) -> tuple[ParsedEmail, bytes | None]:
-    """The mail, and its own bytes where it came whole."""
+async def _mail(request: Request) -> bytes | dict[str, str]:
+    """The mail: its own bytes, or a form's fields. Raises Invalid."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = await _body(request, MAX_MESSAGE)
     if kind == "message/rfc822":
-        return read_raw(body), body
+        return body
     if kind != "multipart/form-data":
         raise Invalid("send multipart/form-data or message/rfc822", field="content-type")
-    fields = await _fields(request, body)
-    whole = fields.get("email")
-    return read_form(fields), whole.encode("utf-8", "surrogateescape") if whole else None
+    return await _fields(request, body)
+
+
+def _read_mail(mail: bytes | dict[str, str]) -> tuple[ParsedEmail, Bounce | None]:
+    """What it says, and of which of ours it says that it was given up. Raises Invalid."""
+    if isinstance(mail, bytes):
+        return read_raw(mail), read_bounce(mail)
+    whole = mail.get("email")
+    bounce = read_bounce(whole.encode("utf-8", "surrogateescape")) if whole else None
+    return read_form(mail), bounce
 
 
 async def _fields(request: Request, body: bytes) -> dict[str, str]:

@@ -8,19 +8,22 @@ whether SPF or DKIM vouch for it.
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from email import message_from_bytes, policy
+from email import message_from_bytes
 from email.headerregistry import AddressHeader
 from email.message import EmailMessage
+from email.policy import EmailPolicy
 from email.utils import getaddresses, parsedate_to_datetime
-from html.parser import HTMLParser
-from typing import Final
+from functools import wraps
+from itertools import islice
+from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
 
 from domain.errors import Invalid
 from messaging.email import address, is_id, one_line
+from messaging.html_text import html_text
 from messaging.inbound import kind_of, readable
 from messaging.incoming import IncomingMessage, Media, Thread
 
@@ -31,6 +34,16 @@ MAX_TEXT: Final = 20_000
 MAX_ATTACHMENTS: Final = 20
 MAX_REFERENCES: Final = 50
 _MAX_PARTS: Final = 100
+#: The library takes time by lines times boundaries, and by delimiters. 10 MB in lines of 76, ended
+#: by CR LF, have 270,000 line ends.
+_MAX_LINE_ENDS: Final = 600_000
+_MAX_BOUNDARIES: Final = 50
+_MAX_DELIMITERS: Final = 1000
+#: Characters of one header that are read, and how many of one name: for more the library takes
+#: seconds, quadratically. MIME's are read several times for each part.
+_MAX_HEADER: Final = 4000
+_MAX_MIME_HEADER: Final = 600
+_MAX_SAME: Final = 10
 #: Characters that are looked through for what is new: it stands at the beginning.
 _MAX_SCANNED: Final = 10 * MAX_TEXT
 
@@ -64,6 +77,23 @@ _MACHINE_HEADERS = (
 )
 
 
+_Given = ParamSpec("_Given")
+_Read = TypeVar("_Read")
+
+
+def _refusing(read: Callable[_Given, _Read]) -> Callable[_Given, _Read]:
+    """What is nested until Python gives up, and what the library didn't think of, is Invalid."""
+
+    @wraps(read)
+    def refusing(*args: _Given.args, **kwargs: _Given.kwargs) -> _Read:
+        try:
+            return read(*args, **kwargs)
+        except (RecursionError, AssertionError):
+            raise Invalid("the message can't be read", field="email") from None
+
+    return refusing
+
+
 class ParsedEmail(msgspec.Struct, frozen=True, kw_only=True):
     """`authenticated`: SPF or DKIM vouch for the domain of `message.sender`; without, whoever
     wrote may be anybody. `recipients`: where the server got it for, in lower case."""
@@ -80,6 +110,7 @@ class Bounce(msgspec.Struct, frozen=True, kw_only=True):
     status: str
 
 
+@_refusing
 def read_raw(raw: bytes, *, authserv: str = "") -> ParsedEmail:
     """A message as it is. `authserv`: the name under which the mailbox's own server reports SPF
     and DKIM (RFC 8601); without it nobody's report is believed. Raises Invalid."""
@@ -92,6 +123,7 @@ def read_raw(raw: bytes, *, authserv: str = "") -> ParsedEmail:
     )
 
 
+@_refusing
 def read_form(fields: Mapping[str, str]) -> ParsedEmail:
     """Inbound Parse: the message in parts, or whole in `email`. Raises Invalid."""
     if "email" in fields:
@@ -101,11 +133,11 @@ def read_form(fields: Mapping[str, str]) -> ParsedEmail:
         raw = repr(sorted(fields.items())).encode("utf-8", "replace")
         mail = _parsed(fields.get("headers", "").encode("utf-8", "replace") + b"\r\n\r\n")
         attachments = tuple(_listed(fields.get("attachment-info", "")))
-    sender = _sender(_header(mail, "From") or fields.get("from", ""))
+    sender = _sender(_header(mail, "From") or fields.get("from", "")[:_MAX_HEADER])
     if attachments is None:
         text, attachments = _text_of(mail), tuple(_attachments(mail))
     else:
-        text = fields.get("text") or _html_text(fields.get("html", ""))
+        text = fields.get("text") or html_text(fields.get("html", ""))
     envelope = _envelope(fields.get("envelope", ""))
     return ParsedEmail(
         message=_message(
@@ -116,6 +148,7 @@ def read_form(fields: Mapping[str, str]) -> ParsedEmail:
     )
 
 
+@_refusing
 def read_bounce(raw: bytes) -> Bounce | None:
     """A report that a message of ours was given up; None for anything else, delays included."""
     mail = _parsed(raw)
@@ -205,9 +238,30 @@ def _automatic(mail: EmailMessage, mailbox: str) -> bool:
 def _parsed(raw: bytes) -> EmailMessage:
     if len(raw) > MAX_MESSAGE:
         raise Invalid(f"a message has at most {MAX_MESSAGE} bytes", field="email")
-    parsed = message_from_bytes(raw, policy=policy.default)
+    if (
+        raw.count(b"\n") + raw.count(b"\r") > _MAX_LINE_ENDS
+        or raw.lower().count(b"boundary=") > _MAX_BOUNDARIES
+        or raw.count(b"\n--") + raw.count(b"\r--") > _MAX_DELIMITERS
+    ):
+        raise Invalid("a message has fewer lines and parts", field="email")
+    parsed = message_from_bytes(raw, policy=_POLICY)
     assert isinstance(parsed, EmailMessage)
     return parsed
+
+
+class _Bounded(EmailPolicy):
+    """Reads the beginning of a header, "" for what the library can't read: it raises all sorts of
+    errors for what is hostile."""
+
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        longest = _MAX_MIME_HEADER if name.lower().startswith("content-") else _MAX_HEADER
+        try:
+            return super().header_fetch_parse(name, value[:longest])
+        except (RecursionError, ValueError, LookupError, TypeError, AttributeError):
+            return ""
+
+
+_POLICY: Final = _Bounded()
 
 
 def _header(mail: EmailMessage, name: str) -> str:
@@ -235,7 +289,9 @@ def _domain(sender: tuple[str, str]) -> str:
 def _recipients(mail: EmailMessage, names: tuple[str, ...]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for name in names:
-        for each in mail.get_all(name, []):
+        raw = (value for key, value in mail.raw_items() if key.lower() == name.lower())
+        for value in islice(raw, _MAX_SAME):
+            each = _POLICY.header_fetch_parse(name, value)
             texts = [str(each)] if isinstance(each, AddressHeader | str) else []
             for _, mailbox in getaddresses(texts):
                 try:
@@ -282,7 +338,7 @@ def _text_of(mail: EmailMessage) -> str:
         kind = part.get_content_type()
         if kind in {"text/plain", "text/html"} and part.get_content_disposition() != "attachment":
             found.setdefault(kind, _decoded(part))
-    return found.get("text/plain", "").strip() or _html_text(found.get("text/html", ""))
+    return found.get("text/plain", "").strip() or html_text(found.get("text/html", ""))
 
 
 def _decoded(part: EmailMessage) -> str:
@@ -293,54 +349,6 @@ def _decoded(part: EmailMessage) -> str:
         return content.decode(part.get_content_charset("utf-8"), "replace")
     except LookupError:  # a charset that nobody knows
         return content.decode("utf-8", "replace")
-
-
-def _html_text(html: str) -> str:
-    page = _Page()
-    page.feed(html[:_MAX_SCANNED])
-    page.close()
-    return re.sub(r"\s*\n\s*", "\n", "".join(page.pieces)).strip()
-
-
-class _Page(HTMLParser):
-    """A page's own text. Not BeautifulSoup: it takes a second for what is nested deeply enough, and
-    this text needs no structure."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pieces: list[str] = []
-        self._hidden: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _VOID:
-            self.pieces.append("\n" if tag in {"br", "hr"} else "")
-        elif self._hidden:
-            if tag == self._hidden[0]:
-                self._hidden.append(tag)
-        elif tag in _NOT_TEXT or any(name in _HISTORY_MARKS for _, name in attrs):
-            self._hidden.append(tag)
-        elif tag in _LINES:
-            self.pieces.append("\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._hidden and tag == self._hidden[0]:
-            self._hidden.pop()
-        elif tag in _LINES:
-            self.pieces.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.pieces.append(re.sub(r"\s+", " ", data))
-
-
-_VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
-_NOT_TEXT = frozenset({"script", "style", "head", "title", "blockquote"})
-_LINES = frozenset({"p", "div", "tr", "li", "h1", "h2", "h3", "h4", "table", "ul", "ol"})
-#: Classes and ids of what Gmail, Yahoo and Outlook put the earlier messages in.
-_HISTORY_MARKS = frozenset(
-    {"gmail_quote", "gmail_quote gmail_quote_container", "yahoo_quoted"}
-    | {"appendonsend", "divRplyFwdMsg"}
-)
 
 
 def _attachments(mail: EmailMessage) -> Iterator[Media]:

@@ -27,7 +27,7 @@ from messaging.incoming import IncomingMessage
 from messaging.ports import TIME_LIMIT, UnknownOutcome
 from messaging.whose import PATIENCE, REMEMBERED, Ask, Meant, code_in, named_by, whose
 from storage import Storage, TenantRows
-from storage.conversations import AGENT, Conversation, Received
+from storage.conversations import AGENT, HUMAN, Conversation, Received
 from storage.cursors import Part
 from storage.inbound import ASKED, IGNORED, ROUTED, Arrived, InboundText
 
@@ -221,11 +221,15 @@ class Receiving:
             await rows.conversations.remember_thread(
                 conversation.id, msgspec.to_builtins(message.thread)
             )
-        if conversation.waits and not message.doubtful and await _answers(rows, conversation):
+        waits = conversation.waits
+        if waits and message.doubtful:
+            # Also not together with what the person themselves wrote, before or afterwards.
+            conversation = await rows.conversations.hand_to(conversation.id, HUMAN)
+        if conversation.waits and await _answers(rows, conversation):
             at = self.clock.now() + PAUSE[message.channel]
             key = f"conversation:{conversation.id}"
             await rows.jobs.put(ANSWER, {"conversation_id": conversation.id}, key=key, at=at)
-        elif conversation.waits:
+        elif waits:
             await rows.notifications.tell(
                 "text_waits",
                 subject_id=conversation.id,
@@ -290,8 +294,11 @@ def _received(message: IncomingMessage, tenant: Tenant) -> Received:
 
 
 def _order_of(message: IncomingMessage) -> Order | None:
-    """What a message, or the vendor of its own accord, says about further texts."""
+    """What a message, or the vendor of its own accord, says about further texts. The owner speaks
+    for nobody; and whoever may be anybody ends texts, but doesn't allow them again."""
     order = order_in(message.text)
+    if message.echo or (message.doubtful and order == "start"):
+        return None
     if order in ("stop", "stop_marketing", "start"):
         return order
     return {"STOP": "stop", "START": "start"}.get(message.opt_out)  # type: ignore[return-value]

@@ -25,12 +25,13 @@ from starlette.websockets import WebSocketClose
 from dashboard.api.limits import RequestLimits
 from dashboard.api.problem import problem, unavailable
 from dashboard.api.settings import ApiSettings
-from dashboard.api.tokens import LONGEST_TOKEN, REFRESH_WITHIN, Session, Tokens
+from dashboard.api.tokens import LONGEST_TOKEN, REFRESH_WITHIN, Session, Tokens, signed
 from domain.clock import Clock
 from domain.errors import CallerError, Forbidden, OperatorError, ProviderError, Unauthorised
 from domain.permissions import May, of_role, of_scopes
 from domain.tenant import Tenant
 from storage.audit import Actor
+from storage.sessions import token_hash
 from storage.tenants import KEY_PREFIX, KeyHolder
 
 #: How long a credential that was good stays good without asking: a revoked one dies this much
@@ -181,7 +182,7 @@ class KeyCache:
             tenant,
             Actor("user", session.user_id, session.role),
             of_role(session.role),
-            f"session:{digest.hex()[:32]}",
+            f"session:{token_hash(signed(token))[:32]}",
             session=session,
             forget=lambda: self._forget(digest),
         )

@@ -172,6 +172,18 @@ async def test_signing_out_ends_the_session_and_what_it_was_renewed_to(
     await another.get(ME)
 
 
+async def test_signing_out_ends_every_spelling_of_a_token(
+    http: httpx.AsyncClient, garage: Tenant
+) -> None:
+    given = session(http, garage.id)
+    # Base64's padding, which RFC 7515 leaves out and libraries take.
+    again = Client(http, {"authorization": given.headers["authorization"] + "="})
+    await again.get(ME)
+    assert (await given.send("POST", LOGOUT)).status_code == 200
+    fresh = Client(http, {"authorization": given.headers["authorization"] + "=="})
+    assert_problem(await fresh.send("GET", ME), 401)
+
+
 async def test_a_suspended_tenants_people_are_told(
     http: httpx.AsyncClient, storage: Storage, garage: Tenant
 ) -> None:

@@ -1,6 +1,8 @@
 """E-mails that arrive: what is new in them, who is vouched for, and whom not to answer."""
 
+import contextlib
 import json
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -237,3 +239,46 @@ def test_whatever_comes_is_read_or_invalid(noise: bytes) -> None:
         assert len(message.text) <= MAX_TEXT
         assert "\x00" not in message.text + message.sender_name
         read_bounce(content)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        HEAD + b"Cc: " + b"a@b.fr, " * 12_500,
+        HEAD + b"Cc: c@d.fr\r\n" * 50_000,
+        HEAD + b"Cc: " + b"(" * 100_000,
+        b"From: " + b"(" * 1000 + b"lea@client.example",
+        HEAD + b"Content-Type: text/plain; " + b"a*0*=b; " * 20_000,
+        HEAD + b"Content-Type: image/png\r\nContent-Disposition: a; " + b"f*0=b; " * 20_000,
+        HEAD + b"References: " + b"<a@b> " * 160_000,
+        HEAD + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\nx\r\n" * 99_999,
+        HEAD + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" * 60,
+        HEAD + b"Content-Type: message/rfc822\r\n\r\n" * 1000,
+        HEAD + b"\r\n" + b"\r\n" * 3_000_000,
+        *(
+            HEAD + b"Content-Type: text/html\r\n\r\n" + html
+            for html in (
+                b"<a " * 66_000,
+                b"<!--a>" * 33_000,
+                b"<![" * 66_000,
+                b"</" * 99_000,
+                b"<?" * 99_000,
+                b"<b> " * 50_000,
+            )
+        ),
+    ],
+    ids=range(17),
+)
+def test_no_mail_takes_long(hostile: bytes) -> None:
+    begun = time.process_time()
+    for read in (read_raw, read_bounce):
+        with contextlib.suppress(Invalid):
+            read(hostile + b"\r\n\r\nOui")
+    assert time.process_time() - begun < 2  # some of these took minutes
+
+
+def test_html_without_an_end_is_still_read() -> None:
+    html = "<!-- a > b --><p>Oui,<br>3 < 4</p> jeudi <a href='x'"
+    assert read_raw(raw(html, Content_Type="text/html")).message.text == (
+        "Oui,\n3 < 4\njeudi <a href='x'"
+    )

@@ -363,3 +363,50 @@ async def test_a_channel_that_is_off_leaves_the_message_to_a_person(
         told = [each.kind for each in (await rows.notifications.list())[0]]
     assert told == ["text_waits"]
     assert await world.texts(garage) == []
+
+
+# ----------------------------------------------------------------------- who may be anybody
+
+
+def mail(words: str, number: int, **changed: Any) -> IncomingMessage:
+    return IncomingMessage(
+        channel="email",
+        vendor_id=f"<{number}@client.example>",
+        sender="lea@client.example",
+        recipient="boite@in.example.fr",
+        text=words,
+        **changed,
+    )
+
+
+async def test_a_forged_mail_isnt_answered_together_with_a_real_one(
+    world: World, garage: Tenant
+) -> None:
+    await world.turns_on(garage, "email")
+    real, forged = mail("Bonjour", 1), mail("Annulez tout", 2, doubtful=True)
+    for each in (real, forged, mail("Alors ?", 3)):
+        await world.receiving.record([each], garage.id)
+        await world.settle()
+    async with world.storage.tenant(garage.id).read() as rows:
+        it = await rows.conversations.with_address("email", "lea@client.example")
+        assert it is not None
+        assert it.handled_by == HUMAN
+        waiting, *_ = await rows.notifications.list()
+    assert [each.kind for each in waiting] == ["text_waits", "text_waits"]
+    agent = Scripted([says("C'est fait.")])
+    job = Job("1", "conversation.answer", {"conversation_id": it.id}, 1, garage.id)
+    await Answering(world.storage, world.clock, agent).run(job)
+    assert not agent.seen
+
+
+async def test_nobody_else_allows_texts_again(world: World, garage: Tenant) -> None:
+    stop, forged = mail("STOP", 1), mail("START", 2, doubtful=True)
+    echo = mail("START", 3, echo=True)
+    await world.receiving.record([stop, forged, echo], garage.id)
+    await world.settle()
+    async with world.storage.tenant(garage.id).read() as rows:
+        assert await rows.consents.refusal("email", stop.sender, "service") == "opted_out"
+    await world.receiving.record([mail("START", 4)], garage.id)
+    await world.settle()
+    async with world.storage.tenant(garage.id).read() as rows:
+        assert await rows.consents.refusal("email", stop.sender, "service") is None
