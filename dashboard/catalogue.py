@@ -9,9 +9,11 @@ from dashboard import (
     agenda_catalogue,
     appointment_catalogue,
     calendar_catalogue,
+    call_catalogue,
     channel_catalogue,
     knowledge_catalogue,
     line_catalogue,
+    persons_catalogue,
     text_catalogue,
 )
 from domain.messages import Language, language_of
@@ -119,10 +121,12 @@ _FR: Mapping[str, str] = {
     **knowledge_catalogue.FRENCH,
     **agenda_catalogue.FRENCH,
     **appointment_catalogue.FRENCH,
+    **call_catalogue.FRENCH,
     **calendar_catalogue.FRENCH,
     **line_catalogue.FRENCH,
     **channel_catalogue.FRENCH,
     **text_catalogue.FRENCH,
+    **persons_catalogue.FRENCH,
 }
 
 _EN: Mapping[str, str] = {
@@ -214,10 +218,12 @@ _EN: Mapping[str, str] = {
     **knowledge_catalogue.ENGLISH,
     **agenda_catalogue.ENGLISH,
     **appointment_catalogue.ENGLISH,
+    **call_catalogue.ENGLISH,
     **calendar_catalogue.ENGLISH,
     **line_catalogue.ENGLISH,
     **channel_catalogue.ENGLISH,
     **text_catalogue.ENGLISH,
+    **persons_catalogue.ENGLISH,
 }
 
 CATALOGUES: Mapping[Language, Mapping[str, str]] = {"fr": _FR, "en": _EN}

@@ -32,6 +32,7 @@ from server.conversations import text_doors
 from server.health import health_routes, metrics_server
 from server.job_metrics import JobMetrics
 from server.knowledge import passage_index
+from server.listening import listening
 from server.membership import announce_draining, count_nodes, keep_up, membership
 from server.metrics import Metrics
 from server.path_prefix import PathPrefix
@@ -42,6 +43,7 @@ from server.text_metrics import TextMetrics
 from server.whatsapp_onboarding import onboarding
 from storage.database import Database
 from voice.background import Background
+from voice.steering import Steering
 
 log = structlog.get_logger(__name__)
 
@@ -180,6 +182,10 @@ def _api(
         parts.storage,
         replace(
             wiring.api_settings(settings),
+            steering=Steering(
+                parts.storage, parts.endings.control, wiring.addresses(settings), clock
+            ),
+            recording=listening(settings),
             connect_whatsapp=None if connecting is None else connecting.begin,
         ),
         clock,

@@ -134,6 +134,7 @@ class CallFilter:
     date_from: date | None = None
     date_to: date | None = None
     search: str | None = None
+    with_words: bool = False  # only those on which something was said
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +220,8 @@ class Calls:
             ),
             *await self._between(which.date_from, which.date_to),
         ]
+        if which.with_words:
+            conditions.append(sa.func.coalesce(table.c.transcript, "") != "")
         if which.search and which.search.strip():
             latest = (
                 self._scope.select(table, table.c.id)

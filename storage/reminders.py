@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from domain.errors import NotFound
 from storage.conflicts import insert_unless_taken
 from storage.jobs import jobs_on
 from storage.schema import channel_messages_log as texts
@@ -22,6 +23,8 @@ from storage.scope import Scope, new_id
 SEND: Final = "reminder.send"
 
 PLANNED, SENDING, SENT, DROPPED, FAILED = "planned", "sending", "sent", "dropped", "failed"
+#: What became of being in a hurry (`Reminders.hasten`).
+QUEUED, ALREADY, UNREACHABLE = "queued", "already", "unreachable"
 #: In which states an appointment must be for a kind to be told; confirmed if it isn't named.
 STILL: Final = {"cancelled": ("cancelled",)}
 _OPEN: Final = (PLANNED, SENDING)
@@ -126,6 +129,37 @@ class Reminders:
                 for row in await self.of(appointment_id):
                     if row.kind == each.kind and row.starts_at == starts_at:
                         await self.wake(row.id, each.due_at)
+
+    async def hasten(self, appointment_id: str, starts_at: datetime, kind: str) -> str:
+        """It goes now, planned or not, unless it went before: QUEUED, ALREADY, or UNREACHABLE when
+        all channels have failed. The appointment is the tenant's."""
+        mine = self._scope.select(rendez_vous, rendez_vous.c.id)
+        if await self._scope.first(mine.where(rendez_vous.c.id == appointment_id)) is None:
+            raise NotFound("no such appointment", message_key="appointment_unknown")
+        now = self._scope.now()
+        for row in await self.of(appointment_id):
+            if (row.kind, row.starts_at) == (kind, starts_at):
+                if row.state in (PLANNED, DROPPED):
+                    await self._change(row.id, state=PLANNED, reason=None, due_at=now)
+                    await self.wake(row.id, now)
+                    return QUEUED
+                return UNREACHABLE if row.state == FAILED else ALREADY
+        row_id = new_id()
+        values: dict[str, Any] = {
+            "id": row_id,
+            "tenant_id": self._scope.tenant_id,
+            "appointment_id": appointment_id,
+            "kind": kind,
+            "starts_at": starts_at,
+            "due_at": now,
+            "only_without_first": False,
+            "created_at": now,
+            "updated_at": now,
+        }
+        if not await insert_unless_taken(self._scope.connection, table, values):
+            return ALREADY  # planned at this very moment: it goes at its time
+        await self.wake(row_id, now)
+        return QUEUED
 
     async def wake(self, reminder_id: str, at: datetime) -> None:
         """Look at it then."""

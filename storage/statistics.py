@@ -106,6 +106,10 @@ class Statistics:
         await self._appointments(found, period)
         return found
 
+    def now(self) -> datetime:
+        """By the server's clock."""
+        return self._scope.now()
+
     async def today(self) -> date:
         """In the tenant's zone."""
         return self._scope.now().astimezone(ZoneInfo((await self._scope.tenant()).timezone)).date()

@@ -4,12 +4,15 @@ from typing import Annotated, Any, Literal, TypedDict
 
 import msgspec
 
+from dashboard.api.periods import Period
 from dashboard.api.prospects import ProspectContact
 
 
 class CallsQuery(msgspec.Struct, frozen=True):
     """`status` as Twilio spells it, with `_` or `-`; dates as YYYY-MM-DD or an instant; "all" and
-    empty mean any."""
+    empty mean any. `period` counts where no date is given. `q`: words that were said, all of them,
+    in any case; the latest 10,000 calls are searched. `cursor`: an answer's `next_cursor`, which
+    then counts instead of `page`."""
 
     page: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
     limit: Annotated[int, msgspec.Meta(ge=1)] = 30
@@ -18,6 +21,18 @@ class CallsQuery(msgspec.Struct, frozen=True):
     outcome: str | None = None
     date_from: str | None = None
     date_to: str | None = None
+    period: Period | None = None
+    q: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    cursor: Annotated[str, msgspec.Meta(max_length=300)] | None = None
+
+
+class TranscriptsQuery(msgspec.Struct, frozen=True):
+    """`call_id`: this one alone; `q` as in the list of calls."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
+    call_id: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    q: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    cursor: Annotated[str, msgspec.Meta(max_length=300)] | None = None
 
 
 class CallJson(TypedDict):
@@ -47,8 +62,14 @@ class CallJson(TypedDict):
 
 
 class CallDetail(CallJson):
-    """All that happened on it; `turns` as they were heard, `latencies` in ms."""
+    """All that happened on it; `turns` as they were heard, `latencies` in ms. `timeline` is all of
+    it in order, by `kind`: turn | function | latency | usage | event. `cost_cents` null: nobody
+    has said yet; `usage` are the model's tokens. `recording`: there is one to be listened to."""
 
+    contact_id: str | None
+    timeline: list[dict[str, Any]]
+    cost_cents: int | None
+    recording: bool
     detail: str | None
     transcript: str | None
     analysis: dict[str, Any] | None
@@ -74,11 +95,64 @@ class Pagination(TypedDict):
 
 
 class CallList(TypedDict):
-    """Latest first."""
+    """Latest first; `next_cursor` null: that was the last page."""
 
     success: bool
     calls: list[CallJson]
     pagination: Pagination
+    next_cursor: str | None
+
+
+class TranscriptJson(TypedDict):
+    """What was said on a call, one line a turn."""
+
+    id: str
+    from_number: str | None
+    to_number: str | None
+    direction: str
+    status: str
+    duration: int | None
+    transcript: str | None
+    summary: str | None
+    sentiment: str | None
+    prospect_name: str | None
+    created_at: str | None
+
+
+class TranscriptList(TypedDict):
+    """Latest first, only of calls that have ended and on which something was said."""
+
+    success: bool
+    transcripts: list[TranscriptJson]
+    total: int
+    next_cursor: str | None
+
+
+class LiveCallJson(CallJson):
+    """A call that goes on. `stage`: where it is (asking, opening, live, turns, voicemail,
+    transferring, closing); `seconds` since it began; `seen_at`: when it was last known alive."""
+
+    stage: str
+    seconds: int
+    transfer_state: str | None
+    contact_id: str | None
+    seen_at: str | None
+
+
+class LiveCallList(TypedDict):
+    """On all nodes, latest first."""
+
+    success: bool
+    calls: list[LiveCallJson]
+    count: int
+
+
+class CallSteered(TypedDict):
+    """What the carrier has taken on; `call_id`'s live events tell what comes of it."""
+
+    success: bool
+    call_id: str
+    status: Literal["ending", "transferring"]
 
 
 class CallAnswer(TypedDict):

@@ -9,15 +9,24 @@ from starlette.responses import Response
 
 from dashboard.api.auth import tenant_access
 from dashboard.api.body import json_response
-from dashboard.api.call_shapes import CallAnswer, CallList, CallsQuery
+from dashboard.api.call_shapes import (
+    CallAnswer,
+    CallList,
+    CallsQuery,
+    TranscriptJson,
+    TranscriptList,
+    TranscriptsQuery,
+)
 from dashboard.api.operations import operation
+from dashboard.api.periods import days_of
 from dashboard.api.prospects import describe_contact
-from dashboard.api.query import choice, day, is_identifier, page_of
-from domain.errors import NotFound
+from dashboard.api.query import choice, is_identifier, page_of, read_query
+from domain.errors import Forbidden, NotFound
 from domain.outcome import Outcome
 from domain.permissions import May
-from storage import Storage
-from storage.calls import CallRow, TimelineEntry
+from storage import Storage, TenantRows
+from storage.calls import CallFilter, CallRow, TimelineEntry
+from storage.cursors import Listed, Part
 from storage.functions import StoredResult
 from storage.journal import transcript
 from storage.prospects import Prospect
@@ -43,34 +52,62 @@ class Calls:
 
     @operation("List calls", may=May.VIEW, query=CallsQuery, answer=CallList)
     async def index(self, request: Request) -> Response:
-        """GET: latest first, filtered, by pages."""
+        """GET: latest first, filtered, by pages or behind a cursor."""
         tenant, query = tenant_access(request).tenant, request.query_params
         page = page_of(query, default=DEFAULT_LIMIT, largest=MAX_LIMIT)
+        wanted = read_query(request, CallsQuery)
+        if wanted.q and May.CALLS not in tenant_access(request).may:
+            raise Forbidden("Searching what was said needs the permission 'calls'.")
         async with self._storage.tenant(tenant.id).read() as rows:
-            found = await rows.calls.list(
+            today = await rows.statistics.today()
+            first, last = days_of(request, wanted.period, today, tenant.timezone)
+            which = CallFilter(
                 status=choice(query, "status", STATUSES),
                 direction=choice(query, "direction", DIRECTIONS),
                 outcome=choice(query, "outcome", OUTCOMES),
-                date_from=day(query, "date_from", tenant.timezone),
-                date_to=day(query, "date_to", tenant.timezone),
-                limit=page.limit,
-                offset=page.offset,
+                date_from=first,
+                date_to=last,
+                search=wanted.q,
             )
-            prospects = [
-                _prospect_id(await rows.functions.of_call(call.id))
-                if call.qualified_prospect_created
-                else None
-                for call in found.items
-            ]
-            calls = [
-                describe(call, await rows.prospects.get(prospect) if prospect else None)
-                for call, prospect in zip(found.items, prospects, strict=True)
-            ]
+            part = Part(page.limit, page.offset, wanted.cursor)
+            found = await rows.calls.find(which, part)
+            calls = [describe(call, await _prospect(rows, call)) for call in found.items]
         return json_response(
             {
                 "success": True,
                 "calls": calls,
                 "pagination": page.describe(found.total),
+                "next_cursor": found.cursor,
+            }
+        )
+
+    @operation(
+        "List transcripts",
+        may=May.CALLS,
+        query=TranscriptsQuery,
+        answer=TranscriptList,
+        audit_read="transcript.read",
+        problems=(404,),
+    )
+    async def transcripts(self, request: Request) -> Response:
+        """GET: what was said, call by call, the latest first; `call_id` shows one."""
+        tenant, wanted = tenant_access(request).tenant, read_query(request, TranscriptsQuery)
+        async with self._storage.tenant(tenant.id).read() as rows:
+            if wanted.call_id is not None:
+                call = await rows.calls.get(wanted.call_id)
+                if call is None:
+                    raise NotFound("There is no call with this id.", message_key="call_unknown")
+                found = Listed([call], 1, None)
+            else:
+                which = CallFilter(search=wanted.q, with_words=True)
+                found = await rows.calls.find(which, Part(wanted.limit, 0, wanted.cursor))
+            shown = [_said(call, await _prospect(rows, call)) for call in found.items]
+        return json_response(
+            {
+                "success": True,
+                "transcripts": shown,
+                "total": found.total,
+                "next_cursor": found.cursor,
             }
         )
 
@@ -86,9 +123,10 @@ class Calls:
             functions = await rows.functions.of_call(call_id)
             prospect_id = _prospect_id(functions)
             prospect = await rows.prospects.get(prospect_id) if prospect_id else None
-        return json_response(
-            {"success": True, "call": describe_fully(call, timeline, functions, prospect)}
-        )
+            recording = await rows.calls.recording(call_id)
+        shown = describe_fully(call, timeline, functions, prospect)
+        shown["recording"] = recording is not None
+        return json_response({"success": True, "call": shown})
 
 
 def describe(call: CallRow, prospect: Prospect | None) -> dict[str, Any]:
@@ -128,6 +166,9 @@ def describe_fully(
     turns = [_turn(entry) for entry in timeline if entry.kind == "turn"]
     return {
         **describe(call, prospect),
+        "contact_id": call.contact_id,
+        "timeline": [{**each.data, "kind": each.kind, "at": _iso(each.at)} for each in timeline],
+        "cost_cents": call.cost_cents,
         "detail": call.detail,
         "transcript": call.transcript if call.ended_at else transcript(turns),
         "analysis": _analysis(call),
@@ -141,6 +182,29 @@ def describe_fully(
         "usage": call.usage,
         "events": _of_kind(timeline, "event"),
         "transfer_state": call.transfer_state,
+    }
+
+
+async def _prospect(rows: TenantRows, call: CallRow) -> Prospect | None:
+    if not call.qualified_prospect_created:
+        return None
+    found = _prospect_id(await rows.functions.of_call(call.id))
+    return await rows.prospects.get(found) if found else None
+
+
+def _said(call: CallRow, prospect: Prospect | None) -> TranscriptJson:
+    return {
+        "id": call.id,
+        "from_number": call.from_number,
+        "to_number": call.to_number,
+        "direction": call.direction,
+        "status": call.call_status.replace("-", "_"),
+        "duration": call.duration_seconds,
+        "transcript": call.transcript,
+        "summary": call.summary,
+        "sentiment": call.sentiment,
+        "prospect_name": prospect.name if prospect else None,
+        "created_at": _iso(call.created_at),
     }
 
 

@@ -20,26 +20,33 @@ from dashboard.api.channel_saving import ChannelSaving
 from dashboard.api.channel_status import ChannelStatus
 from dashboard.api.channel_switches import ChannelSwitches
 from dashboard.api.channels import Channels
+from dashboard.api.communications import Communications
 from dashboard.api.consents import Consents
 from dashboard.api.contacts import Contacts
 from dashboard.api.conversations import Conversations
 from dashboard.api.cors import cors
 from dashboard.api.events import Events
+from dashboard.api.exports import Exports
+from dashboard.api.instructions import InstructionEndpoints
 from dashboard.api.keys import Keys
 from dashboard.api.knowledge import KnowledgeDocuments
 from dashboard.api.limits import RequestLimits
 from dashboard.api.lines import LineEndpoints
+from dashboard.api.live_calls import LiveCalls
 from dashboard.api.local_storage import LocalStorageImport
 from dashboard.api.notes import Notes
 from dashboard.api.notifications import Notifications
 from dashboard.api.openapi import described
 from dashboard.api.operations import resource
+from dashboard.api.persons import PersonRights
 from dashboard.api.problem import EXCEPTION_HANDLERS
 from dashboard.api.prospects import Prospects
+from dashboard.api.reminders import Reminders
 from dashboard.api.resources import ResourceEndpoints
 from dashboard.api.services import ServiceEndpoints
 from dashboard.api.session import SessionEndpoints
 from dashboard.api.settings import ApiSettings
+from dashboard.api.statistics import Statistics
 from dashboard.api.templates import Templates
 from dashboard.api.tenants import Tenants
 from dashboard.api.texts import Texts
@@ -100,7 +107,7 @@ def endpoints(
     session = SessionEndpoints(storage, tokens)
     keys = Keys(storage)
     tenants = Tenants(storage, settings)
-    calls, hours = Calls(storage), BusinessHours(storage)
+    hours = BusinessHours(storage)
     documents = KnowledgeDocuments(storage, knowledge or EmbeddedKnowledge(storage))
     calendars = CalendarEndpoints(storage, settings.public_url)
     appointments = Appointments(storage)
@@ -120,7 +127,9 @@ def endpoints(
         resource("/v1/keys/{id}", DELETE=keys.revoke),
         resource("/v1/keys/{id}/rotate", POST=keys.rotate),
         resource("/v1/audit", GET=AuditLog(storage).index),
+        *_calls(storage, settings),
         *_texts(storage, settings),
+        *_persons(storage),
         *_channels(storage, settings),
         resource("/v1/calendars/feeds", GET=calendars.feeds, POST=calendars.add_feed),
         resource("/v1/calendars/feeds/{id}", DELETE=calendars.remove_feed),
@@ -138,8 +147,6 @@ def endpoints(
         resource("/v1/conversations/{id}/take-over", POST=conversations.take_over),
         resource("/v1/conversations/{id}/hand-back", POST=conversations.hand_back),
         resource("/v1/conversations/{id}/close", POST=conversations.close),
-        resource("/v1/calls", GET=calls.index),
-        resource("/v1/calls/{id}", GET=calls.show),
         resource("/v1/appointments", GET=appointments.index, POST=appointments.create),
         # Before /{id}, which would take it for one.
         resource(
@@ -188,8 +195,8 @@ def _channels(storage: Storage, settings: ApiSettings) -> list[Route]:
         resource("/channels/{type}/toggle", POST=switches.toggle),
         resource("/v1/channels", GET=channels.index),
         # Fixed words stand before /{type}, which would take them for one.
+        *_lines(storage, settings),
         resource("/v1/channels/etat", GET=switches.etat),
-        resource("/v1/channels/numbers", GET=channels.numbers),
         resource("/v1/channels/email/presets", GET=addresses.presets),
         resource(
             "/v1/channels/email/inbound",
@@ -198,7 +205,6 @@ def _channels(storage: Storage, settings: ApiSettings) -> list[Route]:
             DELETE=addresses.remove_inbound,
         ),
         resource("/v1/channels/whatsapp/webhook", POST=addresses.make_webhook),
-        *_lines(storage, settings),
         resource("/v1/channels/{type}", GET=channels.show, PUT=channels.save),
         resource("/v1/channels/{type}/enable", POST=switches.enable),
         resource("/v1/channels/{type}/disable", POST=switches.disable),
@@ -218,6 +224,34 @@ def _lines(storage: Storage, settings: ApiSettings) -> list[Route]:
         resource("/v1/channels/phone/check", GET=lines.index, POST=lines.begin),
         resource("/v1/channels/phone/check/{id}", GET=lines.show),
         resource("/v1/channels/phone/check/{id}/code", POST=lines.prove),
+    ]
+
+
+def _calls(storage: Storage, settings: ApiSettings) -> list[Route]:
+    """Calls, what was written, what it all came to, and as files. Before all others, whose /{id}
+    would take a fixed word for one."""
+    calls, live, figures = Calls(storage), LiveCalls(storage, settings), Statistics(storage)
+    exports, written = Exports(storage), Communications(storage)
+    tomorrow = Reminders(storage).send_tomorrow
+    return [
+        resource("/v1/calls", GET=calls.index),
+        resource("/v1/calls/live", GET=live.index),
+        resource("/v1/calls/stats", GET=figures.calls),
+        resource("/v1/calls/transcripts", GET=calls.transcripts),
+        resource("/v1/calls/export", GET=exports.calls),
+        resource("/v1/calls/{id}", GET=calls.show),
+        resource("/v1/calls/{id}/end", POST=live.end),
+        resource("/v1/calls/{id}/transfer", POST=live.transfer),
+        resource("/v1/calls/{id}/recording", GET=live.recording),
+        resource("/v1/stats", GET=figures.index),
+        resource("/v1/channels/stats", GET=figures.channels),
+        resource("/v1/appointments/export", GET=exports.appointments),
+        resource("/v1/contacts/export", GET=exports.contacts),
+        resource("/v1/conversations/export", GET=exports.conversations),
+        resource("/v1/messages/export", GET=exports.messages),
+        resource("/v1/communications", GET=written.index),
+        resource("/v1/communications/frise", GET=written.by_day),
+        resource("/v1/reminders/send-tomorrow", POST=tomorrow, PUT=tomorrow),
     ]
 
 
@@ -297,6 +331,20 @@ def _people(storage: Storage) -> list[Route]:
         resource("/v1/notifications/settings/send-code", POST=notifications.send_code),
         resource("/v1/notifications/read-all", PUT=notifications.read_all),
         resource("/v1/notifications/{id}/read", PUT=notifications.read),
+    ]
+
+
+def _persons(storage: Storage) -> list[Route]:
+    """The rights of persons, and what the agent is told."""
+    rights, told = PersonRights(storage), InstructionEndpoints(storage)
+    return [
+        resource("/v1/persons/export", POST=rights.export),
+        resource("/v1/persons/erase", POST=rights.erase),
+        resource("/v1/instructions", GET=told.index, POST=told.create),
+        # Before /{id}, which would take it for one.
+        resource("/v1/instructions/preview", GET=told.preview, POST=told.try_out),
+        resource("/v1/instructions/{id}", GET=told.show),
+        resource("/v1/instructions/{id}/activate", POST=told.activate),
     ]
 
 

@@ -409,7 +409,7 @@ class Texts:
         return json_response(
             {
                 "success": True,
-                "messages": [_shown(text) for text in found],
+                "messages": [describe_text(text) for text in found],
                 "pagination": {
                     "page": page,
                     "limit": limit,
@@ -504,7 +504,7 @@ async def _detail(rows: TenantRows, text_id: str) -> dict[str, Any]:
     events = await rows.outbox.events(text_id)
     return {
         "success": True,
-        "message": _shown(text),
+        "message": describe_text(text),
         "events": [
             {
                 "at": event.at.isoformat(),
@@ -518,7 +518,8 @@ async def _detail(rows: TenantRows, text_id: str) -> dict[str, Any]:
     }
 
 
-def _shown(text: Text) -> MessageJson:
+def describe_text(text: Text) -> MessageJson:
+    """A text as pages read it."""
     price = text.price_micros
     return {
         "id": text.id,
