@@ -1,6 +1,6 @@
 """What the addresses of channels take and answer (real-users.md §1.3 and §1.4)."""
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -158,21 +158,6 @@ class EtatAnswer(TypedDict):
     success: bool
     canaux: list[CanalJson]
     actifs: int
-
-
-class NumberJson(TypedDict):
-    """A number by which calls reach the tenant. `kind`: dedicated (ours, for this tenant alone),
-    shared (ours, for all), line (the tenant's, which forwards to us)."""
-
-    number: str
-    kind: Literal["dedicated", "shared", "line"]
-
-
-class NumberList(TypedDict):
-    """All of them."""
-
-    success: bool
-    numbers: list[NumberJson]
 
 
 class InboundEmail(TypedDict):

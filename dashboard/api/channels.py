@@ -18,7 +18,6 @@ from dashboard.api.channel_shapes import (
     ChannelConnection,
     ChannelList,
     ChannelSaved,
-    NumberList,
     PhoneConfigBody,
 )
 from dashboard.api.channel_status import PHONE, WHATSAPP, ChannelStatus
@@ -130,18 +129,6 @@ class Channels:
         except (NoKey, Unreadable) as error:
             raise channel_secrets.refusal(error, WHATSAPP) from None
         return json_response({"success": True, "url": url})
-
-    @operation("List the numbers that lead to the tenant", may=May.VIEW, answer=NumberList)
-    async def numbers(self, request: Request) -> Response:
-        """GET: dedicated numbers, lines that forward to us, and the shared number that they forward
-        to."""
-        tenant = tenant_access(request).tenant
-        dedicated = await self._storage.operator.numbers(tenant.id)
-        lines = await self._storage.operator.lines(tenant.id)
-        shared = [self._settings.shared_number] if self._settings.shared_number else []
-        found = [("dedicated", dedicated), ("line", lines), ("shared", shared)]
-        numbers = [{"number": each, "kind": kind} for kind, some in found for each in some]
-        return json_response({"success": True, "numbers": numbers})
 
 
 def channel_type_of(request: Request) -> str:
