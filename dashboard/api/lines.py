@@ -103,12 +103,13 @@ class LineCodeAnswer(LineCheckAnswer):
 
 
 class NumberJson(TypedDict):
-    """`type` line (the business's own), dedicated (ours, for it alone) or shared; `state` verified,
-    unverified, lost, dedicated or shared; `reason` can be shown."""
+    """`kind` line (the business's own, which forwards to us), dedicated (ours, for it alone) or
+    shared (ours, for all); `state` verified, unverified, lost, dedicated or shared; `reason` can be
+    shown."""
 
     number: str
     written: str
-    type: str
+    kind: str
     state: str
     reason: str
     claimedAt: str | None
@@ -168,7 +169,7 @@ class LineEndpoints:
             listed.append(_number(wanted, "line", "lost", tenant.locale, latest.get(wanted)))
         listed += [_number(each, "dedicated", "dedicated", tenant.locale) for each in dedicated]
         shared = self._settings.shared_number
-        if shared is not None and not dedicated:
+        if shared is not None:
             listed.append(_number(shared, "shared", "shared", tenant.locale))
         return json_response({"success": True, "numbers": listed, "forwardTo": to})
 
@@ -384,7 +385,7 @@ def _number(
     return {
         "number": number,
         "written": phonenumbers.format_number(phonenumbers.parse(number, None), international),
-        "type": kind,
+        "kind": kind,
         "state": state,
         "reason": sentence(locale, f"line_state_{state}"),
         "claimedAt": None,
