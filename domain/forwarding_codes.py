@@ -14,6 +14,7 @@ _MOBILE: Final = (
     phonenumbers.PhoneNumberType.MOBILE,
     phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE,
 )
+_FRANCE: Final = 33
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def forwarding_codes(line: str, to: str) -> tuple[ForwardingCode, ...]:
     """The codes for forwarding `line` to `to`, both E.164; for a line that is no mobile one, those
     of a telephone socket and of a box."""
     number = dialled(to, line)
-    if phonenumbers.number_type(phonenumbers.parse(line, None)) in _MOBILE:
+    if _is_mobile(line):
         return (
             ForwardingCode(
                 "mobile", "all", f"**21*{number}#", "*#21#", "##21#", "Orange, Free", verified=True
@@ -62,3 +63,11 @@ def forwarding_codes(line: str, to: str) -> tuple[ForwardingCode, ...]:
         ),
         ForwardingCode("box", "all", None, None, None),
     )
+
+
+def _is_mobile(line: str) -> bool:
+    """In France by the first digit: the library lags behind the ranges that are opened."""
+    number = phonenumbers.parse(line, None)
+    if number.country_code == _FRANCE:
+        return phonenumbers.national_significant_number(number)[0] in "67"
+    return phonenumbers.number_type(number) in _MOBILE
