@@ -19,6 +19,7 @@ from domain.catalogue.persona import Persona, Trade
 from domain.catalogue.persona_en import PERSONA as ENGLISH
 from domain.catalogue.persona_fr import PERSONA as FRENCH
 from domain.messages import language_of
+from domain.messages import text as sentence
 from domain.phone import normalise, spoken_digits
 from domain.spoken import calendar_day, spoken_time
 from domain.tenant import Tenant
@@ -175,7 +176,8 @@ _FUNCTIONS: Final[Mapping[AgentType, tuple[str, ...]]] = {
 @dataclass(frozen=True, slots=True)
 class AgentProfile:
     """One tenant's agent. `sector` is one of SECTORS, `voice` "female" or "male", `voice_id` a
-    vendor's voice or "", `language` a BCP 47 tag, `greeting` the tenant's welcome text or ""."""
+    vendor's voice or "", `language` a BCP 47 tag, `greeting` the tenant's welcome text or "",
+    `text_introduction` how a text conversation begins, in the tenant's words, or ""."""
 
     company: str
     sector: str
@@ -186,6 +188,7 @@ class AgentProfile:
     language: str = "fr-FR"
     custom_instructions: str = ""
     greeting: str = ""
+    text_introduction: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +254,7 @@ def profile(tenant: Tenant, phone_config: Mapping[str, Any]) -> AgentProfile:
         language=language if _LANGUAGE_TAG.fullmatch(language) else tenant.locale,
         custom_instructions=_own_instructions(sara, agent_type),
         greeting=_setting(sara, "welcomeMessage", "welcome_message", "greeting"),
+        text_introduction=_setting(sara, "textIntroduction", "text_introduction"),
     )
 
 
@@ -358,6 +362,38 @@ def disclosure(greeting: str) -> str:
         if _NAMES_AI.search(heard):
             return heard
     return greeting
+
+
+def introduction(profile: AgentProfile) -> str:
+    """The first words of a text conversation, literal: that an AI writes, and for whom. The
+    tenant's own are kept as `greeting` keeps them; what they leave unsaid is put before them."""
+    gender = _gender(profile)
+    key = f"text_introduction_{gender}" if profile.company else f"text_introduction_nobody_{gender}"
+    fixed = sentence(profile.language, key, name=profile.name, company=profile.company)
+    if wording_problem(profile, profile.text_introduction):
+        return fixed
+    company = _company(profile)
+    known = _known(company, _agent_name(profile))
+    own = placeholders.resolve(_one_line(profile.text_introduction), known)
+    if not own:
+        return fixed
+    says_whom = not company or _letters(company) in _letters(own)
+    said = own.replace(company, "") if company else own
+    if says_whom and _NAMES_AI.search(said):
+        return own
+    return f"{fixed} {_without_hello(own)}".strip()
+
+
+def wording_problem(profile: AgentProfile, words: str) -> str:
+    """Why a tenant's own first words aren't said: "too_long" (MAX_GREETING characters),
+    "unknown_variable", "denies_ai"; "" when they are."""
+    plain = _one_line(words)
+    if len(plain) > MAX_GREETING:
+        return "too_long"
+    resolved = placeholders.resolve(plain, _known(_company(profile), _agent_name(profile)))
+    if resolved is None:
+        return "unknown_variable"
+    return "denies_ai" if _DENIES_AI.search(resolved) else ""
 
 
 def _own_welcome(profile: AgentProfile, persona: Persona, company: str, name: str) -> str:

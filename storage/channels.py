@@ -7,7 +7,7 @@ out and seals it.
 import copy
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from domain import secret_fields
 from domain.errors import Invalid
 from storage.assistants import wake
 from storage.conflicts import insert_unless_taken
-from storage.instructions import Version, follow, use
+from storage.instructions import Version, add, follow, use
 from storage.jobs import jobs_on
 from storage.lines import Lines
 from storage.schema import CHANNEL_TYPES
@@ -165,8 +165,11 @@ class Channels:
             changes["templates"] = dict(templates)
         if configured is not None:
             changes["configured"] = configured
+        before = await self._text_before() if channel_type == "phone" else ""
         statement = self._scope.update(table).where(table.c.channel_type == channel_type)
         await self._scope.connection.execute(statement.values(**changes))
+        if channel_type == "phone":
+            await follow(self._scope, before, own_instructions(public))
         return await self.get(channel_type)
 
     async def switch(self, channel_type: str, *, enabled: bool, configured: bool) -> Channel:
@@ -178,6 +181,52 @@ class Channels:
             statement.values(enabled=enabled, configured=configured, updated_at=self._scope.now())
         )
         return await self.get(channel_type)
+
+    # --------------------------------------------------------------------- instructions
+
+    async def new_instructions(self, text: str, *, note: str = "", activate: bool) -> Version:
+        """One more version of the tenant's own instructions; used from the next call on, or kept
+        for later."""
+        await self._hold_phone()
+        version = await add(self._scope, text, note=note, activate=False)
+        if activate:
+            await self.instruct(version)
+        return replace(version, activated_at=self._scope.now() if activate else None)
+
+    async def instruct(self, version: Version) -> None:
+        """From the next call on, this version's text is the tenant's own instructions."""
+        config = await self._hold_phone()
+        sara = config.get("sara")
+        spoken = dict(sara) if isinstance(sara, Mapping) else {}
+        for name in INSTRUCTIONS[1:]:  # an older spelling would be read where ours is empty
+            spoken.pop(name, None)
+        config = {**config, "sara": {**spoken, INSTRUCTIONS[0]: version.text}}
+        change = self._scope.update(table).where(table.c.channel_type == "phone")
+        await self._scope.connection.execute(
+            change.values(config_public=config, updated_at=self._scope.now())
+        )
+        await use(self._scope, version.id)
+        await wake(
+            jobs_on(self._scope.connection, self._scope.clock, self._scope.tenant_id),
+            self._scope.tenant_id,
+        )
+
+    async def _text_before(self) -> str:
+        return own_instructions(await self._phone_config())
+
+    async def _hold_phone(self) -> dict[str, Any]:
+        """Its configuration; nobody else changes it, nor versions, until this transaction ends.
+        What it says before there are versions becomes the first one."""
+        await self._create_if_new("phone")
+        config = await self._phone_config() or (await self._default("phone")).config
+        await follow(self._scope, own_instructions(config), own_instructions(config))
+        return config
+
+    async def _phone_config(self) -> dict[str, Any]:
+        statement = self._scope.select(table, table.c.config_public)
+        held = statement.where(table.c.channel_type == "phone").with_for_update()
+        row = await self._scope.first(held)
+        return dict(row["config_public"]) if row is not None else {}
 
     # ------------------------------------------------------------------------- secrets
 

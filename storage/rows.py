@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from domain.clock import Clock
 from domain.tenant import Tenant
@@ -130,6 +131,10 @@ class TenantRows:
         self.endpoints = Endpoints(scope)
         self.lines = Lines(scope)
         self.spending = Spending(scope)
+
+    def now(self) -> datetime:
+        """The instant of this transaction's clock."""
+        return self._scope.now()
 
     async def tenant(self) -> Tenant:
         """The tenant itself; NotFound when it doesn't exist (any more)."""

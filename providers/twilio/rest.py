@@ -108,6 +108,15 @@ class TwilioAccount:
         self._check()
         return await self._door.request("POST", path, form=form, idempotent=idempotent)
 
+    async def delete(self, path: str) -> None:
+        """Delete one; what isn't there (any more) is done."""
+        self._check()
+        try:
+            await self._door.request("DELETE", path)
+        except ProviderError as error:
+            if error.status != 404:
+                raise
+
     def _check(self) -> None:
         if not self._configured:
             raise ProviderError(

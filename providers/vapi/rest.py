@@ -284,6 +284,16 @@ class VapiAccount:
             raise
         return _public(answer.read(_Call))
 
+    async def delete_call(self, call_id: str) -> None:
+        """What Vapi keeps of a call that has ended: its transcript, messages and recording. One
+        that isn't there (any more) is done. https://docs.vapi.ai/api-reference/calls/delete"""
+        self._check()
+        try:
+            await self._door.request("DELETE", f"call/{quote(call_id, safe='')}")
+        except ProviderError as error:
+            if error.status != 404:
+                raise
+
     # -------------------------------------------------------------------------- control
 
     async def say(self, call: VapiCall, text: str, *, then_end: bool = False) -> None:
