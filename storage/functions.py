@@ -1,18 +1,20 @@
-"""What functions were run for during a call, or for a turn of a text conversation: once each, whoever
-repeats the question."""
+"""What functions were run for during a call, or for a turn of a text conversation: once each,
+whoever repeats the question."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from domain.errors import Conflict
-from storage.schema import conversation_functions, function_calls
+from storage.schema import call_logs, conversation_functions, function_calls
 from storage.scope import Scope, new_id
 
+#: No call lasts longer: bounds a search by when calls began.
+_LONGEST_CALL = timedelta(days=1)
 #: Of both tables, which differ in what they belong to.
 _COLUMNS = (
     "function_call_id",
@@ -143,6 +145,22 @@ class Functions:
     async def of_call(self, call_id: str) -> list[StoredResult]:
         """All that ran during a call, in order."""
         return await self._all(call_id)
+
+    async def of_number(
+        self, number: str, names: Collection[str], since: datetime
+    ) -> list[StoredResult]:
+        """What ran of these functions since then, in all calls from a number (E.164), in order."""
+        table = function_calls
+        calls = sa.select(call_logs.c.id).where(
+            call_logs.c.tenant_id == self._scope.tenant_id,
+            call_logs.c.from_number == number,
+            call_logs.c.started_at >= since - _LONGEST_CALL,
+        )
+        statement = self._scope.select(table, *_columns(table)).where(
+            table.c.call_id.in_(calls), table.c.name.in_(names), table.c.started_at >= since
+        )
+        rows = await self._scope.all(statement.order_by(table.c.started_at, table.c.id))
+        return [StoredResult(**row) for row in rows]
 
     async def of_conversation(self, conversation_id: str) -> list[StoredResult]:
         """All that ran for a text conversation, in order."""

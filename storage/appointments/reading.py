@@ -124,14 +124,16 @@ class Reading:
         return await self._one(table.c.link_token == token.lower(), *_no_hold())
 
     async def ahead_of_caller(
-        self, number: str, contact_id: str | None = None
+        self, number: str | None, contact_id: str | None = None
     ) -> Sequence[Appointment]:
         """The confirmed appointments to come that were made for this number (E.164) or contact, or
         by a call from it, by start. A number proves nothing: see the voice functions."""
-        calls = sa.select(call_logs.c.id).where(
-            call_logs.c.tenant_id == self._scope.tenant_id, call_logs.c.from_number == number
-        )
-        theirs = [table.c.customer_phone == number, table.c.call_id.in_(calls)]
+        theirs: list[sa.ColumnElement[bool]] = [sa.false()]
+        if number:  # a withheld one is stored as "", and is nobody's
+            calls = sa.select(call_logs.c.id).where(
+                call_logs.c.tenant_id == self._scope.tenant_id, call_logs.c.from_number == number
+            )
+            theirs += [table.c.customer_phone == number, table.c.call_id.in_(calls)]
         if contact_id is not None:
             theirs.append(table.c.contact_id == contact_id)
         statement = self._scope.select(table, *COLUMNS).where(

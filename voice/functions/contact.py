@@ -17,6 +17,8 @@ _LETTER = re.compile(r"[^\W\d_]")
 _TITLES = frozenset(
     "m mr mme mlle monsieur madame mademoiselle dr docteur me maitre mrs ms miss doctor".split()
 )
+#: "Durand" and "Marie Élise de la Durand": nobody tells us more, and who guesses says many.
+_MOST_MORE = 4
 _ROLES = frozenset(("client", "cliente", "caller", "customer", "appelant", "anonyme", "anonymous"))
 
 
@@ -45,9 +47,12 @@ def person(name: str | None) -> str | None:
 
 def same_person(one: str, other: str) -> bool:
     """Whether two names can be the same person's: accents, case, order and titles aside, all words
-    of one are among those of the other ("Mme Durand", "durand Élise")."""
+    of one are among those of the other ("Mme Durand", "durand Élise"). A list of names is
+    nobody's."""
     mine, theirs = _name_words(one), _name_words(other)
-    return bool(mine and theirs) and (mine <= theirs or theirs <= mine)
+    if not mine or not theirs or abs(len(mine) - len(theirs)) > _MOST_MORE:
+        return False
+    return mine <= theirs or theirs <= mine
 
 
 def _name_words(name: str) -> frozenset[str]:

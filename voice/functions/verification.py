@@ -21,11 +21,14 @@ from voice.functions.sentences import say
 #: Wrong answers that a call (or a day of a conversation) may give. Three are what people need to
 #: remember a day; at 19^6 codes they guess one of a tenant's thousand in 16,000 calls.
 TRIES: Final = 3
+#: And all calls from one number within a day together: who has a number (it can be forged) and a
+#: name would otherwise try one day after the other, three in each call.
+TRIES_OF_NUMBER: Final = 9
 #: The functions whose wrong answers count.
 GUARDED: Final = frozenset({"find_appointment", "reschedule_appointment", "cancel_appointment"})
 NOT_VERIFIED: Final = "not_verified"
 
-_CONVERSATION_WINDOW: Final = timedelta(days=1)
+_WINDOW: Final = timedelta(days=1)
 
 
 async def verified(
@@ -53,7 +56,7 @@ async def verified(
     theirs = await _fitting(known, context, rows, name, day) if code is None else []
     if theirs or not (code or (name and day)):
         return theirs
-    if sum(each.result.get("status") == NOT_VERIFIED for each in said) >= TRIES:
+    if _wrong(said) >= TRIES or await _wrong_of_number(context, rows) >= TRIES_OF_NUMBER:
         return []
     if code is not None:
         found = await rows.appointments.by_code(code)
@@ -87,14 +90,26 @@ async def _proposed(context: CallContext, rows: TenantRows) -> Sequence[Appointm
     """Whose the number, or the address that they write from, says they may be."""
     if context.caller_number is None and context.contact_id is None:
         return []
-    return await rows.appointments.ahead_of_caller(context.caller_number or "", context.contact_id)
+    return await rows.appointments.ahead_of_caller(context.caller_number, context.contact_id)
+
+
+def _wrong(said: Sequence[StoredResult]) -> int:
+    return sum(each.result.get("status") == NOT_VERIFIED for each in said)
+
+
+async def _wrong_of_number(context: CallContext, rows: TenantRows) -> int:
+    """Wrong answers of a day's calls from this number; 0 for one that is withheld."""
+    if context.caller_number is None or context.text_turn is not None:
+        return 0
+    since = context.clock.now() - _WINDOW
+    return _wrong(await rows.functions.of_number(context.caller_number, GUARDED, since))
 
 
 async def _said(context: CallContext, rows: TenantRows) -> Sequence[StoredResult]:
     """What was asked of the guarded functions so far."""
     occasion = context.occasion
     if isinstance(occasion, TextTurn):
-        since = context.clock.now() - _CONVERSATION_WINDOW
+        since = context.clock.now() - _WINDOW
         stored = [
             each
             for each in await rows.functions.of_conversation(occasion.conversation_id)

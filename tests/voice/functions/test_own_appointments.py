@@ -1,12 +1,13 @@
 """Found, moved and cancelled by whoever proves that it is theirs; nothing is told to others."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from domain.outcome import Outcome
 from storage import Appointment, Wish
+from tests.fakes.clock import FakeClock
 from tests.voice.functions.shop import Shop, both_databases
 
 TUESDAY = "2026-11-24T14:00:00+01:00"
@@ -109,6 +110,56 @@ async def test_three_tries_and_no_more(shop: Shop) -> None:
     assert (await shop.rows())["appointments"] == [it]
     # In another call they may try again.
     assert (await shop.answer("find_appointment", FACTS))["status"] == "found"
+
+
+@both_databases
+async def test_call_after_call_from_one_number_gets_no_further(
+    shop: Shop, bakery: Shop, clock: FakeClock
+) -> None:
+    it = await _booked(shop)
+    for day in range(25, 28):
+        context = await shop.call()
+        for month in (11, 12, "01"):
+            year = 2027 if month == "01" else 2026
+            wrong = {**FACTS, "date": f"{year}-{month}-{day}"}
+            await shop.answer("find_appointment", wrong, context)
+    assert (await shop.answer("cancel_appointment", FACTS))["status"] == "not_verified"
+    assert (await shop.rows())["appointments"] == [it]
+    assert it.code is not None
+    assert (await shop.answer("find_appointment", {"code": it.code}))["status"] == "not_verified"
+    other = await shop.call(STRANGER)  # theirs are other tries, and so are another tenant's
+    assert (await shop.answer("find_appointment", {"code": it.code}, other))["status"] == "found"
+    elsewhere = await _booked(bakery)
+    assert elsewhere.tenant_id != it.tenant_id
+    assert (await bakery.answer("find_appointment", FACTS))["status"] == "found"
+    clock.advance(timedelta(days=1, seconds=1))
+    tomorrow = {**FACTS, "date": "2026-11-25"}
+    async with shop.storage.tenant(shop.tenant.id).write() as rows:
+        await rows.bookings.move(it.id, datetime.fromisoformat(WEDNESDAY))
+    assert (await shop.answer("find_appointment", tomorrow))["status"] == "found"
+
+
+async def test_a_list_of_names_is_nobodys(shop: Shop) -> None:
+    await _booked(shop, name="Mme Durand")
+    names = "Martin Bernard Thomas Petit Robert Richard Durand Dubois Moreau Laurent"
+    answer = await shop.answer("find_appointment", {"name": names, "date": "mardi"})
+    assert answer["status"] == "not_verified"
+    assert (await shop.answer("find_appointment", FACTS))["status"] == "found"
+
+
+async def test_who_withholds_their_number_is_nobody_in_particular(shop: Shop) -> None:
+    """Not everybody else who ever did."""
+    withheld = await shop.call(None)
+    wish = {"start": TUESDAY, "name": "Élise Durand", "phone": "06 39 98 44 44"}
+    assert (await shop.answer("book_appointment", wish, withheld))["status"] == "booked"
+    async with shop.storage.tenant(shop.tenant.id).write() as rows:
+        somebody = await rows.contacts.person(name="Paul", email="paul@exemple.fr", source="web")
+        assert somebody is not None
+        for number in ("", None):
+            assert await rows.appointments.ahead_of_caller(number, somebody.id) == []
+    assert (await shop.answer("find_appointment", FACTS, await shop.call(None)))[
+        "status"
+    ] == "not_verified"
 
 
 async def test_the_code_alone_is_enough_from_any_telephone(shop: Shop, bakery: Shop) -> None:
