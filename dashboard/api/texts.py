@@ -253,20 +253,15 @@ class Texts:
             earlier = await rows.outbox.by_dedupe_key(dedupe_key)
             if earlier is not None:
                 return _same(earlier, to, body)
-        contact_id = body.contact_id or await rows.recipients.contact_at(channel, to)
-        if contact_id is None and not await rows.recipients.knows(channel, to):
+        if not await rows.recipients.knows(channel, to):  # also when a contact is named with it
             raise Invalid(
                 "is nobody whom this tenant knows; POST /api/v1/contacts first",
                 field="to",
                 message_key="text_recipient_unknown",
             )
+        contact_id = body.contact_id or await rows.recipients.contact_at(channel, to)
         await self._check_window(rows, channel, to, body)
-        if not await rows.outbox.count("api", self._settings.texts_per_day):
-            raise CallerError(
-                "as many texts as may be asked for in a day (TEXTS_PER_DAY_API)",
-                status=429,
-                message_key="text_too_many",
-            )
+        await self._count(rows)
         return await rows.outbox.put(
             NewText(
                 channel=channel,
@@ -282,6 +277,14 @@ class Texts:
                 link_base=self._settings.public_url,
             )
         )
+
+    async def _count(self, rows: TenantRows) -> None:
+        if not await rows.outbox.count("api", self._settings.texts_per_day):
+            raise CallerError(
+                "as many texts as may be asked for in a day (TEXTS_PER_DAY_API)",
+                status=429,
+                message_key="text_too_many",
+            )
 
     async def _recipient(self, rows: TenantRows, channel: str, body: SendBody) -> str:
         raw = body.to
@@ -347,6 +350,7 @@ class Texts:
         if wait:
             raise CallerError("too many tests", status=429, message_key="text_tests_too_many")
         async with self._storage.tenant(access.tenant.id).write() as rows:
+            await self._count(rows)
             text = await rows.outbox.put(
                 NewText(
                     channel=channel,

@@ -213,3 +213,20 @@ async def test_a_preview_shows_samples_and_price(owner: Client) -> None:
     assert preview["sms"]["segments"] == 1
     mail = await owner.send("POST", "/api/v1/templates/email/rdvRappel/preview", json={})
     assert "<p>Bonjour Léa Martin,</p>" in mail.json()["preview"]["html"]
+
+
+async def test_a_contact_vouches_for_no_other_address(owner: Client, lea: str) -> None:
+    for channel, stranger in (("sms", "+33639980099"), ("email", "stranger@example.fr")):
+        status, answer = await send(
+            owner, channel, to=stranger, contactId=lea, subject="Bonjour", message="Bonjour"
+        )
+        assert (status, answer["code"]) == (422, "text_recipient_unknown")
+
+
+async def test_tries_are_of_the_days_texts(owner: Client, lea: str) -> None:
+    for _ in range(3):
+        assert (await send(owner, to=LEA, message="Bonjour"))[0] == 202
+    answer = await owner.send(
+        "POST", "/api/v1/channels/sms/test", json={"toNumber": "+33639980099"}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (429, "text_too_many")
