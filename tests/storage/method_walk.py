@@ -5,14 +5,15 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.errors import CoccinelleError, Conflict, Forbidden, NotFound
+from domain.errors import CoccinelleError, Conflict, Forbidden, Invalid, NotFound
 from storage import Storage, TenantRows
 from storage.schema import metadata
 from tests.furniture import Rows
@@ -20,6 +21,8 @@ from tests.invented import Inventor
 
 #: What somebody is told who asks for what isn't theirs. Anything else was not understood.
 _UNDERSTOOD = (NotFound, Conflict, Forbidden)
+#: Likewise where it stands in a body.
+_NOT_THERE = re.compile(r"\bno such\b|\bforeign key\b", re.IGNORECASE)
 _ITEMS_SECONDS = 0.2
 #: Shorter keys, such as a weekday, stand in anybody's answer.
 _SHORTEST_ID = 8
@@ -27,8 +30,11 @@ _SHORTEST_ID = 8
 Nouns = Callable[[TenantRows], Mapping[str, Any]]
 
 
-#: What changes no table but the one that it names; a DELETE may cascade.
-_ROW_BY_ROW = re.compile(r"\s*(INSERT INTO|UPDATE)\b", re.IGNORECASE)
+#: What changes no table but those that it names, and by a DELETE those that hang on the first. What
+#: triggers do is written to no table of `metadata`, but when a tenant goes (migration 0002).
+_VERB = re.compile(r"\s*(INSERT INTO|UPDATE|DELETE FROM)\b", re.IGNORECASE)
+_NOTHING = re.compile(r"(RELEASE |ROLLBACK TO )?SAVEPOINT\b")
+_NAME = re.compile(rf"\b({'|'.join(map(re.escape, metadata.tables))})\b")
 
 
 class _Undo(Exception):
@@ -70,14 +76,11 @@ def methods_of(nouns: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield f"{name}.{attribute}".lstrip("."), getattr(noun, attribute)
 
 
-async def belongings(
-    connection: AsyncConnection, furnished: Rows, only: Collection[str] = tuple(metadata.tables)
-) -> dict[str, list[str]]:
-    """All rows that the furnished tenant has, in every table, and what hangs on them."""
+def statements_of(furnished: Rows) -> dict[str, sa.Select[Any]]:
+    """By table, what reads all rows that the furnished tenant has, and what hangs on them."""
     tenant_id = furnished["tenants"][0]["id"]
-    found: dict[str, list[str]] = {}
-    for name in only:
-        table = metadata.tables[name]
+    found: dict[str, sa.Select[Any]] = {}
+    for name, table in metadata.tables.items():
         mine: list[sa.ColumnElement[bool]] = [
             table.c[key.name].in_([row[key.name] for row in furnished[name]])
             for key in list(table.primary_key.columns)[:1]
@@ -87,9 +90,23 @@ async def belongings(
         for foreign in table.foreign_keys:
             parents = [row[foreign.column.name] for row in furnished[foreign.column.table.name]]
             mine.append(foreign.parent.in_(parents))
-        rows = (await connection.execute(sa.select(table).where(sa.or_(*mine)))).all()
-        found[name] = sorted(map(repr, rows))
+        found[name] = sa.select(table).where(sa.or_(*mine))
     return found
+
+
+async def belongings(connection: AsyncConnection, furnished: Rows) -> dict[str, list[str]]:
+    """All rows that the furnished tenant has, in every table, and what hangs on them."""
+    return await read(connection, statements_of(furnished))
+
+
+async def read(
+    connection: AsyncConnection, statements: Mapping[str, sa.Select[Any]]
+) -> dict[str, list[str]]:
+    """What these find, as text."""
+    return {
+        name: sorted(map(repr, (await connection.execute(statement)).all()))
+        for name, statement in statements.items()
+    }
 
 
 async def walk(
@@ -103,22 +120,30 @@ async def walk(
     walked = Walked()
     ids = ids_of(furnished)
     async with storage.tenant(visitor).read() as rows:
-        before = await belongings(rows._scope.connection, furnished)
+        statements = statements_of(furnished)
+        before = await read(rows._scope.connection, statements)
         methods = {name: method.__func__ for name, method in methods_of(nouns(rows))}
     for name, function in methods.items():
         walked.methods.add(name)
         said, understood = "", False
         for arguments in _all_arguments(function, furnished):
             attempt = _Attempt(storage, visitor, name, nouns, arguments)
-            result, changed = await attempt.run(before, furnished)
+            result, changed = await attempt.run(before, statements)
             leaked = told(repr(result), mark, ids) - told(repr(arguments), mark, ids)
             walked.leaks += [f"{name}({arguments}) told {secret!r}" for secret in leaked]
             walked.changes += [f"{name}({arguments}) changed {table}" for table in changed]
             said = repr(result)
-            understood |= not isinstance(result, Exception) or isinstance(result, _UNDERSTOOD)
+            understood |= not isinstance(result, Exception) or _is_understood(result)
         if not understood:
             walked.unclear[name] = said
     return walked
+
+
+def _is_understood(error: Exception) -> bool:
+    """Whether somebody is told that what they named isn't theirs, by us or by a foreign key."""
+    return isinstance(error, _UNDERSTOOD) or (
+        isinstance(error, Invalid | IntegrityError) and _NOT_THERE.search(str(error)) is not None
+    )
 
 
 def _all_arguments(function: Any, furnished: Rows) -> Iterator[dict[str, Any]]:
@@ -141,7 +166,9 @@ class _Attempt:
     nouns: Nouns
     arguments: dict[str, Any]
 
-    async def run(self, before: Mapping[str, list[str]], furnished: Rows) -> tuple[Any, list[str]]:
+    async def run(
+        self, before: Mapping[str, list[str]], statements: Mapping[str, sa.Select[Any]]
+    ) -> tuple[Any, list[str]]:
         """What it answered or raised, and the furnished tables that it changed."""
         result: Any = None
         changed: list[str] = []
@@ -151,14 +178,15 @@ class _Attempt:
                 with _writes(connection) as written:
                     result = await self._answer(rows)
                 if written:
-                    changed = await _changed(connection, before, furnished, written)
+                    changed = await _changed(connection, before, statements, written)
                 raise _Undo
         except _Undo:
             return result, changed
 
     async def _answer(self, rows: TenantRows) -> Any:
         try:
-            answer = dict(methods_of(self.nouns(rows)))[self.method](**self.arguments)
+            noun, _, verb = self.method.rpartition(".")
+            answer = getattr(self.nouns(rows)[noun], verb)(**self.arguments)
             if inspect.isawaitable(answer):
                 answer = await answer
             return await _items(answer) if hasattr(answer, "__aiter__") else answer
@@ -180,17 +208,45 @@ async def _items(stream: Any) -> list[Any]:
 async def _changed(
     connection: AsyncConnection,
     before: Mapping[str, list[str]],
-    furnished: Rows,
+    statements: Mapping[str, sa.Select[Any]],
     written: list[str],
 ) -> list[str]:
-    tables = set(before)
-    if all(_ROW_BY_ROW.match(statement) for statement in written):
-        tables = {name for name in before if re.search(rf"\b{name}\b", " ".join(written))}
+    tables = _touched(written)
     try:
-        now = await belongings(connection, furnished, tables)
+        now = await read(connection, {name: statements[name] for name in before if name in tables})
     except DBAPIError:
         return []  # a statement failed and took the transaction with it: nothing is changed
     return [table for table in now if now[table] != before[table]]
+
+
+def _touched(written: list[str]) -> Collection[str]:
+    """The tables that these statements may have changed: those they name, and those that hang on
+    one of which rows were deleted; all where it can't be told."""
+    touched: set[str] = set()
+    for statement in written:
+        verb = _VERB.match(statement)
+        if _NOTHING.match(statement):
+            continue
+        if verb is None:
+            return metadata.tables.keys()
+        named = _NAME.findall(statement)
+        touched |= _hanging(named[0]) if verb[1].upper() == "DELETE" else set(named)
+    return touched & metadata.tables.keys()
+
+
+@cache
+def _hanging(name: str) -> frozenset[str]:
+    """This table and all whose rows go or change with its rows, by foreign keys."""
+    found, new = {name}, {name}
+    while new:
+        new = {
+            table.name
+            for table in metadata.tables.values()
+            for key in table.foreign_keys
+            if key.column.table.name in new
+        } - found
+        found |= new
+    return frozenset(found)
 
 
 class _writes:

@@ -20,7 +20,7 @@ from storage.scope import Scope
 from storage.secrets import KeyRing
 from tests.fakes.clock import START, FakeClock
 from tests.furniture import Rows, furnish, one_per_tenant
-from tests.storage.method_walk import belongings, nouns_of, told, walk
+from tests.storage.method_walk import belongings, nouns_of, read, statements_of, told, walk
 
 #: Stands in every text of the first tenant: whoever reads it has seen too much.
 MARK = "Cigogne"
@@ -112,10 +112,12 @@ async def test_the_walk_has_teeth(keyed: Storage, furnished: Rows, dentist: Tena
 async def test_no_statement_of_a_scope_reaches_another_tenants_row(
     database: Database, furnished: Rows, dentist: Tenant
 ) -> None:
+    statements = statements_of(furnished)
+    async with database.read() as connection:
+        before = await read(connection, statements)
     for name in TENANT_TABLES:
         table = metadata.tables[name]
         async with database.write() as connection:
-            before = await belongings(connection, furnished)
             scope = Scope(connection, dentist.id, FakeClock())
             assert await scope.all(scope.select(table)) == [], name
             page = await scope.page(scope.select(table), (table.c.tenant_id,), 10, 0)
@@ -124,7 +126,7 @@ async def test_no_statement_of_a_scope_reaches_another_tenants_row(
             changed = await connection.execute(scope.update(table).values(same))
             deleted = await connection.execute(scope.delete(table))
             assert (changed.rowcount, deleted.rowcount) == (0, 0), name
-            assert await belongings(connection, furnished) == before, name
+            assert await read(connection, statements) == before, name
 
 
 async def test_a_tenants_own_statements_do_reach_its_rows(
