@@ -1,8 +1,10 @@
 """Every address that the application answers, asked with another tenant's ids and claims."""
 
 import asyncio
+import hashlib
 import inspect
 import json
+import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +23,10 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 #: Whoever has the link may: a text's own id is what opens it, and it does one thing.
 _BY_LINK = frozenset({"/u/{text_id}"})
+#: Ids of tables that have nothing to do with a path, that are tried there when few are.
+_OTHERS = 4
+#: Tries that cost money are few, whoever's they are.
+_SCARCE = re.compile(r"/api/(?:v1/)?channels/(?:\w+/|\{type\}/)?(?:test|send)|/api/v1/lines/.*")
 #: A wrong code is refused as what it is, whoever sends it.
 _REFUSES = frozenset({"/api/v1/notifications/settings/verify"})
 #: How long a stream of events is listened to, s.
@@ -153,6 +159,16 @@ def _claims(tenant_id: str) -> dict[str, str]:
     return dict.fromkeys(("tenantId", "tenant_id", "tenant"), tenant_id)
 
 
+def stem(word: str) -> str:
+    """The same for one and for many."""
+    return word.removesuffix("s")
+
+
+def sha256(*words: str) -> str:
+    """An order that nobody chose, and that is the same each time."""
+    return hashlib.sha256(" ".join(words).encode()).hexdigest()
+
+
 def _claiming_headers(tenant_id: str) -> dict[str, str]:
     names = ("x-tenant-id", "tenant-id", "x-voixia-tenant", "x-user-id")
     return {**dict.fromkeys(names, tenant_id), "last-event-id": "0"}
@@ -169,13 +185,15 @@ class RouteWalk:
     mark: str
     ids: set[str]
     changed: Callable[[], Awaitable[list[str]]]
+    few: bool = False
     walked: Walked = field(default_factory=Walked)
     _stored: set[str] = field(default_factory=set)
     _said: str = ""
 
-    async def run(self) -> Walked:
+    async def run(self, only: Callable[[str], bool] = lambda _path: True) -> Walked:
+        """All addresses, or only some."""
         for address in addresses(self.routes):
-            if address.path in _BY_LINK:
+            if address.path in _BY_LINK or not only(address.path):
                 continue
             for method, handler in address.handlers.items():
                 understood = await self._try(method, address, handler)
@@ -207,11 +225,19 @@ class RouteWalk:
         return str(self.furnished["tenants"][0]["id"])
 
     def _values(self, address: Address) -> list[str]:
+        """Ids to ask for: of every table, unless `few`; then of those whose names the path bears,
+        and of some others, other ones for each path."""
         if not address.parameters:
             return [self._owner]
         words = [str(WORDS[name]) for name in address.parameters if name in WORDS]
-        firsts = {str(value) for rows in self.furnished.values() for value in rows[0].values()}
-        return [*words, *sorted(self.ids & firsts)]
+        near, far = [], []
+        for table, rows in self.furnished.items():
+            ids = sorted(self.ids & {str(value) for value in rows[0].values()})
+            stems = {stem(word) for word in re.findall(r"[a-z]+", table)}
+            named = stems & {stem(word) for word in re.findall(r"[a-z]+", address.path)}
+            (near if named else far).extend(ids)
+        others = sorted(set(far) - set(near), key=lambda each: sha256(address.path, each))
+        return [*words, *dict.fromkeys(near), *(others[:_OTHERS] if self.few else others)]
 
     def _bodies(self, method: str, handler: Any, value: str) -> Iterable[tuple[bytes, str]]:
         return bodies(handler, {"id": value}) if method in _WITH_BODY else [(b"", "")]
@@ -246,7 +272,7 @@ class RouteWalk:
         if b"{" in body:
             self._said = f"{body[:200]!r} → {answer.text[-300:]}"
         # Whoever is told to come back later learns nothing, and neither does this walk.
-        assert answer.status != 429, what
+        assert answer.status != 429 or _SCARCE.fullmatch(address.path), what
         unclear = answer.status in _NOT_UNDERSTOOD or answer.status >= 500
         if address.path in _REFUSES and answer.status == 422:
             return True
