@@ -82,6 +82,7 @@ async def test_a_tenant_without_calls(owner: Client) -> None:
         "success": True,
         "calls": [],
         "pagination": {"page": 1, "limit": 30, "total": 0, "total_pages": 0},
+        "next_cursor": None,
     }
 
 
