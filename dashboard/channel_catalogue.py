@@ -61,6 +61,9 @@ FRENCH: Mapping[str, str] = {
     "preset_app_password": "Un mot de passe d’application, à créer dans votre compte.",
     "preset_api_key": "Une clé d’API (SMTP), à créer dans votre compte.",
     "preset_oauth": ("Ce fournisseur n’accepte plus les mots de passe : choisissez-en un autre."),
+    # The words of SMS.
+    "model_segments": "Ce message compte {segments} SMS, facturés chacun.",
+    "model_strangers": "Ces caractères rendent le message plus cher : {strangers}",
     # The import of what browsers kept.
     "import_done": "Vos réglages enregistrés dans ce navigateur ont été examinés.",
     "import_kept": "Déjà enregistré ici : rien n’a été changé.",
@@ -115,6 +118,8 @@ ENGLISH: Mapping[str, str] = {
     "preset_app_password": "An app password, made in your account.",
     "preset_api_key": "An API key (SMTP), made in your account.",
     "preset_oauth": "This provider takes no passwords any more: choose another.",
+    "model_segments": "This message counts as {segments} SMS, each paid for.",
+    "model_strangers": "These characters make the message dearer: {strangers}",
     "import_done": "The settings kept in this browser were looked at.",
     "import_kept": "Saved here already: nothing was changed.",
     "import_taken": "Taken over.",

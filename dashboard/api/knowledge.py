@@ -47,6 +47,8 @@ from storage.knowledge.formats import source_type_of
 from storage.knowledge.parsing.blocks import MAX_BYTES
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 100
+#: Of a document's text in a list, characters: 100 of them are still a page of a few megabytes.
+LONGEST_LISTED = 32_768
 LONGEST_TITLE, LONGEST_CATEGORY, LONGEST_URL, LONGEST_QUESTION = 200, 80, 2000, 500
 #: Files that are held in memory at once, on their way into the database.
 _STORING_AT_ONCE = 4
@@ -99,10 +101,12 @@ class KnowledgeDocuments:
         offset = offset_of(query)
         async with self._storage.tenant(tenant.id).read() as rows:
             found = await rows.knowledge.list(limit=limit, offset=offset)
+            texts = await rows.knowledge.contents([each.id for each in found.items], LONGEST_LISTED)
+        listed = [{**describe(each, tenant), "content": texts.get(each.id)} for each in found.items]
         return json_response(
             {
                 "success": True,
-                "documents": [describe(each, tenant) for each in found.items],
+                "documents": listed,
                 "total": found.total,
                 "limit": limit,
                 "offset": offset,

@@ -37,11 +37,17 @@ class DocumentDetail(DocumentJson):
     content: str
 
 
+class DocumentListed(DocumentJson):
+    """With its text, as the page reads it there; null when it is long: the document has it."""
+
+    content: str | None
+
+
 class DocumentList(TypedDict):
     """Latest first."""
 
     success: bool
-    documents: list[DocumentJson]
+    documents: list[DocumentListed]
     total: int
     limit: int
     offset: int

@@ -34,6 +34,7 @@ from dashboard.api.limits import RequestLimits
 from dashboard.api.lines import LineEndpoints
 from dashboard.api.live_calls import LiveCalls
 from dashboard.api.local_storage import LocalStorageImport
+from dashboard.api.message_models import MessageModels
 from dashboard.api.notes import Notes
 from dashboard.api.notifications import Notifications
 from dashboard.api.openapi import described
@@ -232,7 +233,7 @@ def _calls(storage: Storage, settings: ApiSettings) -> list[Route]:
     would take a fixed word for one."""
     calls, live, figures = Calls(storage), LiveCalls(storage, settings), Statistics(storage)
     exports, written = Exports(storage), Communications(storage)
-    tomorrow = Reminders(storage).send_tomorrow
+    tomorrow, models = Reminders(storage).send_tomorrow, MessageModels(storage)
     return [
         resource("/v1/calls", GET=calls.index),
         resource("/v1/calls/live", GET=live.index),
@@ -251,6 +252,8 @@ def _calls(storage: Storage, settings: ApiSettings) -> list[Route]:
         resource("/v1/messages/export", GET=exports.messages),
         resource("/v1/communications", GET=written.index),
         resource("/v1/communications/frise", GET=written.by_day),
+        resource("/v1/communications/modeles/{type}", GET=models.show, PUT=models.save),
+        resource("/v1/communications/modeles/{type}/verifier", POST=models.verify),
         resource("/v1/reminders/send-tomorrow", POST=tomorrow, PUT=tomorrow),
     ]
 

@@ -160,6 +160,13 @@ class Documents:
         row = await self._scope.first(statement)
         return None if row is None else str(row["content"])
 
+    async def contents(self, document_ids: Sequence[str], longest: int) -> dict[str, str]:
+        """The texts of these, without those of more than `longest` characters."""
+        statement = self._living(table.c.id, table.c.content).where(
+            table.c.id.in_(document_ids), sa.func.length(table.c.content) <= longest
+        )
+        return {row["id"]: str(row["content"]) for row in await self._scope.all(statement)}
+
     async def file(self, document_id: str) -> DocumentFile | None:
         """What was uploaded, or None."""
         statement = self._scope.select(files, files.c.media_type, files.c.content)

@@ -48,7 +48,8 @@ def test_active_means_that_nothing_stands_in_the_way() -> None:
     names = [field.name for field in fields(ChannelFacts)]
     values = [("", "190") if name == "pause" else (False, True) for name in names]
     for combination in product(*values):
-        facts = ChannelFacts(**dict(zip(names, combination, strict=True)))
+        given: dict[str, Any] = dict(zip(names, combination, strict=True))
+        facts = ChannelFacts(**given)
         state = channel_state(facts)
         well = facts.enabled and facts.configured and facts.offered and facts.number
         well = well and facts.readable and facts.proven and not facts.pause and not facts.retrying
