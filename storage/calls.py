@@ -174,12 +174,14 @@ class Calls:
         """The carrier's id of what was recorded of one of the tenant's calls and kept; a message
         that the caller left counts."""
         it = recordings.c
-        kept = self._scope.select(recordings, it.recording_sid).where(
-            it.call_id == call_id, it.state == "kept", it.recording_sid.is_not(None)
+        begun = self._scope.select(recordings, it.recording_sid, it.state).where(
+            it.call_id == call_id
         )
-        row = await self._scope.first(kept.order_by(it.source, it.id).limit(1))
-        if row is not None:
-            return str(row["recording_sid"])
+        for row in await self._scope.all(begun.order_by(it.source, it.id)):
+            if row["state"] in ("refused", "failed"):
+                return None  # also while the carrier hasn't deleted it yet
+            if row["recording_sid"] is not None:
+                return str(row["recording_sid"])
         address = self._scope.select(table, table.c.recording_url).where(table.c.id == call_id)
         row = await self._scope.first(address)
         found = _RECORDING.search(row["recording_url"] or "") if row is not None else None

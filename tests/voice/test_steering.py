@@ -139,6 +139,22 @@ async def test_what_was_recorded_is_listened_to_through_us(served: Served) -> No
     assert got.headers["authorization"].startswith("Basic ")
     lines = (await served.owner.get("/api/v1/audit?action=recording.read"))["entries"]
     assert [line["subject_id"] for line in lines] == [call["id"]]
+    with closing(sqlite3.connect(served.directory / "test.sqlite3")) as database, database:
+        row = (served.owner.id, call["id"], call["call_sid"], f"RE{1:032x}")
+        database.execute(
+            "INSERT INTO recordings"
+            " (id, tenant_id, source, call_id, call_sid, recording_sid, state, created_at) VALUES"
+            " ('r', ?, 'call', ?, ?, ?, 'recording', '2026-11-23T09:00:00.000000Z')",
+            row,
+        )
+    assert (await served.call())["recording"] is True
+    with closing(sqlite3.connect(served.directory / "test.sqlite3")) as database, database:
+        database.execute("UPDATE recordings SET state = 'refused'")
+    assert (await served.call())["recording"] is False, "the caller said no"
+    refused = await served.twilio.http.get(path, headers=served.owner.headers)
+    assert refused.status_code == 404
+    with closing(sqlite3.connect(served.directory / "test.sqlite3")) as database, database:
+        database.execute("DELETE FROM recordings")
     served.rest.answers[:] = [answer(404, {"code": 20404})]
     gone = await served.twilio.http.get(path, headers=served.owner.headers)
     assert gone.status_code == 404
