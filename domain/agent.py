@@ -177,7 +177,8 @@ _FUNCTIONS: Final[Mapping[AgentType, tuple[str, ...]]] = {
 class AgentProfile:
     """One tenant's agent. `sector` is one of SECTORS, `voice` "female" or "male", `voice_id` a
     vendor's voice or "", `language` a BCP 47 tag, `greeting` the tenant's welcome text or "",
-    `text_introduction` how a text conversation begins, in the tenant's words, or ""."""
+    `text_introduction` how a text conversation begins, in the tenant's words, or "";
+    `recording`: calls are recorded, which is said after the sentence that names the AI."""
 
     company: str
     sector: str
@@ -189,13 +190,15 @@ class AgentProfile:
     custom_instructions: str = ""
     greeting: str = ""
     text_introduction: str = ""
+    recording: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
     """What is known of one call. `now` is aware, in the tenant's zone; `caller_number` E.164 or
     None when withheld; `already_done` tells an agent that takes over what was achieved;
-    `has_knowledge`: the tenant has documents to search."""
+    `has_knowledge`: the tenant has documents to search; `has_texts`: the caller can be sent an SMS.
+    """
 
     now: datetime
     caller_number: str | None
@@ -203,6 +206,7 @@ class CallContext:
     resumed: bool = False
     already_done: tuple[str, ...] = ()
     has_knowledge: bool = False
+    has_texts: bool = False
 
 
 # ------------------------------------------------------------------------ reading settings
@@ -229,12 +233,19 @@ def normalise_agent_type(text: str | None) -> AgentType:
 
 
 def function_names(
-    agent_type: AgentType, *, has_transfer: bool, has_knowledge: bool = False
+    agent_type: AgentType,
+    *,
+    has_transfer: bool,
+    has_knowledge: bool = False,
+    has_texts: bool = False,
+    recording: bool = False,
 ) -> tuple[str, ...]:
     """The functions that the agent is given, in the order in which they are told."""
     knowledge = ("search_knowledge",) if has_knowledge else ()
+    texts = ("send_text",) if has_texts else ()
+    refusal = ("refuse_recording",) if recording else ()
     transfer = ("transfer_call",) if has_transfer else ()
-    return (*knowledge, *_FUNCTIONS[agent_type], *transfer, "end_call")
+    return (*knowledge, *_FUNCTIONS[agent_type], *texts, *refusal, *transfer, "end_call")
 
 
 def profile(tenant: Tenant, phone_config: Mapping[str, Any]) -> AgentProfile:
@@ -255,6 +266,7 @@ def profile(tenant: Tenant, phone_config: Mapping[str, Any]) -> AgentProfile:
         custom_instructions=_own_instructions(sara, agent_type),
         greeting=_setting(sara, "welcomeMessage", "welcome_message", "greeting"),
         text_introduction=_setting(sara, "textIntroduction", "text_introduction"),
+        recording=_recorded(phone_config),
     )
 
 
@@ -276,6 +288,12 @@ def _setting(sections: Iterable[Mapping[str, Any]], *keys: str) -> str:
             if isinstance(value, str) and value.strip():
                 return value.strip()
     return ""
+
+
+def _recorded(phone_config: Mapping[str, Any]) -> bool:
+    """Off unless it says `{"recording": {"enabled": true}}`, and nothing like it."""
+    recording = phone_config.get("recording")
+    return isinstance(recording, Mapping) and recording.get("enabled") is True
 
 
 def _voice(text: str) -> str:
@@ -335,12 +353,31 @@ _HELLO: Final = re.compile(
 )
 
 
+_SENTENCE_END: Final = re.compile(r"[.!?…]+(?=\s|$)")
+
+
 def greeting(profile: AgentProfile) -> str:
     """The first words of a call, literal: that an AI speaks, and for whom.
 
     The tenant's own welcome is kept when all its variables are known, when it isn't too long and
-    doesn't deny the AI; what it leaves unsaid is put before it.
+    doesn't deny the AI; what it leaves unsaid is put before it. Where calls are recorded, that is
+    said next.
     """
+    first = _first_words(profile)
+    return _with_notice(profile, first) if profile.recording else first
+
+
+def _with_notice(profile: AgentProfile, first: str) -> str:
+    """Behind the sentence that names the AI."""
+    notice = sentence(profile.language, "recording_notice")
+    named = len(disclosure(first))
+    end = next((found.end() for found in _SENTENCE_END.finditer(first, max(named - 1, 0))), None)
+    if end is None:
+        return f"{first.rstrip(' ,;:')}. {notice}"
+    return f"{first[:end].strip()} {notice} {first[end:].strip()}".strip()
+
+
+def _first_words(profile: AgentProfile) -> str:
     persona = _persona(profile)
     company, name = _company(profile), _agent_name(profile)
     gender = _gender(profile)
@@ -471,6 +508,7 @@ def _instructions(profile: AgentProfile, context: CallContext, about_call: str) 
         profile.agent_type,
         has_transfer=context.has_transfer,
         has_knowledge=context.has_knowledge,
+        has_texts=context.has_texts,
     )
     callback = _one_of(
         persona, [name for name in functions if name in ("create_ticket", "take_message")]

@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import unquote
 
 import phonenumbers
+from phonenumbers import PhoneNumberType
 
 from domain.messages import language_of
 from domain.number_words import english, french
@@ -32,6 +33,9 @@ _WITHHELD_WORDS: Final = re.compile(
 # UNAVAILABLE. They parse as foreign numbers, so they must be known.
 _SENTINELS: Final = frozenset({"266696687", "7378742833", "2562533", "8656696", "86282452253"})
 
+#: Arcep's plan gives 06 and 07 to mobiles, whatever the library knows of its ranges yet.
+_FRENCH_MOBILE: Final = re.compile(r"\+33[67][0-9]{8}")
+
 _SCHEME: Final = re.compile(r"(tel|sips?):", re.IGNORECASE)
 _PHONE_CONTEXT: Final = re.compile(r";phone-context=(\+[0-9]{1,15})(?:;|$)", re.IGNORECASE)
 _PLUS: Final = frozenset("+\uff0b")
@@ -39,6 +43,19 @@ _SEPARATORS: Final = frozenset(".()/·\u2022")
 # Country codes whose national numbers are said in France as five pairs behind a zero: the
 # metropole, La Réunion and Mayotte, Guadeloupe, Guyane, Martinique.
 _SAID_IN_PAIRS: Final = frozenset({33, 262, 590, 594, 596})
+
+
+def is_mobile(number: str | None) -> bool:
+    """Whether an E.164 number is one that SMS reach; where nobody can tell, it isn't."""
+    if not number:
+        return False
+    if _FRENCH_MOBILE.fullmatch(number):
+        return True
+    try:
+        kind = phonenumbers.number_type(phonenumbers.parse(number))
+    except phonenumbers.NumberParseException:
+        return False
+    return kind in (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
 
 
 def normalise(raw: str | None, region: str = DEFAULT_REGION) -> str | None:

@@ -262,6 +262,7 @@ def build(
         account_sid=settings.twilio_account_sid or "",
         region=settings.default_region,
         node_id=node.id,
+        sends_texts=api_settings(settings).sms_sender,
     )
     lower = LowerRungs(streams, TurnModel(vendors.text_model, breakers), addresses(settings))
     openings = Openings(

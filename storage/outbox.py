@@ -349,4 +349,5 @@ _FILTERS: Final[Mapping[str, Any]] = {
     "template": lambda value: table.c.template_name == value,
     "since": lambda value: table.c.created_at >= value,
     "until": lambda value: table.c.created_at < value,
+    "to": lambda value: table.c.to_address == value,
 }

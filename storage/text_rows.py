@@ -114,6 +114,7 @@ class TextFilter:
     template: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,12 +56,14 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When and from where the call comes, and whether there are documents to search. `now` is an
-    instant (the agent is told local time), `caller_number` E.164 or None."""
+    """When and from where the call comes, whether there are documents to search, and whether the
+    caller can be sent texts. `now` is an instant (the agent is told local time), `caller_number`
+    E.164 or None."""
 
     now: datetime
     caller_number: str | None
     has_knowledge: bool
+    has_texts: bool = False
 
 
 def earlier(
@@ -83,6 +85,7 @@ def script(tenant: Tenant, config: Mapping[str, Any], earlier: Earlier) -> Scrip
     return Script(
         greeting=greeting(who),
         disclosure=disclosure(greeting(who)),
+        recording=say("recording_notice") if who.recording else "",
         resume=say("transfer_failed" if earlier.transfer_failed else "resume"),
         silence_prompts=(say("silence_prompt_1"), say("silence_prompt_2")),
         silence_goodbye=say("silence_goodbye"),
@@ -120,13 +123,18 @@ def brief(
         resumed=earlier.resumed,
         already_done=tuple(outcome.value for outcome in earlier.history.achieved),
         has_knowledge=moment.has_knowledge,
+        has_texts=moment.has_texts,
     )
     return AgentSpec(
         instructions=instructions(who, context),
         about_call=about_call(who, context),
         functions=functions(
             function_names(
-                who.agent_type, has_transfer=has_transfer, has_knowledge=moment.has_knowledge
+                who.agent_type,
+                has_transfer=has_transfer,
+                has_knowledge=moment.has_knowledge,
+                has_texts=moment.has_texts,
+                recording=who.recording,
             ),
             who.language,
         ),

@@ -2,23 +2,41 @@
 
 A promised call-back is a row: whoever was told "we will call you back" has a ticket, also when the
 model promised without recording it, and when a transfer found nobody and nothing else was agreed.
-All of it happens once per call, however many conclude it.
+Whoever was cut off before anything was agreed gets a text, where the tenant wants that. All of it
+happens once per call, however many conclude it.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
 
 from domain.clock import Clock
-from domain.errors import Conflict
+from domain.errors import CallerError, Conflict
 from domain.messages import text
 from domain.outcome import Outcome
+from domain.phone import is_mobile
 from domain.promises import promises_call_back
 from domain.tickets import CALLBACK
-from storage import FunctionRun, NewTicket, Storage, TenantRows
+from storage import FunctionRun, NewText, NewTicket, Storage, TenantRows
 from storage.calls import CallRow
+from storage.text_rows import TextFilter
 from voice.history import History, read_history
+
+log = structlog.get_logger(__name__)
 
 #: The record that makes it once: a function of our own, which no model can name.
 _CALL_BACK = "call_back"
+#: The template of the text after a call that came to nothing, and how long that is of use.
+_MISSED = "appelManque"
+_MISSED_USEFUL = timedelta(hours=2)
+#: A page of the tenant's: https, a name, and no more than an SMS has room for.
+_PAGE = re.compile(r"https://[A-Za-z0-9.-]+(?:/[^\s<>\"{}]*)?", re.ASCII)
+#: Ends of calls in which nobody got anything.
+_CUT_SHORT = frozenset({Outcome.ABANDONED, Outcome.FAILED, Outcome.OVERFLOW})
 #: Who spoke so often and got nothing may have had a question.
 _SPOKE = 2
 
@@ -60,6 +78,8 @@ class FollowUp:
         promise = next(
             (said for who, said in history.turns if who == "agent" and promises_call_back(said)), ""
         )
+        if not (promise or history.achieved or row.transfer_state):
+            await self._text(row, row.tenant_id, outcome)
         if promise and not recorded:
             # Also of a withheld number: the business must know what it can't keep.
             await self._ticket(row, row.tenant_id, "promised", promise)
@@ -67,6 +87,39 @@ class FollowUp:
             await self.call_back(row, "transfer")
         elif _unfinished(outcome, history):
             await self._tell_unfinished(row, row.tenant_id)
+
+    async def _text(self, row: CallRow, tenant_id: str, outcome: Outcome) -> None:
+        """One SMS after a call that came to nothing, if the tenant has switched that on: to mobiles
+        alone, and to nobody twice within a day."""
+        number = row.from_number
+        if outcome not in _CUT_SHORT or not is_mobile(number):
+            return
+        async with self.storage.tenant(tenant_id).write() as rows:
+            channel = await rows.channels.get("sms")
+            if not (channel.enabled and channel.config.get("missedCallText") is True):
+                return
+            if await rows.functions.find(row.id, _CALL_BACK) is not None:
+                return
+            now = self.clock.now()
+            lately = TextFilter(
+                channel="sms", template=_MISSED, to=number, since=now - timedelta(hours=24)
+            )
+            if (await rows.outbox.page(lately, limit=1)).total:
+                return
+            new = NewText(
+                "sms",
+                number,
+                template=_MISSED,
+                variables={"lien": booking_link(channel.config)},
+                contact_id=row.contact_id,
+                dedupe_key=f"missed:{row.id}",
+                expires_at=now + _MISSED_USEFUL,
+                created_by="calls",
+            )
+            try:
+                await rows.outbox.put(new)
+            except CallerError as error:  # the tenant's own template lacks a value
+                log.warning("call.no_text", call_id=row.id, error=type(error).__name__)
 
     async def _ticket(self, row: CallRow, tenant_id: str, reason: str, words: str) -> None:
         try:
@@ -114,6 +167,14 @@ class FollowUp:
             await rows.notifications.tell(
                 "call_unfinished", subject_id=row.id, values=values, key=f"unfinished:{row.id}"
             )
+
+
+def booking_link(config: Mapping[str, Any]) -> str:
+    """Where the tenant's customers book on their own: its own page (`config.bookingUrl`), for there
+    is none of ours. "" without one, or when it isn't a plain https address: the text then names the
+    telephone alone."""
+    url = config.get("bookingUrl")
+    return url if isinstance(url, str) and _PAGE.fullmatch(url) else ""
 
 
 def _unfinished(outcome: Outcome, history: History) -> bool:

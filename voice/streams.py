@@ -12,7 +12,7 @@ from domain.agent import profile
 from domain.errors import OperatorError, ProviderError
 from domain.knowledge import Knowledge
 from domain.outcome import Outcome
-from domain.phone import normalise
+from domain.phone import is_mobile, normalise
 from domain.tenant import Tenant
 from storage import Storage
 from storage.calls import CallRow
@@ -57,6 +57,7 @@ class Setup:
     has_knowledge: bool
     earlier: Earlier
     spec: AgentSpec
+    has_texts: bool = False  # the caller can be sent an SMS
     without: tuple[str, ...] = ()  # rungs that have just failed this very call
 
     @property
@@ -95,6 +96,7 @@ class Streams:
     region: str
     node_id: str
     knowledge: Knowledge | None = None
+    sends_texts: bool = False  # this deployment has somebody to send SMS as
 
     def warm_up(self) -> None:
         """Build what is built once: persona texts, patterns, the functions' schemas."""
@@ -104,7 +106,7 @@ class Streams:
             {},
             self.defaults,
             functions=self.functions.specs,
-            moment=Moment(self.surroundings.clock.now(), None, has_knowledge=True),
+            moment=Moment(self.surroundings.clock.now(), None, has_knowledge=True, has_texts=True),
             earlier=Earlier(),
         )
         script(nobody, {}, Earlier())
@@ -121,6 +123,8 @@ class Streams:
             own_key = self._own_key(rows, channel)
             assistant_id = await _assistant(rows, channel)
             has_knowledge = self.knowledge is not None and await rows.knowledge.has_any()
+            has_texts = self.sends_texts and is_mobile(row.from_number)
+            has_texts = has_texts and (await rows.channels.get("sms")).enabled
         before = Earlier()
         if row.attempts > 0:
             await self.surroundings.journal.flush()
@@ -131,7 +135,8 @@ class Streams:
         defaults = self.defaults.paid_with(own_key)
         setup = Setup(tenant, config, defaults, assistant_id, has_knowledge, before, NOBODY)
         without = tuple(row.opening.get("without", ()))
-        return replace(setup, spec=self.brief(row, setup, before), without=without)
+        setup = replace(setup, has_texts=has_texts, without=without)
+        return replace(setup, spec=self.brief(row, setup, before))
 
     async def known(self, tenant_id: str, call_sid: str, caller_number: str | None) -> Known:
         """So much of the tenant's configuration as decides who takes a call. OperatorError."""
@@ -178,6 +183,7 @@ class Streams:
             transfer_number=self._transfer_number(config),
             region=self.region,
             knowledge=self.knowledge,
+            public_url=self.addresses.public_url,
         )
 
     def brief(self, row: CallRow, setup: Setup, before: Earlier) -> AgentSpec:
@@ -190,7 +196,10 @@ class Streams:
             setup.defaults,
             functions=self.functions.specs,
             moment=Moment(
-                self.surroundings.clock.now(), caller_number, has_knowledge=setup.has_knowledge
+                self.surroundings.clock.now(),
+                caller_number,
+                has_knowledge=setup.has_knowledge,
+                has_texts=setup.has_texts,
             ),
             earlier=before,
         )
@@ -382,6 +391,14 @@ class _Actions:
                 self.achieved.update(await read_achieved(self.context.storage, self.row.id))
         except (OperatorError, TimeoutError) as error:
             log.warning("call.achieved_not_read", error=type(error).__name__)
+
+    async def record(self) -> None:
+        """A job asks the carrier: nobody on the line waits for it."""
+        try:
+            async with asyncio.timeout(STAGE_SECONDS), self.context.storage.write() as rows:
+                await rows.recordings.announced(self.row.id)
+        except (OperatorError, TimeoutError) as error:
+            log.warning("recording.not_begun", error=type(error).__name__)
 
     async def leave(self, reason: str) -> None:
         """No agent is left: `continue` must find the call so, and not open another stream for the

@@ -438,6 +438,17 @@ PERSONA: Final = Persona(
             "take_message: for a message to pass on or a wish to be called back. Read the message "
             "back in one sentence before you store it.",
         ),
+        "send_text": (
+            "send_text: to send by SMS, to the number that is calling, what the person prefers in "
+            "writing: the link of their appointment, the address, an exact name. Ask first "
+            "whether they want an SMS, and only once.",
+            "With “queued” say that an SMS is leaving, never that it has arrived. Otherwise say it "
+            "aloud.",
+        ),
+        "refuse_recording": (
+            "refuse_recording: as soon as the caller refuses the recording, however they say it; "
+            "then say “spoken” and go on as before.",
+        ),
         "transfer_call": (
             "transfer_call: when the caller asks for somebody, is very unhappy, or has an "
             "emergency. One sentence to announce it, then the function. If nobody answers, offer "

@@ -30,7 +30,13 @@ CALL = CallContext(
     has_transfer=True,
 )
 ALL_FUNCTIONS = {
-    *function_names(AgentType.RECEPTION, has_transfer=True, has_knowledge=True),
+    *function_names(
+        AgentType.RECEPTION,
+        has_transfer=True,
+        has_knowledge=True,
+        has_texts=True,
+        recording=True,
+    ),
     *function_names(AgentType.SUPPORT, has_transfer=True),
 }
 #: The styles of variables that tenants and templates use.

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from domain.outcome import Outcome
 from domain.promises import promises_call_back
 from domain.tickets import CALLBACK
 from storage import CallRow, Database, JournalEntry, NewCall, Storage
+from storage.text_rows import TextFilter
 from tests.databases import migrated_file
 from tests.fakes.clock import FakeClock
 from voice.follow_up import FollowUp
@@ -167,3 +169,52 @@ async def test_who_spoke_and_got_nothing(desk: Desk, turns: int, told: set[str])
         await desk.says(call, "caller", "Allô ?")
     await desk.follow_up.before_the_end(call.id, Outcome.ABANDONED)
     assert (await desk.told(), await desk.tickets()) == (told, [])
+
+
+# --------------------------------------------------------------- a text after a call that was lost
+
+
+async def _texts(desk: Desk, **config: Any) -> list[str]:
+    async with desk.storage.tenant(desk.tenant_id).write() as rows:
+        if config:
+            await rows.channels.save("sms", enabled=True, config=config)
+        found = await rows.outbox.page(TextFilter(channel="sms", template="appelManque"))
+    return [each.body for each in found.items]
+
+
+async def _cut_off(desk: Desk, sid: str = "CA1", caller: str = CALLER) -> CallRow:
+    new = NewCall(sid, caller, caller, "+33900000001", "live", tenant_id=desk.tenant_id)
+    call = (await desk.storage.operator.open_call(new, {})).call
+    for _ in range(2):  # two who conclude it
+        await desk.follow_up.before_the_end(call.id, Outcome.ABANDONED)
+    return call
+
+
+async def test_who_was_cut_off_gets_one_text_a_day(desk: Desk) -> None:
+    await _cut_off(desk)
+    assert await _texts(desk) == [], "only if the tenant has switched it on"
+    await _texts(desk, missedCallText=True, bookingUrl="https://garage.example/rdv")
+    await _cut_off(desk, "CA2")
+    await _cut_off(desk, "CA3")
+    (text,) = await _texts(desk)
+    assert "https://garage.example/rdv" in text
+    desk.clock.advance(25 * 3600)
+    await _cut_off(desk, "CA4")
+    assert len(await _texts(desk)) == 2
+
+
+async def test_no_text_where_none_is_due(desk: Desk) -> None:
+    await _texts(desk, missedCallText=True, bookingUrl="javascript:alert(1)")
+    await _cut_off(desk, "CA2", "+33199000001")  # a landline
+    await _cut_off(desk, "CA3", "")  # withheld
+    promised = await desk.call()
+    await desk.says(promised, "agent", "On vous rappelle demain.")
+    await desk.follow_up.before_the_end(promised.id, Outcome.ABANDONED)  # a ticket came of it
+    for sid, outcome in (("CA5", Outcome.INFORMED), ("CA6", Outcome.WRONG_NUMBER)):
+        new = NewCall(sid, CALLER, CALLER, "+33900000001", "live", tenant_id=desk.tenant_id)
+        call = (await desk.storage.operator.open_call(new, {})).call
+        await desk.follow_up.before_the_end(call.id, outcome)
+    assert await _texts(desk) == []
+    await _cut_off(desk, "CA7")
+    (text,) = await _texts(desk)
+    assert "javascript" not in text, "not an address: the line with the link is left out"

@@ -8,8 +8,10 @@ from voice.functions import (
     end_call,
     find_appointment,
     qualify_prospect,
+    refuse_recording,
     reschedule_appointment,
     search_knowledge,
+    send_text,
     take_message,
     transfer_call,
 )
@@ -25,6 +27,8 @@ FUNCTIONS: tuple[Function, ...] = (
     qualify_prospect,
     create_ticket,
     take_message,
+    send_text,
+    refuse_recording,
     transfer_call,
     end_call,
 )

@@ -21,7 +21,8 @@ class CallContext:
     is where national numbers belong. `knowledge` searches documents: always `tenant`'s. `channel`
     is how they reach us; in a text conversation `text_turn` is what is being answered, and there is
     no `call_id`. `contact_id`: who they may be, by their number or address.
-    `known_appointments`: ids of those that our own texts to them were about.
+    `known_appointments`: ids of those that our own texts to them were about. `public_url`: where
+    customers' pages are, without a trailing slash.
     """
 
     tenant: Tenant
@@ -37,6 +38,7 @@ class CallContext:
     text_turn: TextTurn | None = None
     contact_id: str | None = None
     known_appointments: frozenset[str] = frozenset()
+    public_url: str = ""
 
     @property
     def occasion(self) -> Occasion:

@@ -77,7 +77,19 @@ FRENCH: Mapping[str, str] = {
     ),
     "failed_qualify_prospect": "Je n'arrive pas à enregistrer votre demande pour le moment.",
     "failed_create_ticket": "Je n'arrive pas à enregistrer votre demande pour le moment.",
+    "failed_refuse_recording": (
+        "Je n'arrive pas à arrêter l'enregistrement pour le moment. Si vous préférez, raccrochez : "
+        "l'équipe vous rappellera."
+    ),
     "failed_take_message": "Je n'arrive pas à enregistrer votre message pour le moment.",
+    "failed_send_text": "Je n'arrive pas à envoyer de SMS pour le moment.",
+    "text_link": "le lien de votre rendez-vous {when}, pour le modifier ou l'annuler :",
+    "text_no_mobile": "Je ne peux pas envoyer de SMS à ce numéro. Je vous le dis de vive voix.",
+    "text_not_sent": "Je ne peux pas vous envoyer de SMS. Je vous le dis de vive voix.",
+    "text_enough": "Je vous ai déjà envoyé plusieurs SMS. Je vous le dis de vive voix.",
+    "text_no_appointment": (
+        "Pour vous envoyer ce lien, il me faut d'abord retrouver votre rendez-vous."
+    ),
     "failed_search_knowledge": (
         "Je n'arrive pas à retrouver cette information pour le moment, mais je peux prendre un "
         "message pour que l'on vous rappelle."
@@ -158,7 +170,17 @@ ENGLISH: Mapping[str, str] = {
     "failed_cancel_appointment": ("I can't cancel the appointment right now: it is not cancelled."),
     "failed_qualify_prospect": "I can't record your request right now.",
     "failed_create_ticket": "I can't record your request right now.",
+    "failed_refuse_recording": (
+        "I can't stop the recording at the moment. If you'd rather, hang up: the team will call "
+        "you back."
+    ),
     "failed_take_message": "I can't record your message right now.",
+    "failed_send_text": "I can't send an SMS right now.",
+    "text_link": "here is the link of your appointment {when}, to change or cancel it:",
+    "text_no_mobile": "I can't send an SMS to this number. Let me tell you instead.",
+    "text_not_sent": "I can't send you an SMS. Let me tell you instead.",
+    "text_enough": "I have sent you several SMS already. Let me tell you instead.",
+    "text_no_appointment": "To send you that link I must find your appointment first.",
     "failed_search_knowledge": (
         "I can't look that up right now, but I can take a message so that somebody calls you back."
     ),

@@ -134,6 +134,12 @@ async def _known(context: CallContext, rows: TenantRows, said: Sequence[StoredRe
     return known
 
 
+async def known_appointments(context: CallContext, rows: TenantRows) -> Sequence[Appointment]:
+    """Those to come that need no proof any more, by start."""
+    known = await _known(context, rows, await _said(context, rows))
+    return await _fitting(known, context, rows, None, None)
+
+
 async def _fitting(
     known: set[str],
     context: CallContext,
