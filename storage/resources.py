@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from domain.agenda import Kind, OpeningRange, Resource
 from domain.errors import Conflict, Invalid, NotFound
 from storage.agenda_values import check_numbers
+from storage.appointments import Appointments
 from storage.hours import check_week
 from storage.schema import RESOURCE_KINDS, rendez_vous, services
 from storage.schema import resource_hours as hours_table
@@ -133,6 +134,7 @@ class Resources:
     async def remove(self, resource_id: str) -> None:
         """Take it out of the agenda. NotFound; Conflict while appointments are to come, or while
         there is a service that nobody else can do."""
+        await Appointments(self._scope).lock()  # nobody books it while we look
         await self.get(resource_id)
         await self._refuse_the_only_one(resource_id)
         ahead = self._scope.select(rendez_vous, rendez_vous.c.id).where(

@@ -1,6 +1,7 @@
 """Many at once, holds, moves, codes, and the nights when clocks change."""
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -22,6 +23,7 @@ from storage import (
 from storage.appointments import HoldExpired, Taken, plain_code, shown_code
 from storage.appointments.codes import CODE_LETTERS, new_code, new_token
 from storage.appointments.lapsed import remove_lapsed_holds
+from storage.day_exceptions import NewException
 from storage.resources import NewResource
 from storage.services import NewService
 from tests.fakes.clock import START, FakeClock
@@ -308,3 +310,59 @@ async def test_nights_when_clocks_change(
     for beside in (timedelta(minutes=30), timedelta(minutes=-30)):
         moment = start.astimezone(UTC) + beside
         assert (await _book(handle, Wish(moment, name="Zoé"))).start_utc == moment
+
+
+async def test_whoever_is_removed_has_nothing_to_come(handle: TenantHandle) -> None:
+    """Booked and removed at the same moment: one of the two is refused."""
+    for hour in (9, 10, 14, 15, 16):
+        async with handle.write() as rows:
+            ana = await rows.resources.add(NewResource("Ana"))
+        done: list[str] = []
+
+        async def book(whom: str, at: int, done: list[str]) -> None:
+            with contextlib.suppress(Unavailable):
+                await _book(handle, Wish(TUESDAY.replace(hour=at), name="Léa", resource=whom))
+                done.append("booked")
+
+        async def remove(whom: str, done: list[str]) -> None:
+            with contextlib.suppress(Conflict):
+                async with handle.write() as rows:
+                    await rows.resources.remove(whom)
+                done.append("removed")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(book(ana.id, hour, done))
+            group.create_task(remove(ana.id, done))
+        assert len(done) == 1
+
+
+async def test_what_somebody_holds_is_among_their_alternatives(handle: TenantHandle) -> None:
+    await _book(handle, Wish(TUESDAY, name="Paul"))
+    held = TUESDAY + timedelta(minutes=30)
+    await _book(handle, Wish(held, holder="call:1", hold_seconds=120))
+    with pytest.raises(Unavailable) as mine:
+        await _book(handle, Wish(TUESDAY, name="Léa", holder="call:1"))
+    with pytest.raises(Unavailable) as anothers:
+        await _book(handle, Wish(TUESDAY, name="Zoé", holder="call:2"))
+    assert held in [slot.start for slot in mine.value.alternatives]
+    assert held not in [slot.start for slot in anothers.value.alternatives]
+
+
+@pytest.mark.parametrize("free", [2, 9, 25, 58])
+async def test_the_nearest_free_time_is_found_however_far(handle: TenantHandle, free: int) -> None:
+    """All days are closed but one, and the calendar is looked at from both of its sides."""
+    today = START.date()
+    async with handle.write() as rows:
+        await rows.hours.replace([OpeningRange(day, time(9), time(10)) for day in range(1, 8)])
+        if free > 1:
+            await rows.exceptions.add(NewException(today, today + timedelta(days=free - 1)))
+        await rows.exceptions.add(
+            NewException(today + timedelta(days=free + 1), today + timedelta(days=400))
+        )
+    nine = datetime.combine(today + timedelta(days=free), time(9), PARIS)
+    for asked in (1, 30, 59):
+        start = datetime.combine(today + timedelta(days=asked), time(18), PARIS)
+        with pytest.raises(Unavailable) as refused:
+            await _book(handle, Wish(start, name="Léa"))
+        found = {slot.start for slot in refused.value.alternatives}
+        assert found == {nine, nine + timedelta(minutes=30)}
