@@ -77,13 +77,16 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @contextmanager
-def started(settings: Sequence[str] = _SETTINGS) -> Iterator[PostgresServer]:
-    """A server of its own, with these settings; nothing of it is left."""
+def started(
+    settings: Sequence[str] = _SETTINGS, *, oldest: bool = False
+) -> Iterator[PostgresServer]:
+    """A server of its own, with these settings; nothing of it is left. `oldest`: of the versions
+    that the package carries."""
     # Not pytest's own directory: a socket's path may have 107 bytes only.
     directory = Path(tempfile.mkdtemp(prefix="coccinelle-pg-"))
     try:
         account = _account(directory)
-        programs = _programs(directory)
+        programs = _programs(directory, oldest=oldest)
         data = directory / "data"
         subprocess.run(
             [programs / "initdb", "-D", data, *_INITDB],
@@ -150,8 +153,9 @@ def _account(directory: Path) -> dict[str, Any]:
     return {"cwd": directory, "user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
-def _programs(directory: Path) -> Path:
-    """Where initdb, postgres and psql are: the newest version that the package carries.
+def _programs(directory: Path, *, oldest: bool) -> Path:
+    """Where initdb, postgres and psql are: the newest version that the package carries, or the
+    oldest.
 
     Root gets a copy, for "nobody" can't be sure to reach the original (under /root, perhaps).
     """
@@ -159,13 +163,13 @@ def _programs(directory: Path) -> Path:
     assert spec is not None
     assert spec.origin is not None
     package = Path(spec.origin).parent
-    newest = max(package.glob("pginstall*"))
+    chosen = (min if oldest else max)(package.glob("pginstall*"))
     if os.geteuid() != 0:
-        return newest / "bin"
+        return chosen / "bin"
     # The programs find their libraries relative to themselves: beside the package.
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.is_dir():
         shutil.copytree(libraries, directory / libraries.name)
-    copy = directory / package.name / newest.name
-    shutil.copytree(newest, copy, symlinks=True, ignore=shutil.ignore_patterns("include"))
+    copy = directory / package.name / chosen.name
+    shutil.copytree(chosen, copy, symlinks=True, ignore=shutil.ignore_patterns("include"))
     return copy / "bin"

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from procrastinate import sql
 
 from storage import Database, migrations
-from tests.postgres import PostgresServer
+from tests.postgres import PostgresServer, started
 from tests.storage.test_migrations import connected
 
 _SCRIPTS = resources.files(sql) / "migrations"
@@ -55,6 +55,13 @@ async def test_it_is_the_library_s_own_schema(postgres_url: str, other_url: str)
     await other.execute((resources.files(sql) / "schema.sql").read_text())
     await other.close()
     assert await _made(postgres_url) == await _made(other_url)
+
+
+@pytest.mark.long
+async def test_a_postgresql_16_takes_them_in_one_transaction() -> None:
+    # Before 17, a value that was added to a type can't be used in the same transaction.
+    with started(oldest=True) as server, server.database() as name:
+        await (await Database.open(server.url(name))).close()
 
 
 async def test_nothing_of_it_is_left_after_a_downgrade(postgres_url: str) -> None:

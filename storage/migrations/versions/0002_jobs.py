@@ -7,6 +7,7 @@ refused by a test, until a migration of ours applies what it adds.
 Frozen: types are spelled out here and not imported from the schema, which will move on.
 """
 
+import re
 from importlib import resources
 
 import sqlalchemy as sa
@@ -68,6 +69,8 @@ PROCRASTINATE = tuple(
     """.split()
 )
 
+_ADDED = re.compile(r"ALTER TYPE (\w+) ADD VALUE '(\w+)'[^;]*;")
+
 # Jobs don't point at their tenant by a foreign key there, and must go with it all the same.
 WITH_THE_TENANT = """
 CREATE FUNCTION coccinelle_forget_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -109,8 +112,10 @@ def upgrade() -> None:
     _create_job_rates()
     if op.get_bind().dialect.name == "postgresql":
         scripts = resources.files("procrastinate") / "sql" / "migrations"
-        for name in PROCRASTINATE:
-            _run((scripts / f"{name}.sql").read_text(encoding="utf-8"))
+        for script in _at_once(
+            [(scripts / f"{name}.sql").read_text(encoding="utf-8") for name in PROCRASTINATE]
+        ):
+            _run(script)
         _run(WITH_THE_TENANT)
 
 
@@ -124,6 +129,16 @@ def downgrade() -> None:
         "jobs",
     ):
         op.drop_table(table)
+
+
+def _at_once(scripts: list[str]) -> list[str]:
+    """The scripts for one transaction: what they add to a type is there from the beginning, for
+    before PostgreSQL 17 an added value can't be used in the transaction that has added it."""
+    first, *others = scripts
+    for script in others:
+        for name, value in _ADDED.findall(script):
+            first = first.replace(f"TYPE {name} AS ENUM (", f"TYPE {name} AS ENUM ('{value}',")
+    return [first, *(_ADDED.sub("", script) for script in others)]
 
 
 def _run(script: str) -> None:
