@@ -14,8 +14,10 @@ SMTP_PASSWORD = "smtp.password"  # noqa: S105
 DIALOG360_KEY = "d360ApiKey"
 #: The secret part of the address to which a tenant's own app at Meta sends its webhooks.
 WEBHOOK_KEY = "webhookKey"
-#: The secret that a link to 360dialog's onboarding is kept as: `<digest>.<end, Unix seconds>`.
+#: The secret that a link to 360dialog's onboarding is kept as: `<digest>.<end, Unix seconds>`; and,
+#: once its owner is back, `connecting.<end>` while a job looks whether the number runs.
 ONBOARDING_STATE = "onboardingState"
+ON_ITS_WAY = "connecting"
 #: The job that proves whose a WhatsApp number is, whenever its channel was saved.
 WHATSAPP_CHECK = "whatsapp.check"
 #: The job that logs in at a mail server, whenever its channel was saved.
@@ -133,6 +135,13 @@ def whatsapp_number_id(config: Mapping[str, Any], secrets: Mapping[str, Any]) ->
     """Meta's id of the number, "" when there is none; pages send it as a secret."""
     number = secrets.get("phoneNumberId") or config.get("phoneNumberId")
     return str(number).strip() if _there(number) else ""
+
+
+def onboarding_runs(secrets: Mapping[str, Any], now: float) -> bool:
+    """Whether a link to sign up at is good still, or what came of one is looked at; `now` in Unix
+    seconds."""
+    _, _, end = str(secrets.get(ONBOARDING_STATE, "")).partition(".")
+    return end.isascii() and end.isdigit() and now < int(end)
 
 
 def _there(value: Any) -> bool:

@@ -23,6 +23,7 @@ from starlette.routing import Route
 from domain.channel_state import (
     DIALOG360_KEY,
     NUMBER_TAKEN,
+    ON_ITS_WAY,
     ONBOARDING_STATE,
     WEBHOOK_KEY,
     WHATSAPP_CHECK,
@@ -107,6 +108,8 @@ class Onboarding:
                 "until": until.isoformat(),
             }
             await rows.jobs.put(CONNECT, payload, key=f"{CONNECT}:{tenant_id}")
+            under_way = f"{ON_ITS_WAY}.{int(until.timestamp())}"
+            await rows.channels.save_secrets("whatsapp", {ONBOARDING_STATE: under_way})
         return _page(_THANKS)
 
     async def _spend(self, state: str) -> str | None:
@@ -154,7 +157,15 @@ class Connecting:
                 return None
         if pending and self.clock.now() < datetime.fromisoformat(str(job.payload["until"])):
             return Again(self.clock.now() + LOOK_AGAIN)
+        await self._give_up(tenant_id)
         return None
+
+    async def _give_up(self, tenant_id: str) -> None:
+        """Nothing is on its way any more; a link that was made meanwhile stays good."""
+        async with self.storage.tenant(tenant_id).write() as rows:
+            kept = await rows.channels.secrets("whatsapp")
+            if str(kept.get(ONBOARDING_STATE, "")).startswith(f"{ON_ITS_WAY}."):
+                await rows.channels.save_secrets("whatsapp", {ONBOARDING_STATE: None})
 
     async def _connect(self, tenant_id: str, channel: HubChannel) -> bool:
         """False when the channel is another tenant's. Each step may be repeated but the making of
@@ -170,7 +181,8 @@ class Connecting:
         if found.config.get(_CHANNEL) != channel.id or not known.get(DIALOG360_KEY):
             made = await self.hub.create_key(channel.id)
             async with tenant.write() as rows:
-                await _store(rows, channel, {DIALOG360_KEY: made.api_key}, made.address)
+                given = {DIALOG360_KEY: made.api_key, ONBOARDING_STATE: None}
+                await _store(rows, channel, given, made.address)
         await self._register(tenant_id)
         return True
 

@@ -11,13 +11,14 @@ from dashboard.api.phone_config import LINE, PhoneConfig
 from dashboard.api.settings import ApiSettings
 from dashboard.catalogue import sentence
 from domain.channel_state import (
-    ONBOARDING_STATE,
+    DIALOG360_KEY,
     WEBHOOK_KEY,
     ChannelFacts,
     ChannelState,
     Why,
     channel_state,
     email_configured,
+    onboarding_runs,
     whatsapp_configured,
 )
 from domain.tenant import Tenant
@@ -144,8 +145,9 @@ class ChannelStatus:
         by_360dialog = bool(kept.get(WEBHOOK_SECRET))
         return {
             "retrying": retrying,
-            "connecting": ONBOARDING_STATE in kept or _on_its_way(channel.config),
-            "proven": proven or by_360dialog,
+            "connecting": onboarding_runs(kept, rows.outbox.now().timestamp()),
+            # Whoever has 360dialog's key of a number has the number.
+            "proven": proven or bool(kept.get(DIALOG360_KEY)),
             "receives": by_360dialog or (proven and self._hears(kept)),
         }
 
@@ -226,10 +228,6 @@ def _answerable(sender: Any, otherwise: bool) -> bool:
     if isinstance(sender, str) and sender.strip():
         return sender.strip().lstrip("+").replace(" ", "").isdigit()
     return otherwise
-
-
-def _on_its_way(config: Mapping[str, Any]) -> bool:
-    return config.get("connectionMethod") == "oauth"
 
 
 def _iso(instant: datetime | None) -> str | None:

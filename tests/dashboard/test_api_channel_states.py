@@ -153,9 +153,18 @@ async def test_whatsapp_by_the_operators_app(
     assert await why(owner, "whatsapp") == ("works", "connecte")
 
 
-async def test_whatsapp_on_its_way(owner: Client) -> None:
+async def test_whatsapp_on_its_way(
+    owner: Client, storage: Storage, garage: Tenant, clock: FakeClock
+) -> None:
+    # The old page's button, which led nowhere.
     await put(owner, "whatsapp", config={"connectionMethod": "oauth"}, enabled=True)
+    assert await why(owner, "whatsapp") == ("not_configured", "non_configure")
+    end = int(clock.now().timestamp()) + 60
+    async with storage.tenant(garage.id).write() as rows:
+        await rows.channels.save_secrets("whatsapp", {"onboardingState": f"connecting.{end}"})
     assert await why(owner, "whatsapp") == ("connecting", "en_cours")
+    clock.advance(60)
+    assert await why(owner, "whatsapp") == ("not_configured", "non_configure")
 
 
 async def test_a_whatsapp_number_belongs_to_one_tenant(

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from domain.channel_state import onboarding_runs
 from domain.jobs import Again, Job
 from domain.webhook_keys import key_digest
 from messaging.ports import Credentials, OutgoingText
@@ -105,6 +106,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 async def test_a_number_is_connected_and_its_webhook_carries_our_secret(world: World) -> None:
     channel = world.hub.channels["CHsalon"]
     assert await world.back(await world.state(world.salon), channel) == 200
+    now = world.clock.now().timestamp()
+    assert onboarding_runs((await world.credentials(world.salon)).secrets, now)
     assert await world.work(world.salon, channel) is None
     kept = await world.credentials(world.salon)
     assert kept.secrets["d360ApiKey"] == channel.api_key
