@@ -6,6 +6,7 @@ its page showed; once that is no longer so, nothing is done and the page shows w
 form twice is sending it once. After a POST the browser is sent back to the page (303).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -37,6 +38,8 @@ log = structlog.get_logger(__name__)
 #: A reason of 300 characters, percent-encoded, and then some.
 _MOST_BYTES: Final = 8 * 1024
 _LONGEST_REASON: Final = 300
+#: How long they may take to arrive, seconds: anybody can open a connection and say nothing.
+_READ_SECONDS: Final = 10.0
 #: How many days one page of free times has, and how far the first one looks for any.
 _DAYS: Final = 7
 _WEEKS_AHEAD: Final = 8
@@ -255,10 +258,12 @@ class AppointmentLinks:
             if it is None:
                 return None
             tenant, agenda = await rows.tenant(), await rows.agenda.load()
+            place = await rows.bookings.place()
             phone = (await rows.channels.get("phone")).config.get("clientPhoneNumber")
         language = _language(request, tenant.locale)
         shown = phone if isinstance(phone, str) else ""
-        view = view_of(it, tenant, agenda, language, self._clock.now(), shown)
+        now = self._clock.now()
+        view = view_of(it, tenant, agenda, language, now, phone=shown, place=place)
         return _Found(tenant_id, ZoneInfo(tenant.timezone), it, view, language)
 
     def _page(
@@ -365,12 +370,13 @@ async def _form(request: Request) -> dict[str, str] | None:
         return None
     body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _MOST_BYTES:
-                return None
+        async with asyncio.timeout(_READ_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > _MOST_BYTES:
+                    return None
         fields = parse_qs(body.decode(), max_num_fields=10, keep_blank_values=True)
-    except (ValueError, ClientDisconnect):
+    except (ValueError, TimeoutError, ClientDisconnect):
         return None
     return {name: values[0] for name, values in fields.items()}
 

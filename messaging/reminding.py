@@ -161,12 +161,12 @@ class Reminding:
             await rows.reminders.settle(reminder.id, DROPPED, reason=reason)
             return
         appointment = await rows.appointments.with_codes(appointment.id)
-        tried = list(reminder.tried)
+        tried, place = list(reminder.tried), await rows.bookings.place()
         for channel, address in await self._ways(rows, reminder, appointment):
             if channel in {each for each, _ in tried}:
                 continue
             try:
-                new = self._text(reminder, appointment, channel, address)
+                new = self._text(reminder, appointment, channel, address, place)
                 if channel == "email":
                     new = replace(new, attachments=await _files(rows, reminder, appointment, new))
                 text = await rows.outbox.put(new)
@@ -218,7 +218,9 @@ class Reminding:
                 ways.append((channel, address))
         return ways
 
-    def _text(self, reminder: Reminder, it: Appointment, channel: str, address: str) -> NewText:
+    def _text(
+        self, reminder: Reminder, it: Appointment, channel: str, address: str, place: str
+    ) -> NewText:
         local = it.start_utc.astimezone(ZoneInfo(it.timezone))
         start = int(it.start_utc.timestamp())
         values = {
@@ -226,6 +228,7 @@ class Reminding:
             "date": local.date().isoformat(),
             "heure": local.strftime("%H:%M"),
             "prestation": it.service or "",
+            "adresse": place,
             "code": it.code or "",
             "lien": f"{self.public_url.rstrip('/')}/r/{it.link_token}" if it.link_token else "",
         }
@@ -296,6 +299,7 @@ async def _files(
         changed=it.updated_at,
         created=it.created_at,
         cancelled=it.status == "cancelled",
+        location=new.variables.get("adresse", ""),
         url=new.variables.get("lien", ""),
     )
     method, content = invitation(

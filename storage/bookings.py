@@ -27,6 +27,8 @@ ALTERNATIVES: Final = 3
 #: How far around a moment that can't be had we look, in days, and how much farther each time that
 #: finds too few. This is done under the tenant's lock: next to most moments something is free.
 _AROUND: Final = (1, 3, 10, 30, 90, 270, MAX_HORIZON_DAYS)
+#: Characters of an address, on one line.
+_LONGEST_PLACE: Final = 200
 #: How much is read at once.
 _MONTH: Final = timedelta(days=27)
 _DAY: Final = timedelta(days=1)
@@ -195,6 +197,10 @@ class Bookings:
         row = await self._scope.first(self._scope.select(settings_rows, settings_rows.c.settings))
         return {} if row is None else dict(row["settings"])
 
+    async def place(self) -> str:
+        """Where customers come to: `address` of the settings, on one line; "" when none was set."""
+        return place_of(await self.settings())
+
     async def set_settings(self, settings: Mapping[str, Any]) -> None:
         """Replace it."""
         values = {"settings": dict(settings), "updated_at": self._scope.now()}
@@ -292,6 +298,12 @@ class _Asked:
     resource: str | None = None
     holder: str | None = None
     moved: str | None = None
+
+
+def place_of(settings: Mapping[str, Any]) -> str:
+    """The address that customers come to, from the settings of appointments; "" for none."""
+    said = settings.get("address")
+    return " ".join(said.split())[:_LONGEST_PLACE] if isinstance(said, str) else ""
 
 
 def service_of(agenda: Agenda, service_id: str | None, minutes: int | None = None) -> Service:

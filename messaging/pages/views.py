@@ -44,9 +44,16 @@ class View:
 
 
 def view_of(
-    it: Appointment, tenant: Tenant, agenda: Agenda, language: Language, now: datetime, phone: str
+    it: Appointment,
+    tenant: Tenant,
+    agenda: Agenda,
+    language: Language,
+    now: datetime,
+    *,
+    phone: str = "",
+    place: str = "",
 ) -> View:
-    """`now` aware; `phone` in E.164, or ""."""
+    """`now` aware; `phone` in E.164; `place` the address that they come to."""
     start = it.start_utc.astimezone(ZoneInfo(tenant.timezone))
     state = state_of(it, now)
     names = {each.id: each.name for each in agenda.resources}
@@ -57,7 +64,7 @@ def view_of(
         iso=start.isoformat(),
         minutes=it.minutes,
         who=names.get(it.resource, "") if it.resource else "",
-        place="",
+        place=place,
         phone=phone,
         state=state,
         open=state in ("booked", "acknowledged"),

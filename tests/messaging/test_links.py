@@ -137,6 +137,21 @@ async def test_a_customer_says_that_they_will_come(
     assert (await send(web, page, "/confirm")).status_code == 303, "sent twice"
 
 
+async def test_where_they_come_to_stands_on_the_page_and_in_the_file(
+    web: httpx.AsyncClient, storage: Storage, it: Appointment
+) -> None:
+    assert "Adresse" not in (await seen(web, f"/r/{it.link_token}")).text
+    async with storage.tenant(it.tenant_id).write() as rows:
+        await rows.bookings.set_settings({"address": "12 rue <des>\n Lilas, Lyon", "x": 1})
+    page = await seen(web, f"/r/{it.link_token}")
+    assert "12 rue <des> Lilas, Lyon" in page.text
+    file = (await web.get(f"/r/{it.link_token}/appointment.ics")).text
+    assert "LOCATION:12 rue <des> Lilas\\, Lyon\r\n" in file
+    async with storage.tenant(it.tenant_id).write() as rows:
+        await rows.bookings.set_settings({"address": ["nowhere"]})
+    assert "nowhere" not in (await seen(web, f"/r/{it.link_token}")).text
+
+
 async def test_a_customer_cancels_once(
     web: httpx.AsyncClient, storage: Storage, it: Appointment
 ) -> None:

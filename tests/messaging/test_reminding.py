@@ -171,6 +171,8 @@ async def test_who_cancels_in_writing_has_their_answer_there(desk: Desk) -> None
 async def test_an_email_brings_the_appointment_for_the_calendar(desk: Desk) -> None:
     smtp = {"host": "smtp.exemple.fr", "user": "g@exemple.fr", "fromEmail": "g@exemple.fr"}
     await desk.on("email", smtp=smtp)
+    async with desk.storage.tenant(desk.tenant.id).write() as rows:
+        await rows.bookings.set_settings({"address": "12 rue des Lilas, Lyon"})
     await desk.book(paris(2026, 11, 26, 14, 30), service="Vidange")
     await desk.passes(desk.clock.now())
     (text,) = await desk.texts()
@@ -179,6 +181,8 @@ async def test_an_email_brings_the_appointment_for_the_calendar(desk: Desk) -> N
     assert "method=REQUEST" in media
     assert "SEQUENCE:0" in content
     assert "DTSTART:20261126T133000Z" in content
+    assert "LOCATION:12 rue des Lilas\\, Lyon" in content
+    assert "Adresse : 12 rue des Lilas, Lyon" in text.body
 
 
 async def test_what_has_not_arrived_goes_elsewhere_once(desk: Desk) -> None:
