@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from email.utils import format_datetime
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
+from uuid import uuid4
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sandbox.call_recordings import STATUSES, CallRecording
 from sandbox.leg import Fetch, Inline, Leg
 from sandbox.messages import Message, MessageRefused
 from sandbox.numbers import Number
@@ -70,7 +72,7 @@ class Account(Protocol):
         ...
 
     @property
-    def recordings(self) -> Mapping[str, bytes]:
+    def recordings(self) -> dict[str, bytes]:
         """WAV files by sid."""
         ...
 
@@ -100,6 +102,7 @@ class RestApi:
 
     def __init__(self, account: Account) -> None:
         self._account = account
+        self.call_recordings: dict[str, CallRecording] = {}
         root = f"/{API_VERSION}/Accounts/{{account}}"
         table: list[tuple[str, Mapping[str, Handler]]] = [
             (f"{root}.json", {"GET": self._get_account}),
@@ -116,6 +119,15 @@ class RestApi:
                 {"GET": self._get_number, "POST": self._update_number},
             ),
             (f"{root}/Recordings/{{sid}}.wav", {"GET": self._get_recording}),
+            (f"{root}/Recordings/{{recording}}.json", {"DELETE": self._delete_recording}),
+            (
+                f"{root}/Calls/{{sid}}/Recordings.json",
+                {"GET": self._list_recordings, "POST": self._start_recording},
+            ),
+            (
+                f"{root}/Calls/{{sid}}/Recordings/{{recording}}.json",
+                {"POST": self._update_recording},
+            ),
         ]
         self.app = Starlette(
             routes=[
@@ -253,6 +265,45 @@ class RestApi:
         if audio is None:
             raise _missing(request)
         return Response(audio, media_type="audio/x-wav")
+
+    async def _start_recording(self, request: Request) -> Response:
+        leg = self._leg(request)
+        if leg.record.status != "in-progress":
+            raise Refusal(400, 21220, "Requested resource is not eligible for recording")
+        fields = dict(await _pairs(request))
+        if fields.get("RecordingChannels", "mono") not in ("mono", "dual"):
+            raise Refusal(400, 20001, "RecordingChannels is neither mono nor dual")
+        made = CallRecording(f"RE{uuid4().hex}", leg.record.sid)
+        self.call_recordings[made.sid] = made
+        return JSONResponse(made.resource(self._account.account_sid, API_VERSION), status_code=201)
+
+    async def _list_recordings(self, request: Request) -> Response:
+        leg = self._leg(request)
+        found = [
+            each.resource(self._account.account_sid, API_VERSION)
+            for each in self.call_recordings.values()
+            if each.call_sid == leg.record.sid
+        ]
+        return JSONResponse({"recordings": found, "page": 0, "page_size": 50})
+
+    async def _update_recording(self, request: Request) -> Response:
+        found = self.call_recordings.get(request.path_params["recording"])
+        if found is None or found.call_sid != request.path_params["sid"]:
+            raise _missing(request)
+        status = dict(await _pairs(request)).get("Status")
+        if status not in STATUSES:
+            raise Refusal(400, 20001, "Status is none of in-progress, paused, stopped")
+        if found.status == "stopped" or self._leg(request).record.over:
+            raise Refusal(400, 21220, "Recording is not in-progress")
+        found.status = status
+        return JSONResponse(found.resource(self._account.account_sid, API_VERSION))
+
+    async def _delete_recording(self, request: Request) -> Response:
+        sid = request.path_params["recording"]
+        begun = self.call_recordings.pop(sid, None)
+        if self._account.recordings.pop(sid, None) is None and begun is None:
+            raise _missing(request)
+        return Response(status_code=204)
 
     # ------------------------------------------------------------------ parts
 

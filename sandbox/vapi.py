@@ -171,7 +171,7 @@ class VapiEmulator:
                 },
             ),
             ("/call", {"POST": self._create_call}),
-            ("/call/{id}", {"GET": self._get_call}),
+            ("/call/{id}", {"GET": self._get_call, "DELETE": self._delete_call}),
         ]
         methods = ["GET", "POST", "PATCH", "DELETE", "PUT"]
         routes = [Route(path, self._guarded(ways), methods=methods) for path, ways in table]
@@ -349,6 +349,16 @@ class VapiEmulator:
         call = self._running.get(request.path_params["id"])
         if call is None:
             raise _Problem(404, "Not Found", "Couldn't get call.")
+        return JSONResponse(call.describe())
+
+    async def _delete_call(self, request: Request) -> Response:
+        call = self._running.get(request.path_params["id"])
+        if call is None:
+            raise _Problem(404, "Not Found", "Couldn't get call.")
+        if not call.record.ended:
+            raise _Problem(400, "Bad Request", "Call is still in progress.")
+        del self._running[request.path_params["id"]]
+        self.requests.append(("DELETE", request.url.path, None))
         return JSONResponse(call.describe())
 
     async def _control(self, request: Request) -> Response:

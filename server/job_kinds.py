@@ -19,6 +19,7 @@ from server.conversations import reminding
 from server.knowledge import PINECONE_LIMITS, document_jobs
 from server.lines import line_jobs
 from server.persons import person_jobs
+from server.recordings import recording_jobs
 from server.retention import purge_job
 from server.secret_rotation import reencryption
 from server.settings import Settings
@@ -55,6 +56,7 @@ def job_kinds(
         *calendar_jobs(settings, database, storage, clock),
         *assistant_jobs(settings, storage, clock, vapi),
         *person_jobs(settings, storage, clock, vapi),
+        *recording_jobs(settings, storage, clock),
         *voicemail_jobs(settings, storage),
         *line_jobs(settings, storage, clock),
         *text_jobs(settings, storage, clock, senders or {}),

@@ -396,6 +396,13 @@ class Settings(BaseSettings):
     retention_appointments_days: Days = _about(
         1095, _RETENTION, "How long appointments are kept after they were held.", _DAYS, "1095"
     )
+    retention_recordings_days: Days = _about(
+        180,
+        _RETENTION,
+        "How long recordings of calls stay at Twilio. (The CNIL's advice: six months at most.)",
+        _DAYS,
+        "180",
+    )
     retention_audit_days: Days = _about(
         365,
         _RETENTION,

@@ -103,8 +103,12 @@ def blueprint(
     """A tenant's public phone configuration as an assistant's."""
     who = profile(tenant, config)
     has_transfer = bool(config.get("transferNumber"))
-    names = function_names(who.agent_type, has_transfer=has_transfer, has_knowledge=has_knowledge)
-    own = config.get("vapi")
+    names = function_names(
+        who.agent_type,
+        has_transfer=has_transfer,
+        has_knowledge=has_knowledge,
+        recording=who.recording,
+    )
     return Blueprint(
         tenant_id=tenant.id,
         deployment_id=deployment_id,
@@ -118,8 +122,8 @@ def blueprint(
         gender=who.voice,
         public_url=plan.public_url,
         secret=plan.secret,
-        # Nothing but a plain yes is one.
-        recording=isinstance(own, Mapping) and own.get("recording") is True,
+        # Ours is announced, and can be refused during the call (server/recordings.py).
+        recording=False,
         seconds=plan.seconds,
     )
 

@@ -37,6 +37,7 @@ from storage.outbox import Outbox
 from storage.persons import Persons
 from storage.prospects import Prospects
 from storage.recipients import Recipients
+from storage.recordings import Recordings
 from storage.reminders import Reminders
 from storage.resources import Resources
 from storage.scope import Scope
@@ -83,6 +84,7 @@ class TenantRows:
         "persons",
         "prospects",
         "recipients",
+        "recordings",
         "reminders",
         "resources",
         "services",
@@ -109,6 +111,7 @@ class TenantRows:
         self.outbox = Outbox(scope)
         self.recipients = Recipients(scope)
         self.persons = Persons(scope)
+        self.recordings = Recordings(scope)
         self.instructions = Instructions(scope)
         self.notifications = Notifications(scope, self.outbox)
         self.prospects = Prospects(scope, self.contacts, self.notifications)

@@ -116,6 +116,10 @@ class CallActions(Protocol):
         """Redirect the telephone call to the tenant's own phone. Raises ProviderError."""
         ...
 
+    async def record(self) -> None:
+        """Have the telephone call recorded; the caller has been told. Never raises."""
+        ...
+
     async def leave(self, reason: str) -> None:
         """The stream is about to be closed, for no agent is left. Never raises."""
         ...
@@ -215,6 +219,7 @@ class Bridge:
             ev.StartTimer: self._start_timer,
             ev.StopTimer: self._stop_timer,
             ev.Record: self._record,
+            ev.StartRecording: lambda _: self._later(self._actions.record()),
             ev.HangUp: lambda c: self._later(self._hang_up(c.reason)),
             ev.TransferCall: lambda c: self._later(self._transfer(c.reason)),
             ev.Announce: lambda c: self._announce(c.text),

@@ -21,7 +21,7 @@ from typing import Any
 from domain.outcome import Outcome
 from voice import events as ev
 from voice.call_state import Phase, Rescue, Rules, Script, Silence, Spoken, State, Waiting
-from voice.conclusion import FAREWELLS, conclude, first_words
+from voice.conclusion import FAREWELLS, conclude, first_words, says
 
 __all__ = ["Call", "Phase", "Rules", "Script"]
 
@@ -373,10 +373,18 @@ class Call:
         if not item_id.startswith(ev.ANNOUNCEMENT):
             self._state.introduced |= not cut or len(text) >= len(self._script.disclosure)
             self._state.last_was_caller &= not text
+            self._heard_of_recording(text)
         turn = {"who": "agent", "text": text, "heard_until_ms": round(heard_ms), "cut": cut}
         if item_id.startswith(ev.ANNOUNCEMENT):
             turn["announced"] = True  # nothing that another agent must know
         self._record("turn", turn, at=spoken.began)
+
+    def _heard_of_recording(self, text: str) -> None:
+        """Only what was heard to its end counts: the notice is the last thing of this."""
+        announced = self._script.recording
+        if announced and not self._state.recording and says(text, announced):
+            self._state.recording = True
+            self._do(ev.StartRecording())
 
     def _settle(self) -> None:
         """The agent may have come to rest: act on what was waiting for that."""

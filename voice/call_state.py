@@ -51,6 +51,7 @@ class Script:
     introduce: str  # a note to the agent whose greeting nobody heard
     holds: tuple[str, ...] = ()  # while an agent is late or being changed, in this order
     repeat: str = ""  # the agent heard nothing, the caller did speak
+    recording: str = ""  # the notice that calls are recorded; "" when they aren't
     function_note: str = ""  # a note to an agent that didn't ask for it: "{name}", "{result}"
 
 
@@ -139,6 +140,7 @@ class State:
     ever_answered: bool = False
     farewell: bool = False  # the caller's last words were a goodbye
     introduced: bool = False
+    recording: bool = False  # it was asked for
     words_due: bool = False  # the last words were asked for and haven't begun to sound
     words_begun: bool = False  # … but their response has begun
     expired: bool = False  # the maximum is reached: nothing reopens the call

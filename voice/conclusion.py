@@ -28,6 +28,16 @@ def conclude(
     return Outcome.INFORMED if caller_turns and answered else Outcome.ABANDONED
 
 
+def says(text: str, sentence: str) -> bool:
+    """Whether a text holds a sentence, whatever its capitals and punctuation: a transcript has its
+    own."""
+    return _letters(sentence) in _letters(text)
+
+
+def _letters(text: str) -> str:
+    return "".join(character for character in text.casefold() if character.isalnum())
+
+
 def first_words(text: str, share: float) -> str:
     """The words of `text` that fit into this share (0–1) of its duration."""
     words = text.split()

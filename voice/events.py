@@ -309,6 +309,11 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class StartRecording:
+    """The caller has heard that the call is recorded, and how to refuse."""
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """End the telephone call."""
 
@@ -353,6 +358,7 @@ Command = (
     | StartTimer
     | StopTimer
     | Record
+    | StartRecording
     | HangUp
     | TransferCall
     | Announce

@@ -6,14 +6,14 @@ again when a webhook is repeated. Of these rungs: {"kind": "turns", …} (`voice
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
 import structlog
 
-from domain.agent import disclosure, function_names, greeting, profile
+from domain.agent import AgentProfile, disclosure, function_names, greeting, profile
 from domain.messages import text
 from domain.tenant import Tenant
 from storage.call_turns import TURNS as BY_TURNS
@@ -133,7 +133,7 @@ class LowerRungs:
 
     def _by_turns(self, choice: Choice, history: History, *, nobody_answered: bool) -> Opening:
         facts = choice.facts(self.streams.region)
-        first = greeting(profile(choice.tenant, choice.config))
+        first = greeting(_unrecorded(choice))
         resumed = history.greeted(disclosure(first))
         state, ask = turns.begin(
             facts,
@@ -152,7 +152,7 @@ class LowerRungs:
         """Who hears us for the first time is told who speaks, and what: not who is switched off."""
         if history.turns or not choice.answers:
             return words
-        return f"{greeting(profile(choice.tenant, choice.config))} {words}"
+        return f"{greeting(_unrecorded(choice))} {words}"
 
     async def _history(self, row: CallRow | None) -> History:
         if row is None or row.tenant_id is None:
@@ -258,3 +258,8 @@ def said(call_id: str, opening: Mapping[str, Any], at: datetime) -> Sequence[Jou
     all of it is written down."""
     turn = {"who": "agent", "text": opening["say"], "cut": False}
     return [JournalEntry(call_id, at, "turn", turn)]
+
+
+def _unrecorded(choice: Choice) -> AgentProfile:
+    """Without a stream nothing is recorded, and nothing is said of it."""
+    return replace(profile(choice.tenant, choice.config), recording=False)

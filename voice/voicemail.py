@@ -68,6 +68,7 @@ class Voicemail:
                 ticket_id = await self._ticket(rows, row, subject, where, MESSAGE)
                 said: dict[str, str | int] = {"recording": recording, "seconds": seconds}
                 await self._record(rows, row, key, said, ticket_id, Outcome.MESSAGE)
+                await rows.recordings.kept(row.id, recording)
                 if self.transcribes:
                     payload = {"call_id": row.id, "ticket_id": ticket_id, "recording": recording}
                     at = self.clock.now() + SOON

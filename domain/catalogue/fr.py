@@ -185,6 +185,10 @@ MESSAGES: Final[Mapping[str, str]] = {
     "voicemail_no_words": "Transcription automatique : aucune parole reconnue.",
     "call_back_missed": "À rappeler : appel sans message",
     # Text conversations
+    "recording_notice": (
+        "Cet appel est enregistré ; dites « je refuse l'enregistrement » et il ne le sera pas."
+    ),
+    "recording_refused": "C'est noté : rien n'est plus enregistré, et ce qui l'était est effacé.",
     "text_introduction_female": "{name}, assistante IA de {company} :",
     "text_introduction_male": "{name}, assistant IA de {company} :",
     "text_introduction_nobody_female": "{name}, assistante IA :",

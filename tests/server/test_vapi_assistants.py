@@ -153,10 +153,12 @@ async def test_what_the_assistant_is(world: World) -> None:
     tools = {each.get("function", {}).get("name", each["type"]) for each in made["model"]["tools"]}
     assert {"check_availability", "take_message", "endCall"} <= tools
     assert "end_call" not in tools
-    for yes in (True, "true", 1):
-        await world.save_phone(vapi={"recording": yes})
-        await world.provision()
-        assert made["artifactPlan"]["recordingEnabled"] is (yes is True)
+    # Ours is announced and can be refused; Vapi's can't, and stays off whatever somebody asks for.
+    await world.save_phone(vapi={"recording": True}, recording={"enabled": True})
+    await world.provision()
+    assert made["artifactPlan"]["recordingEnabled"] is False
+    tools = {each.get("function", {}).get("name", each["type"]) for each in made["model"]["tools"]}
+    assert "refuse_recording" in tools
 
 
 async def test_tenants_without_vapi_in_their_ladder_have_none(world: World) -> None:

@@ -101,6 +101,9 @@ class Actions:
     async def leave(self, reason: str) -> None:
         self.done.append(f"leave {reason}")
 
+    async def record(self) -> None:
+        self.done.append("record")
+
     async def next_agent(
         self, lost: str | None, reason: str, turns: Sequence[tuple[str, str]]
     ) -> Leg:

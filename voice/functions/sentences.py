@@ -78,8 +78,8 @@ FRENCH: Mapping[str, str] = {
     "failed_qualify_prospect": "Je n'arrive pas à enregistrer votre demande pour le moment.",
     "failed_create_ticket": "Je n'arrive pas à enregistrer votre demande pour le moment.",
     "failed_refuse_recording": (
-        "Je n'arrive pas à arrêter l'enregistrement pour le moment. Si vous préférez, raccrochez : "
-        "l'équipe vous rappellera."
+        "Je n'arrive pas à arrêter l'enregistrement pour le moment. Vous pouvez raccrocher si vous "
+        "ne voulez pas être enregistré."
     ),
     "failed_take_message": "Je n'arrive pas à enregistrer votre message pour le moment.",
     "failed_send_text": "Je n'arrive pas à envoyer de SMS pour le moment.",
@@ -171,8 +171,8 @@ ENGLISH: Mapping[str, str] = {
     "failed_qualify_prospect": "I can't record your request right now.",
     "failed_create_ticket": "I can't record your request right now.",
     "failed_refuse_recording": (
-        "I can't stop the recording at the moment. If you'd rather, hang up: the team will call "
-        "you back."
+        "I can't stop the recording at the moment. You can hang up if you don't want to be "
+        "recorded."
     ),
     "failed_take_message": "I can't record your message right now.",
     "failed_send_text": "I can't send an SMS right now.",
