@@ -138,6 +138,8 @@ async def _save_phone(storage: Storage, tenant: Tenant, wanted: _Wanted) -> None
             line=wanted.line,
             transfer_number=wanted.transfer,
         )
+    if wanted.line is not None:  # the operator's word needs no check
+        await storage.lines.assign(tenant.id, wanted.line)
 
 
 async def _rows(settings: Settings) -> list[tuple[str, ...]]:
