@@ -341,14 +341,21 @@ def _text_of(mail: EmailMessage) -> str:
     return found.get("text/plain", "").strip() or html_text(found.get("text/html", ""))
 
 
+#: Python's, of names in the Internet's directory: quadratic, and nobody writes letters in them.
+_NO_CHARSETS: Final = frozenset({"idna", "punycode"})
+
+
 def _decoded(part: EmailMessage) -> str:
     content = part.get_payload(decode=True)
     if not isinstance(content, bytes):
         return ""
+    charset = part.get_content_charset("utf-8")
     try:
-        return content.decode(part.get_content_charset("utf-8"), "replace")
-    except LookupError:  # a charset that nobody knows
-        return content.decode("utf-8", "replace")
+        if charset not in _NO_CHARSETS:
+            return content.decode(charset, "replace")
+    except (LookupError, ValueError):  # that nobody knows, or whose name has a NUL
+        pass
+    return content.decode("utf-8", "replace")
 
 
 def _attachments(mail: EmailMessage) -> Iterator[Media]:

@@ -27,7 +27,7 @@ from messaging.incoming import IncomingMessage
 from messaging.ports import TIME_LIMIT, UnknownOutcome
 from messaging.whose import PATIENCE, REMEMBERED, Ask, Meant, code_in, named_by, whose
 from storage import Storage, TenantRows
-from storage.conversations import AGENT, HUMAN, Conversation, Received
+from storage.conversations import AGENT, Conversation, Received
 from storage.cursors import Part
 from storage.inbound import ASKED, IGNORED, ROUTED, Arrived, InboundText
 
@@ -215,21 +215,21 @@ class Receiving:
             await _order(rows, message, order, contact_id)
         quiet = order is not None or bool(message.opt_out) or message.automatic
         conversation = await rows.conversations.receive(
-            conversation.id, _received(message, tenant), settled=quiet
+            conversation.id,
+            _received(message, tenant),
+            settled=quiet,
+            # Neither is it answered together with what the person themselves wrote.
+            for_human=message.doubtful and not quiet,
         )
         if message.thread is not None:
             await rows.conversations.remember_thread(
                 conversation.id, msgspec.to_builtins(message.thread)
             )
-        waits = conversation.waits
-        if waits and message.doubtful:
-            # Also not together with what the person themselves wrote, before or afterwards.
-            conversation = await rows.conversations.hand_to(conversation.id, HUMAN)
         if conversation.waits and await _answers(rows, conversation):
             at = self.clock.now() + PAUSE[message.channel]
             key = f"conversation:{conversation.id}"
             await rows.jobs.put(ANSWER, {"conversation_id": conversation.id}, key=key, at=at)
-        elif waits:
+        elif conversation.waits:
             await rows.notifications.tell(
                 "text_waits",
                 subject_id=conversation.id,

@@ -124,11 +124,16 @@ class Conversations:
         return found
 
     async def receive(
-        self, conversation_id: str, new: Received, *, settled: bool = False
+        self,
+        conversation_id: str,
+        new: Received,
+        *,
+        settled: bool = False,
+        for_human: bool = False,
     ) -> Conversation:
         """Add what came in, as number `last_seq` of the conversation that is returned. Whoever
         repeats a message was stopped before (`storage.inbound`). `settled`: it wants no answer, and
-        neither does what came before it."""
+        neither does what came before it. `for_human`: the agent is silent from now on."""
         now = self._scope.now()
         changes: dict[str, Any] = {
             "last_seq": table.c.last_seq + 1,
@@ -138,7 +143,7 @@ class Conversations:
         if new.author == "customer":
             changes["last_inbound_at"] = now
             changes["window_expires_at"] = (new.sent_at or now) + WINDOW
-        else:
+        if for_human or new.author != "customer":
             changes |= {"handled_by": HUMAN, "handled_since": now}
         if settled or new.author != "customer":
             changes["answered_seq"] = table.c.last_seq + 1

@@ -282,3 +282,9 @@ def test_html_without_an_end_is_still_read() -> None:
     assert read_raw(raw(html, Content_Type="text/html")).message.text == (
         "Oui,\n3 < 4\njeudi <a href='x'"
     )
+
+
+@pytest.mark.parametrize("charset", ["rot13", "zlib", '"ut\0f"', "idna", "punycode", "x" * 500])
+def test_a_charset_that_is_none_costs_no_words(charset: str) -> None:
+    kind = f"text/plain; charset={charset}"
+    assert read_raw(raw("Oui", Content_Type=kind)).message.text == "Oui"

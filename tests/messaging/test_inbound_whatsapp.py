@@ -137,6 +137,16 @@ def test_one_bad_item_harms_no_other() -> None:
     assert not any("trois" in place for place in read.unreadable)
 
 
+def test_half_an_emoji_costs_no_batch() -> None:
+    cut = {"profile": {"name": "Léa \ud83d"}, "wa_id": "33612345678"}
+    items = said("text", {"body": "un \ude00"}), said("text", {"body": "deux"}, id="wamid.2")
+    read = read_whatsapp(envelope(messages(*items, contacts=[cut])))
+    assert [(each.text, each.sender_name) for each in read.messages] == [
+        ("un ?", "Léa ?"),
+        ("deux", "Léa ?"),
+    ]
+
+
 def test_statuses_bring_our_id_back() -> None:
     api, person = CloudApi(lambda: 1764081003.0), Person("+33612345678", "FR.14")
     account = Account(NUMBER, "1022", "+33155550100")

@@ -1,5 +1,6 @@
 """An appointment's page over HTTP: what scanners can't do, what customers can, and how it reads."""
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncIterator
@@ -424,3 +425,18 @@ def test_colours_can_be_told_apart(ink: str, paper: str) -> None:
     )
     brighter, darker = sorted((light(ink), light(paper)), reverse=True)
     assert (brighter + 0.05) / (darker + 0.05) >= 7
+
+
+async def test_a_form_that_never_comes_whole_ends(
+    web: httpx.AsyncClient, it: Appointment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("messaging.links._READ_SECONDS", 0.05)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"state="
+        await asyncio.sleep(30)
+
+    kind = {"content-type": "application/x-www-form-urlencoded"}
+    path = f"/r/{it.link_token}/confirm"
+    answer = await web.post(path, content=slowly(), headers=kind)
+    assert answer.status_code == 400
