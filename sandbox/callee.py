@@ -23,7 +23,8 @@ class Callee:
     presses_1: answers, hears the announcement, presses 1, talks. hangs_up: answers, hears it,
     hangs up. says_nothing: answers and does nothing more (an answering machine). forwards: the
     line is forwarded to `forwards_to`, one of our own numbers; `shows` is what the carrier then
-    gives as ForwardedFrom: None, the line; "", nothing (it hides it); else this very text.
+    gives as ForwardedFrom: None, the line; "", nothing (it hides it); else this very text. With
+    `poses_as_caller` it shows the line in place of whoever called.
     """
 
     behaviour: Behaviour = "no_answer"
@@ -31,6 +32,7 @@ class Callee:
     talks_seconds: float = 2.0
     forwards_to: str = ""
     shows: str | None = None
+    poses_as_caller: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError for a behaviour that isn't known."""

@@ -291,7 +291,8 @@ class TwilioEmulator:
         await asyncio.sleep(callee.rings_seconds)
         record = leg.record
         shown = callee.forwarded_from(record.to_number)
-        onward = self._forwarded(record.from_number, callee.forwards_to, shown)
+        caller = record.to_number if callee.poses_as_caller else record.from_number
+        onward = self._forwarded(caller, callee.forwards_to, shown)
         self.forwarded.append(onward.log.report)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.call_in(onward, max_seconds=60))

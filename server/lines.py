@@ -81,6 +81,11 @@ class LineChecks:
         if now > check.created_at + CHECK_WAITS:
             await lines.finish(check.id, UNKNOWN, "waited")
             return None
+        async with self.storage.tenant(check.tenant_id).read() as rows:
+            tenant = await rows.tenant()
+        if tenant.status != "active":
+            await lines.finish(check.id, UNKNOWN, "suspended")
+            return None
         caller_id = await self._caller_id(check.tenant_id)
         if caller_id is None:
             await lines.finish(check.id, UNKNOWN, "no_number")
@@ -94,7 +99,7 @@ class LineChecks:
         if not await self._may_spend(check):
             await lines.finish(check.id, UNKNOWN, "spend_cap")
             return None
-        await self._call(started, caller_id, code)
+        await self._call(started, caller_id, tenant.locale, code)
         return Again(started.ends_at or now)
 
     async def _caller_id(self, tenant_id: str) -> str | None:
@@ -114,9 +119,7 @@ class LineChecks:
             await tell_cap(rows)
             return False
 
-    async def _call(self, check: LineCheck, caller_id: str, code: str | None) -> None:
-        async with self.storage.tenant(check.tenant_id).read() as rows:
-            locale = (await rows.tenant()).locale
+    async def _call(self, check: LineCheck, caller_id: str, locale: str, code: str | None) -> None:
         if code is None:
             words = text(locale, "line_test")
         else:

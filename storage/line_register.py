@@ -380,4 +380,4 @@ async def _is_taken(connection: AsyncConnection, shown: str, number: str) -> boo
 
 def _hash(check_id: str, code: str) -> str:
     """Short-lived and counted: a plain hash is enough to keep it out of the table."""
-    return hashlib.sha256(f"{check_id}:{code}".encode()).hexdigest()
+    return hashlib.sha256(f"{check_id}:{code}".encode("utf-8", "surrogatepass")).hexdigest()

@@ -178,6 +178,7 @@ async def test_forwarding_works(world: World) -> None:
 
 OTHERWISE = [
     (replace(FORWARDED, shows=""), "hidden", None),
+    (replace(FORWARDED, poses_as_caller=True), "hidden", None),
     (Callee("hangs_up", 0.02), "not_forwarded", "answered"),
     (Callee("says_nothing", 0.02), "not_forwarded", "answered"),  # a voicemail
     (Callee("busy", 0.02), "not_forwarded", "busy"),
