@@ -322,7 +322,13 @@ def _people(storage: Storage) -> list[Route]:
         resource("/v1/prospects/{id}/history", GET=prospects.history),
         resource("/v1/tickets", GET=tickets.index, POST=tickets.create),
         resource("/v1/tickets/export", GET=tickets.export),
-        resource("/v1/tickets/{id}", GET=tickets.show, PATCH=tickets.change),
+        resource(
+            "/v1/tickets/{id}",
+            GET=tickets.show,
+            PATCH=tickets.change,
+            PUT=tickets.change,
+            DELETE=tickets.close,
+        ),
         resource("/v1/tickets/{id}/history", GET=tickets.history),
         resource("/v1/notifications", GET=notifications.index),
         resource(

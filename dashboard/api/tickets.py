@@ -218,6 +218,16 @@ class Tickets:
             )
         return json_response({"success": True, "ticket": describe(ticket)})
 
+    @operation("Close a ticket", may=May.WORK, answer=TicketAnswer)
+    async def close(self, request: Request) -> Response:
+        """It stays in the list. Closing twice is the same as once."""
+        tenant = tenant_access(request).tenant
+        async with self._storage.tenant(tenant.id).write() as rows:
+            ticket = await rows.tickets.update(
+                request.path_params["id"], {"status": "closed"}, actor=actor_of(request)
+            )
+        return json_response({"success": True, "ticket": describe(ticket)})
+
     @operation("Show what became of a ticket", may=May.VIEW, answer=TicketHistory)
     async def history(self, request: Request) -> Response:
         """Who changed what, the earliest first."""

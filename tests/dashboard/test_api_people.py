@@ -119,6 +119,12 @@ async def test_a_ticket_is_worked_on(owner: Client, stranger: Client) -> None:
     )
     closed = (await owner.send("PATCH", path, json={"status": "closed"})).json()["ticket"]
     assert closed["closed_at"]
+    again = (await owner.send("PUT", path, json={"status": "open"})).json()["ticket"]
+    assert (again["status"], again["closed_at"]) == ("open", None)
+    assert_problem(await stranger.send("DELETE", path), 404)
+    for _ in range(2):
+        closed = (await owner.send("DELETE", path)).json()["ticket"]
+        assert closed["status"] == "closed"
     assert (await owner.get("/api/v1/tickets?status=unfinished"))["total"] == 0
     assert (await owner.get("/api/v1/tickets?assigned_to=Paul&search=devis"))["total"] == 1
     history = (await owner.get(f"{path}/history"))["history"]
