@@ -38,7 +38,7 @@ class ChannelAddresses:
 
     # ------------------------------------------------------------------------ inbound email
 
-    @operation("Show the address for inbound email", may=May.SETTINGS, answer=InboundShown)
+    @operation("Show the address for inbound email", may=May.VIEW, answer=InboundShown)
     async def inbound(self, request: Request) -> Response:
         """GET: its address, without the password."""
         found = await self._status.look(tenant_access(request).tenant, EMAIL)
