@@ -233,6 +233,8 @@ class Receiving:
             await rows.notifications.tell(
                 "text_waits",
                 subject_id=conversation.id,
+                # Once an hour: somebody who writes ten lines is one reason to look.
+                key=f"text_waits:{conversation.id}:{self.clock.now():%Y%m%d%H}",
                 values={
                     "who": conversation.name or conversation.address,
                     "channel": message.channel,

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 
-from domain.errors import Invalid
+from domain.errors import CallerError, Invalid
 from domain.notifications import KINDS, alerts, code_words, quiet_end, words
 from domain.people import email_address
 from domain.phone import normalise
@@ -23,10 +23,16 @@ from storage.cursors import behind, cursor_of
 from storage.schema import ALERT_CHANNELS, notification_settings
 from storage.schema import notifications as table
 from storage.scope import MAX_PAGE, Scope, new_id
+from storage.text_limits import TextLimits
 
 #: How long a code is good, and how many wrong ones use it up: six digits, one in 200,000.
 CODE_PERIOD: Final = timedelta(minutes=30)
 CODE_TRIES: Final = 5
+#: Of a day and tenant: whoever changes the address often has somebody else's telephone ring.
+CODES_PER_DAY: Final = 10
+#: Alerts of a day and tenant, and as many that are urgent: strangers' messages cause them, and the
+#: operator pays for them. Nobody reads more; the rows are there all the same.
+ALERTS_PER_DAY: Final = 100
 #: An alert that couldn't be sent within a day tells nothing new.
 ALERT_PERIOD: Final = timedelta(days=1)
 
@@ -46,7 +52,7 @@ _COLUMNS = (
 @dataclass(frozen=True, slots=True)
 class Notification:
     """As stored. `alert_id` is the text that told the owner; without one, `alert_reason` says why:
-    "off", "not_chosen", "unverified", "unavailable"."""
+    "off", "not_chosen", "unverified", "unavailable", "too_many"."""
 
     id: str
     kind: str
@@ -155,6 +161,9 @@ class Notifications:
             return None, "unverified"
         if self._alerting is None:
             return None, "unavailable"
+        bucket = "alerts.urgent" if KINDS[kind].urgent else "alerts"
+        if not await TextLimits(self._scope).count(bucket, ALERTS_PER_DAY):
+            return None, "too_many"
         now = self._scope.now()
         later = quiet_end(kind, now, timezone, settings.quiet_from, settings.quiet_until)
         text_id = await self._alerting.alert(
@@ -283,10 +292,15 @@ class Notifications:
             )
 
     async def send_code(self) -> bool:
-        """Send a new code to the address; False when nothing can be sent, or needs to be."""
+        """Send a new code to the address; False when nothing can be sent, or needs to be.
+        CallerError after too many."""
         settings = await self.settings()
         if self._alerting is None or settings.address is None or settings.verified_at is not None:
             return False
+        if not await TextLimits(self._scope).count("codes", CODES_PER_DAY):
+            raise CallerError(
+                f"no more than {CODES_PER_DAY} codes a day", status=429, message_key="text_too_many"
+            )
         code = f"{secrets.randbelow(10**6):06d}"
         now = self._scope.now()
         tenant = await self._scope.tenant()

@@ -38,7 +38,7 @@ class NotificationsQuery(msgspec.Struct, frozen=True):
 
 class NotificationJson(TypedDict):
     """`read` 0 or 1, as the pages expect it; `alert` says whether the owner was told: "sent" to the
-    outbox, or why not (off, not_chosen, unverified, unavailable)."""
+    outbox, or why not (off, not_chosen, unverified, unavailable, too_many)."""
 
     id: str
     type: str

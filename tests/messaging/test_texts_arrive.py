@@ -392,7 +392,7 @@ async def test_a_forged_mail_isnt_answered_together_with_a_real_one(
         assert it is not None
         assert it.handled_by == HUMAN
         waiting, *_ = await rows.notifications.list()
-    assert [each.kind for each in waiting] == ["text_waits", "text_waits"]
+    assert [each.kind for each in waiting] == ["text_waits"]
     agent = Scripted([says("C'est fait.")])
     job = Job("1", "conversation.answer", {"conversation_id": it.id}, 1, garage.id)
     await Answering(world.storage, world.clock, agent).run(job)

@@ -6,11 +6,17 @@ from typing import Any
 
 import pytest
 
-from domain.errors import Invalid
+from domain.errors import CallerError, Invalid
 from domain.notifications import KINDS, quiet_end, words
 from domain.tenant import Tenant
 from storage import Database, Storage
-from storage.notifications import CODE_PERIOD, CODE_TRIES, Notifications
+from storage.notifications import (
+    ALERTS_PER_DAY,
+    CODE_PERIOD,
+    CODE_TRIES,
+    CODES_PER_DAY,
+    Notifications,
+)
 from storage.scope import Scope
 from tests.fakes.clock import FakeClock
 
@@ -91,6 +97,29 @@ async def test_alerts_go_to_an_address_that_has_answered(
             await it.configure("sms", ADDRESS)
         with pytest.raises(Invalid):
             await it.configure("email", ADDRESS, kinds=["gossip"])
+
+
+async def test_strangers_cant_have_the_owner_told_without_end(
+    database: Database, garage: Tenant, clock: FakeClock
+) -> None:
+    sent = Sent()
+    async with database.write() as connection:
+        it = Notifications(Scope(connection, garage.id, clock), sent)
+        await it.configure("email", ADDRESS)
+        for _ in range(CODES_PER_DAY - 1):
+            assert await it.send_code()
+        with pytest.raises(CallerError):
+            await it.send_code()
+        code = re.search(r"\d{6}", sent.texts[-1][2])
+        assert code
+        assert await it.verify(code[0])
+        told = [
+            await it.tell("text_waits", subject_id="c", values={})
+            for _ in range(ALERTS_PER_DAY + 1)
+        ]
+        assert [each.alert_reason for each in told[-2:]] == [None, "too_many"]
+        urgent = await it.tell("ticket_urgent", subject_id="t", values={})
+        assert urgent.alert_id is not None
 
 
 async def test_a_code_can_be_guessed_five_times(
