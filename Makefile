@@ -21,7 +21,7 @@ WITHOUT_KEYS := env -u ADMIN_API_KEY -u DATABASE_URL -u ENCRYPTION_KEY -u ENCRYP
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all setup check fix docs test long demo bench bench-agenda faults recall kill lock clean
+.PHONY: all setup check fix docs test long demo bench bench-agenda bench-texts faults recall kill lock clean
 
 all: check test
 
@@ -83,6 +83,9 @@ bench: $(VENV)/.test ## the figures of benchmarks/
 
 bench-agenda: $(VENV)/.test ## free slots of a month and of a year, and for how long they keep the loop
 	@$(WITHOUT_KEYS) $(BIN)/python -m benchmarks.agenda
+
+bench-texts: $(VENV)/.test ## how long senders of texts wait for their acknowledgement
+	@$(WITHOUT_KEYS) $(BIN)/python -m benchmarks.texts $(ARGS)
 
 faults: $(VENV)/.test ## every breakdown of a vendor at every moment of a call; ARGS="--only cut"
 	@$(WITHOUT_KEYS) $(BIN)/python -m benchmarks.faults $(ARGS)

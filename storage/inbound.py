@@ -5,6 +5,8 @@ that is repeated finds its row, whoever repeats it and however many at once: the
 unique.
 """
 
+import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +15,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from domain.clock import Clock
+from domain.errors import OperatorError
 from domain.tenant import Tenant
 from storage.conflicts import unless_taken
 from storage.database import Database
@@ -25,6 +28,9 @@ from storage.scope import TENANT_COLUMNS, Scope, new_id
 
 #: The job that takes a message on: payload {"inbound_id": …}.
 RECEIVE: Final = "text.receive"
+
+#: Webhooks that are stored in one transaction, at most.
+_TOGETHER: Final = 64
 
 NEW, ASKED, ROUTED, IGNORED = "new", "asked", "routed", "ignored"
 
@@ -70,42 +76,86 @@ class Wrote:
     heard_at: datetime | None
 
 
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """What one webhook brought, until it is stored: then `recorded` says how much of it was new,
+    or `error` why it isn't."""
+
+    arrived: Sequence[Arrived]
+    recorded: int = 0
+    settled: bool = False
+    error: Exception | None = None
+
+
 class InboundTexts:
     """Unscoped: for verified webhooks and the job that they wake."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._turn = asyncio.Lock()
+        self._waiting: deque[_Waiting] = deque()
 
     async def record(self, arrived: Sequence[Arrived]) -> int:
         """Record those that are new, and wake the job for each; how many they were. All or
-        nothing: OperatorError when the database is away, and the vendor may come again."""
+        nothing: OperatorError when the database is away, and the vendor may come again.
+
+        What arrives while the database is busy with others goes together in the next transaction:
+        a burst costs as many commits as the database can make, and nobody waits for more than two.
+        """
         if not arrived:
             return 0
+        ours = _Waiting(arrived)
+        self._waiting.append(ours)
+        async with self._turn:
+            while not ours.settled:
+                await self._record_together()
+        if ours.error is not None:
+            raise ours.error
+        return ours.recorded
+
+    async def _record_together(self) -> None:
+        count = min(len(self._waiting), _TOGETHER)
+        batch = [self._waiting.popleft() for _ in range(count)]
+        for each in batch:  # should whoever is at it be cancelled, the others' vendors come again
+            each.error = OperatorError("interrupted while it was being stored")
+        try:
+            await self._store(batch)
+        except OperatorError as error:
+            for each in batch:
+                each.error = error
+        except Exception as error:  # noqa: BLE001 - one of them: the others mustn't pay for it
+            if len(batch) == 1:
+                batch[0].error = error
+            for each in batch if len(batch) > 1 else ():
+                await self._alone(each)
+        finally:
+            for each in batch:
+                each.settled = True
+
+    async def _alone(self, waiting: _Waiting) -> None:
+        try:
+            await self._store([waiting])
+        except Exception as error:  # noqa: BLE001 - raised to whoever brought it
+            waiting.error = error
+
+    async def _store(self, batch: Sequence[_Waiting]) -> None:
         now = self._clock.now()
-        rows = [
-            {
-                "id": new_id(),
-                "tenant_id": each.tenant_id,
-                "channel": each.channel,
-                "vendor_key": each.vendor_key,
-                "sender": each.sender,
-                "recipient": each.recipient,
-                "payload": dict(each.payload),
-                "received_at": now,
-            }
-            # In one order always: two who record the same messages never wait in a circle.
-            for each in sorted(arrived, key=lambda each: each.vendor_key)
-        ]
-        recorded = 0
+        rows = [(waiting, _row(each, now)) for waiting in batch for each in waiting.arrived]
+        # In one order always: two who record the same messages never wait in a circle.
+        rows.sort(key=lambda each: each[1]["vendor_key"])
+        new: list[_Waiting] = []
         async with self._database.write() as connection:
             jobs = jobs_on(connection, self._clock, None)
-            for row in rows:
+            for waiting, row in rows:
                 statement = unless_taken(connection, table, table.c.id).values(**row)
                 if (await connection.execute(statement)).first() is not None:
-                    recorded += 1
+                    new.append(waiting)
                     await jobs.put(RECEIVE, {"inbound_id": row["id"]}, key=f"inbound:{row['id']}")
-        return recorded
+        for waiting in batch:
+            waiting.error = None
+        for waiting in new:
+            waiting.recorded += 1
 
     async def get(self, inbound_id: str) -> InboundText | None:
         """The row, or None."""
@@ -313,6 +363,19 @@ _COLUMNS = (
     table.c.candidates,
     table.c.received_at,
 )
+
+
+def _row(each: Arrived, now: datetime) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "tenant_id": each.tenant_id,
+        "channel": each.channel,
+        "vendor_key": each.vendor_key,
+        "sender": each.sender,
+        "recipient": each.recipient,
+        "payload": dict(each.payload),
+        "received_at": now,
+    }
 
 
 def _inbound(row: sa.RowMapping) -> InboundText:

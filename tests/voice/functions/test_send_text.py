@@ -1,4 +1,4 @@
-"""What a caller is sent during a call: to their own mobile, once, nothing but what was asked for."""
+"""What a caller is sent during a call: to their own mobile, once, and only what they asked for."""
 
 from typing import Any
 
