@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,12 +18,15 @@ from starlette.routing import Route
 from domain.agenda import MAX_HORIZON_DAYS
 from domain.clock import Clock
 from domain.customer_pages import page_text
+from domain.errors import OperatorError
 from domain.messages import language_of
 from domain.tenant import Tenant
 from messaging.guesses import Guesses
 from messaging.invitations import Entry, feed
 from storage import MAX_PAGE, Appointment, Storage
 from storage.calendars import Feed
+
+log = structlog.get_logger(__name__)
 
 #: How far back: last month's invoices are written from it.
 DAYS_BACK: Final = 60
@@ -52,7 +56,14 @@ class CalendarFeeds:
         return [Route("/calendar/{token}.ics", self.show, methods=["GET"])]
 
     async def show(self, request: Request) -> Response:
-        """GET and HEAD: 200 with the calendar, 304, 404, or 429 for who tries addresses."""
+        """GET and HEAD: 200 with the calendar, 304, 404, 429 for who tries addresses, or 503."""
+        try:
+            return await self._answer(request)
+        except OperatorError as error:
+            log.error("links.unavailable", reason=str(error))
+            return Response("Come again", 503, {**_HEADERS, "retry-after": "60"}, "text/plain")
+
+    async def _answer(self, request: Request) -> Response:
         address = request.client.host if request.client else ""
         if wait := self._guesses.wait(address):
             return Response(status_code=429, headers={"retry-after": str(int(wait) + 1)})

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from domain.errors import OperatorError
 from domain.tenant import Tenant
 from messaging.feeds import DAYS_BACK, CalendarFeeds
 from messaging.guesses import MISSES_PER_MINUTE, Guesses
@@ -143,3 +144,16 @@ async def test_who_tries_addresses_is_refused(
     for number in range(MISSES_PER_MINUTE + 1):
         assert (await web.get(f"/calendar/{number}.ics")).status_code == 404
     assert (await web.get(path)).status_code == 429
+
+
+async def test_a_database_that_is_away_is_503(
+    web: httpx.AsyncClient, storage: Storage, garage: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = await add(storage, garage)
+
+    async def away(*_: object) -> None:
+        raise OperatorError("the database can't be reached")
+
+    monkeypatch.setattr(type(storage.feeds), "find", away)
+    answer = await web.get(path)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
