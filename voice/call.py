@@ -431,8 +431,11 @@ class Call:
             self._introduce()
 
     def _final(self) -> bool:
-        """The last words are on their way, and nothing that the caller does changes it."""
-        return self._state.phase is Phase.LEAVING or self._state.expired
+        """The last words are on their way, and nothing that the caller does changes it: there is
+        no time left, or nobody who could go on."""
+        state = self._state
+        nobody = state.phase is Phase.CLOSING and not state.ready
+        return state.phase is Phase.LEAVING or state.expired or nobody
 
     def _caller_goes_on(self) -> None:
         """The caller has more to say: whatever was about to end the call doesn't."""

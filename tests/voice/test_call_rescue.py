@@ -459,3 +459,17 @@ def test_a_stuck_agent_is_not_stopped_into_a_line_of_our_own() -> None:
     assert not any(isinstance(each, ev.Interrupt) for each in line.fire("agent"))
     line.on(ev.AgentHeard((("announcement-1", 2000.0),)))
     assert ev.Interrupt(cancel=True) in line.fire("agent")
+
+
+def test_a_key_pressed_into_the_goodbye_of_a_dead_agent_keeps_no_call_open() -> None:
+    """Nobody is there to be told of it, and no other agent is asked for an ended conversation."""
+    line = talking()
+    asks(line)
+    line.on(ev.ResponseStarted("r"))
+    line.on(ev.FunctionCalled("f1", "end_call", "{}"))
+    line.on(ev.ResponseDone("r", "completed"))
+    line.on(ev.FunctionFinished("f1", "end_call", {"status": "ok"}, then="end", detail="done"))
+    line.on(ev.AgentGone("1006"))
+    assert line.on(ev.DigitPressed("4")) == []
+    assert line.call.phase is Phase.CLOSING
+    assert "goodbye" in line.timers
