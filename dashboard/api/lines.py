@@ -339,11 +339,14 @@ class LineEndpoints:
             "expectsCode": check.verdict == CODE_SPOKEN,
             "createdAt": check.created_at.isoformat(),
             "finishedAt": _iso(check.finished_at),
-            "codes": [] if to is None else _codes(check.number, to),
+            "codes": _codes(check.number, to),
         }
 
 
-def _codes(line: str, to: str) -> list[ForwardingCodeJson]:
+def _codes(line: str, to: str | None) -> list[ForwardingCodeJson]:
+    """None while there is nothing to forward to, or from."""
+    if to is None or normalise(line) is None or normalise(to) is None:
+        return []
     return [
         {
             "line": each.line,
@@ -360,9 +363,9 @@ def _codes(line: str, to: str) -> list[ForwardingCodeJson]:
 
 def _message(check: LineCheck, locale: str) -> str:
     key = f"check_{check.verdict if check.state == 'done' else check.state}"
-    with_reason = f"{key}_{check.reason}"
     known = CATALOGUES[language_of(locale)]
-    return sentence(locale, with_reason if with_reason in known else key)
+    keys = (f"{key}_{check.reason}", key, "check_unknown")
+    return sentence(locale, next(each for each in keys if each in known))
 
 
 def _line(line: Line, check: LineCheckJson | None, locale: str) -> NumberJson:
@@ -381,10 +384,9 @@ def _line(line: Line, check: LineCheckJson | None, locale: str) -> NumberJson:
 def _number(
     number: str, kind: str, state: str, locale: str, check: LineCheckJson | None = None
 ) -> NumberJson:
-    international = phonenumbers.PhoneNumberFormat.INTERNATIONAL
     return {
         "number": number,
-        "written": phonenumbers.format_number(phonenumbers.parse(number, None), international),
+        "written": _written(number),
         "kind": kind,
         "state": state,
         "reason": sentence(locale, f"line_state_{state}"),
@@ -393,6 +395,15 @@ def _number(
         "lapsesAt": None,
         "lastCheck": check,
     }
+
+
+def _written(number: str) -> str:
+    """+33261910077 → "+33 2 61 91 00 77"; what an import or an older server left unread stays."""
+    try:
+        parsed = phonenumbers.parse(number, None)
+    except phonenumbers.NumberParseException:
+        return number
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
 
 
 def _id(request: Request, name: str) -> str:
