@@ -59,6 +59,7 @@ class ChannelSaving:
         )
         if channel_type == PHONE:
             sent = self._status.phone.stored(sent)
+            self._status.phone.check_greeting(tenant, sent)
             await self._status.phone.check(sent)
         if channel_type == WHATSAPP:
             await self._refuse_taken(tenant, sent, secrets)

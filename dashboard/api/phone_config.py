@@ -10,8 +10,10 @@ from typing import Any
 import phonenumbers
 
 from dashboard.api.settings import ApiSettings
+from domain.agent import profile, wording_problem
 from domain.errors import Invalid
 from domain.phone import normalise
+from domain.tenant import Tenant
 from storage import Storage
 
 LINE, TRANSFER, SHARED = "clientPhoneNumber", "transferNumber", "twilioSharedNumber"
@@ -53,6 +55,20 @@ class PhoneConfig:
         shared = self._settings.shared_number
         ours = shared is not None and config.get(SHARED) == _as_written(shared)
         return {key: value for key, value in config.items() if not (ours and key == SHARED)}
+
+    def check_greeting(self, tenant: Tenant, sent: Mapping[str, Any]) -> None:
+        """First words that deny the AI are never said, so they are not taken. Raises Invalid."""
+        who = profile(tenant, sent)
+        for field, words in (
+            ("welcomeMessage", who.greeting),
+            ("textIntroduction", who.text_introduction),
+        ):
+            if wording_problem(who, words) == "denies_ai":
+                raise Invalid(
+                    "must not deny that an AI speaks",
+                    field=f"config.sara.{field}",
+                    message_key="greeting_denies_ai",
+                )
 
     def numbers(self, config: Mapping[str, Any]) -> PhoneNumbers:
         """Raises Invalid for what is there and can't be read, and for a circle of the two."""

@@ -124,3 +124,13 @@ async def test_another_businesss_version_isnt_there(owner: Client, stranger: Cli
     ):
         assert (await stranger.send(method, path)).status_code == 404
     assert (await stranger.get(PATH))["versions"] == []
+
+
+async def test_first_words_that_deny_the_ai_are_refused(owner: Client) -> None:
+    refused = await owner.put_phone(config={"sara": {"welcomeMessage": "Je ne suis pas un robot."}})
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"] == "config.sara.welcomeMessage"
+    assert (await owner.put_phone(config={"recording": {"enabled": True}})).status_code == 200
+    shown = await owner.get(f"{PATH}/preview")
+    assert "Cet appel est enregistré" in shown["greeting"]
+    assert "refuse_recording" in shown["instructions"]

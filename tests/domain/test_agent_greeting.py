@@ -5,7 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.agent import MAX_GREETING, SECTORS, AgentProfile, AgentType, disclosure, greeting
+from domain.agent import (
+    MAX_GREETING,
+    SECTORS,
+    AgentProfile,
+    AgentType,
+    disclosure,
+    function_names,
+    greeting,
+    introduction,
+    profile,
+)
+from domain.tenant import Tenant
 
 GARAGE = AgentProfile("Garage du Port", "automobile", AgentType.RECEPTION)
 CLAUSE = "Bonjour, ici Sara, assistante vocale par intelligence artificielle"
@@ -285,3 +296,50 @@ def test_the_default_says_it_in_one_sentence(sector: str, language: str) -> None
     said = first_sentence(of("Dupont", sector, language=language))
     assert "Dupont" in said
     assert "intelligence artificielle" in said or "AI" in said
+
+
+NOTICE = "Cet appel est enregistré ; dites « je refuse l'enregistrement » et il ne le sera pas."
+
+
+def test_the_notice_of_a_recording_follows_the_sentence_that_names_the_ai() -> None:
+    assert greeting(replace(GARAGE, recording=True)) == (
+        "Garage du Port, bonjour, ici Sara, assistante vocale par intelligence artificielle. "
+        f"{NOTICE} Que puis-je faire pour vous ?"
+    )
+    own = replace(GARAGE, recording=True, greeting="Garage du Port, je suis une IA")
+    assert greeting(own) == f"Garage du Port, je suis une IA. {NOTICE}"
+
+
+@pytest.mark.parametrize(
+    ("config", "recorded"),
+    [
+        ({"recording": {"enabled": True}}, True),
+        ({"recording": {"enabled": "true"}}, False),
+        ({"recording": {"enabled": 1}}, False),
+        ({"recording": True}, False),
+        ({"sara": {"recording": {"enabled": True}}}, False),
+        ({}, False),
+    ],
+)
+def test_recording_is_off_unless_the_tenant_says_so_plainly(
+    config: dict[str, object], recorded: bool
+) -> None:
+    who = profile(Tenant("t", "Garage du Port", "1234"), config)
+    assert who.recording is recorded
+    names = function_names(who.agent_type, has_transfer=False, recording=who.recording)
+    assert ("refuse_recording" in names) is recorded
+    assert (NOTICE in greeting(who)) is recorded
+
+
+def test_a_text_conversation_begins_in_the_tenants_words_around_the_clause() -> None:
+    fixed = introduction(GARAGE)
+    assert fixed == "Sara, assistante IA de Garage du Port :"
+    for own, said in {
+        "Bonjour, merci de nous écrire !": f"{fixed} Merci de nous écrire !",
+        "Je suis Sara, l'IA de {entreprise}.": "Je suis Sara, l'IA de Garage du Port.",
+        "Je ne suis pas une IA.": fixed,
+        "{inconnu} vous répond.": fixed,
+        "a" * (MAX_GREETING + 1): fixed,
+        "": fixed,
+    }.items():
+        assert introduction(replace(GARAGE, text_introduction=own)) == said

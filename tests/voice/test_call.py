@@ -1,6 +1,7 @@
 """The heart of a call, event by event."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -38,8 +39,9 @@ class Line:
         resumed: bool = False,
         was_cut: bool = False,
         achieved: tuple[Outcome, ...] = (),
+        script: Script = SCRIPT,
     ) -> None:
-        self.call = Call(SCRIPT, Rules(), achieved)
+        self.call = Call(script, Rules(), achieved)
         self.now = 100.0
         self.done: list[ev.Command] = []
         self.timers: dict[str, float] = {}
@@ -544,3 +546,44 @@ def test_whatever_happens_in_whatever_order(happenings: list[tuple[ev.Event, flo
     assert line.call.outcome() in Outcome
     if line.call.phase in (Phase.CLOSING, Phase.LEAVING):
         assert "goodbye" in line.timers, "rule 2: whatever we wait for has a timer beside it"
+
+
+NOTICE = "Cet appel est enregistré ; dites « je refuse l'enregistrement » et il ne le sera pas."
+RECORDED = replace(
+    SCRIPT,
+    greeting=f"Garage du Port, bonjour ! Je suis une IA. {NOTICE} Que puis-je faire pour vous ?",
+    recording=NOTICE,
+)
+
+
+def _recorded(heard_ms: float, script: Script = RECORDED) -> list[ev.Command]:
+    """What is done when so much of 6 s of greeting was heard."""
+    line = Line(script=script)
+    line.on(ev.AgentReady())
+    line.agent_speaks(script.greeting, heard=False)
+    line.on(ev.CallerSpeechStarted())
+    line.on(ev.AgentCut((("i1", heard_ms, 6000.0),)))
+    return [each for each in line.done if isinstance(each, ev.StartRecording)]
+
+
+def test_recording_begins_once_the_notice_was_heard_and_only_once() -> None:
+    line = Line(script=RECORDED)
+    line.on(ev.AgentReady())
+    assert ev.StartRecording() not in line.done
+    line.agent_speaks(RECORDED.greeting.replace("«", "").replace("»", "").upper())
+    line.agent_speaks(f"Comme je disais : {NOTICE}", "i2")
+    assert line.done.count(ev.StartRecording()) == 1
+
+
+def test_a_notice_that_was_cut_records_nothing() -> None:
+    assert _recorded(2500.0) == []
+    assert _recorded(6000.0) == [ev.StartRecording()]
+    assert _recorded(6000.0, SCRIPT) == []
+
+
+def test_a_caller_who_repeats_the_notice_begins_nothing() -> None:
+    line = Line(script=replace(RECORDED, greeting=SCRIPT.greeting))
+    line.on(ev.AgentReady())
+    line.agent_speaks(SCRIPT.greeting)
+    line.caller_speaks(NOTICE)
+    assert ev.StartRecording() not in line.done
