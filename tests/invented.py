@@ -30,6 +30,7 @@ WORDS: dict[str, Any] = {
     "to_number": "+33639980076",
     "from_number": "+33639980075",
     "email": "paul@example.org",
+    "confirm": "paul@example.org",  # what is to be erased, once more
     "whatsapp": "+33639980077",
     "url": "https://example.org/tarifs",
     "open_time": "08:00",

@@ -21,7 +21,7 @@ from storage.call_register import StreamToken
 from storage.calls import CallRow, NewCall
 from storage.conversations import Received
 from storage.journal import JournalEntry
-from tests.dashboard.api_client import Client, assert_problem
+from tests.dashboard.api_client import BOTH_DATABASES, Client, assert_problem
 from tests.fakes.clock import FakeClock
 
 FORMULA = '=HYPERLINK("https://evil.example";"Facture")'
@@ -226,6 +226,7 @@ async def test_figures_in_the_pages_shapes(
 # --------------------------------------------------------------------------------- files
 
 
+@BOTH_DATABASES
 async def test_files_in_which_nothing_is_a_formula(
     owner: Client,
     storage: Storage,
@@ -291,6 +292,7 @@ async def test_the_same_as_json(
 # --------------------------------------------------------------- what was written, reminders
 
 
+@BOTH_DATABASES
 async def test_what_was_written_both_ways(
     owner: Client, stranger: Client, storage: Storage, garage: Tenant, clock: FakeClock
 ) -> None:
@@ -339,6 +341,7 @@ async def asked(client: Client, method: str) -> Any:
     return response.json()
 
 
+@BOTH_DATABASES
 async def test_tomorrow_is_reminded_of_now_and_once(
     owner: Client, stranger: Client, storage: Storage, garage: Tenant, clock: FakeClock
 ) -> None:

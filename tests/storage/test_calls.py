@@ -555,3 +555,25 @@ def test_sums_and_transcripts_of_nothing() -> None:
     assert total_usage([{}]) == {}
     assert transcript([]) == ""
     assert transcript([{}, {"who": "agent"}, {"text": " "}]) == ""
+
+
+async def test_a_call_is_handed_over_once_and_taken_back_as_it_was(storage: Storage) -> None:
+    tenant = await storage.operator.create_tenant("Garage du Port")
+    new = NewCall("CAhanded", "", "", "+33939035760", "live", tenant_id=tenant.id)
+    call = (await storage.operator.open_call(new, {})).call
+    operator, number = storage.operator, "+33639980001"
+
+    async def hand_over() -> CallRow | None:
+        return await operator.hand_over(call.id, number, stage="transferring", only_from=("live",))
+
+    before = await hand_over()
+    assert before is not None
+    assert (before.stage, before.transfer_state) == ("live", None)
+    assert await hand_over() is None
+    now = await operator.get_call(call.id)
+    assert now is not None
+    assert (now.stage, now.node_id, now.transfer_state) == ("transferring", None, "dialling")
+    assert now.transfer_number == number
+    assert await operator.take_back(before, only_from="transferring")
+    assert await operator.get_call(call.id) == before
+    assert not await operator.take_back(before, only_from="transferring")
