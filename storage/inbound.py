@@ -146,11 +146,12 @@ class InboundTexts:
         rows.sort(key=lambda each: each[1]["vendor_key"])
         new: list[_Waiting] = []
         async with self._database.write() as connection:
-            jobs = jobs_on(connection, self._clock, None)
             for waiting, row in rows:
                 statement = unless_taken(connection, table, table.c.id).values(**row)
                 if (await connection.execute(statement)).first() is not None:
                     new.append(waiting)
+                    # In its tenant's turn: nobody waits for what another business is sent.
+                    jobs = jobs_on(connection, self._clock, row["tenant_id"])
                     await jobs.put(RECEIVE, {"inbound_id": row["id"]}, key=f"inbound:{row['id']}")
         for waiting in batch:
             waiting.error = None

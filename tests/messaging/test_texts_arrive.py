@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from domain.errors import ProviderError
 from domain.jobs import Job
@@ -16,8 +17,9 @@ from domain.tenant import Tenant
 from messaging.answering import Answering, Done, Said, Writer
 from messaging.incoming import IncomingMessage, Media
 from messaging.receiving import Receiving
-from storage import NewAppointment, Storage
+from storage import Database, NewAppointment, Storage
 from storage.conversations import HUMAN, Conversation
+from storage.schema import jobs
 from storage.text_rows import NewText, Text, TextFilter
 from tests.fakes.clock import FakeClock
 
@@ -105,8 +107,6 @@ class World:
                 )
 
     async def _waiting(self) -> list[str]:
-        import sqlalchemy as sa
-
         from storage.schema import inbound_texts as table
 
         async with self.storage._database.read() as connection:
@@ -410,3 +410,15 @@ async def test_nobody_else_allows_texts_again(world: World, garage: Tenant) -> N
     await world.settle()
     async with world.storage.tenant(garage.id).read() as rows:
         assert await rows.consents.refusal("email", stop.sender, "service") is None
+
+
+async def test_what_one_business_is_sent_waits_in_its_own_turn(
+    world: World, garage: Tenant, database: Database
+) -> None:
+    await world.receiving.record([mail("Bonjour", 1)], garage.id)
+    await world.receiving.record([sms("Bonjour", 2)])
+    async with database.read() as connection:
+        found = await connection.execute(
+            sa.select(jobs.c.tenant_id).where(jobs.c.kind == "text.receive").order_by(jobs.c.id)
+        )
+        assert found.scalars().all() == [garage.id, None]
