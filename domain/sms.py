@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from domain.text_address import country
 
@@ -67,6 +67,18 @@ class Measure:
     segments: int
     left: int
     strangers: tuple[str, ...]
+
+
+def answerable(config: Mapping[str, Any], *, otherwise: bool) -> bool:
+    """Whether somebody can answer what a channel sends: a number or a short code, never a name
+    (text-channels.md §3.6). Of a messaging service nobody knows beforehand. `otherwise`: the
+    deployment's own sender, where the channel has none."""
+    if config.get("messagingServiceSid"):
+        return True
+    sender = config.get("sender")
+    if isinstance(sender, str) and sender.strip():
+        return sender.strip().lstrip("+").replace(" ", "").isdigit()
+    return otherwise
 
 
 def measure(text: str) -> Measure:

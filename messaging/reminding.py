@@ -81,6 +81,7 @@ class Reminding:
     storage: Storage
     clock: Clock
     public_url: str
+    replies: bool = True  # the deployment's sender of SMS can be answered
 
     # ------------------------------------------------------------------------------- planning
 
@@ -252,6 +253,7 @@ class Reminding:
             buttons=buttons,
             on_end=ELSEWHERE,
             link_base=self.public_url,
+            replies=self.replies,
         )
 
     def _useless_from(self, reminder: Reminder, it: Appointment) -> datetime:

@@ -17,6 +17,7 @@ from messaging.ports import Credentials
 from messaging.receiving import ANSWER, Receiving
 from messaging.reminding import ELSEWHERE, Reminding
 from providers.meta_signature import WhatsAppProof
+from providers.twilio.messages import replies_reach
 from providers.whatsapp import line_of
 from server.metrics import Metrics
 from server.settings import Settings
@@ -103,4 +104,7 @@ def conversation_jobs(
 
 def reminding(settings: Settings, storage: Storage, clock: Clock) -> Reminding:
     """What plans confirmations and reminders: a follower of appointments' changes."""
-    return Reminding(storage, clock, settings.public_url)
+    replies = bool(settings.twilio_messaging_service_sid) or replies_reach(
+        settings.twilio_sms_from or ""
+    )
+    return Reminding(storage, clock, settings.public_url, replies)

@@ -234,6 +234,8 @@ def build(
         metrics,
         live_calls.call_ids,
         missed=voicemail.missed,
+        public_url=settings.public_url,
+        sms_replies=api_settings(settings).sms_replies,
     )
     breakers = Breakers(clock)
     lines = announcements(vendors.cascade)

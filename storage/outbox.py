@@ -207,6 +207,7 @@ class Outbox(TextMoves, TextLimits):
                     "parameters": [list(each) for each in done.parameters],
                 }
         if new.channel == "sms":
+            words = words._replace(body=_with_a_way_out(words.body, new, channel, text_id))
             keep = channel.config.get("keepLetters") is True
             words = words._replace(body=sms.economical(words.body, keep_letters=keep))
         return words
@@ -323,6 +324,17 @@ def _unsubscribe(new: NewText, text_id: str) -> dict[str, str]:
     if not new.link_base:
         return {}
     return {"lienDesinscription": f"{new.link_base.rstrip('/')}/u/{text_id}"}
+
+
+def _with_a_way_out(body: str, new: NewText, channel: Channel, text_id: str) -> str:
+    """An SMS from a sender that nobody can answer takes no STOP: it says where instead."""
+    unasked = new.purpose in ("service", "marketing")
+    link = _unsubscribe(new, text_id).get("lienDesinscription")
+    if not (unasked and link) or link in body:
+        return body
+    if new.sender or sms.answerable(channel.config, otherwise=new.replies):
+        return body
+    return f"{body}\nSTOP : {link}"
 
 
 def _extras(new: NewText) -> dict[str, Any]:

@@ -23,7 +23,8 @@ class NewText:
     message. `on_end`: a kind of job that is put with {"text_id": …} when the text has certainly not
     arrived (failed, expired, suppressed). `link_base`: our public address, for links that put a
     stop to it. `even_if_off`: also on a channel that is switched off (a trial). `sender`: by which
-    of our numbers it goes (E.164), None by the channel's own sender.
+    of our numbers it goes (E.164), None by the channel's own sender. `replies`: somebody can answer
+    the deployment's sender; where nobody can answer, SMS end with a link that puts a stop to them.
     """
 
     channel: str
@@ -51,6 +52,7 @@ class NewText:
     link_base: str = ""
     even_if_off: bool = False
     sender: str | None = None
+    replies: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,9 @@ class Endings:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     #: A caller has left the voicemail without a message: True when they will be called back.
     missed: Callable[[CallRow], Awaitable[bool]] | None = None
+    #: For texts after calls: where customers' pages are, and whether SMS can be answered.
+    public_url: str = ""
+    sms_replies: bool = True
 
     async def finish(
         self, call_id: str, outcome: Outcome, *, agent: str | None = None, detail: str = ""
@@ -124,7 +127,7 @@ class Endings:
 
     @property
     def _follow_up(self) -> FollowUp:
-        return FollowUp(self.storage, self.clock)
+        return FollowUp(self.storage, self.clock, self.public_url, self.sms_replies)
 
     async def settle(self, row: CallRow) -> bool:
         """Close it if the carrier's own record says that it is over. OperatorError."""

@@ -47,6 +47,8 @@ class FollowUp:
 
     storage: Storage
     clock: Clock
+    public_url: str = ""
+    sms_replies: bool = True  # the deployment's sender can be answered
 
     async def call_back(self, row: CallRow, reason: str, words: str = "") -> bool:
         """A ticket for a call to return, once per call; `reason` is a key of the catalogue
@@ -115,6 +117,8 @@ class FollowUp:
                 dedupe_key=f"missed:{row.id}",
                 expires_at=now + _MISSED_USEFUL,
                 created_by="calls",
+                link_base=self.public_url,
+                replies=self.sms_replies,
             )
             try:
                 await rows.outbox.put(new)

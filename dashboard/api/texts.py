@@ -275,6 +275,7 @@ class Texts:
                 dedupe_key=dedupe_key,
                 created_by=actor,
                 link_base=self._settings.public_url,
+                replies=self._settings.sms_replies,
             )
         )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from messaging.doors import EMAIL_USER, key_digest
+from domain.webhook_keys import EMAIL_USER, key_digest
 from sandbox.cloud_api import Account, Person
 from sandbox.cloud_api import Fate as MetaFate
 from storage import NewAppointment, Storage
@@ -304,10 +304,13 @@ async def letters(here: Town) -> None:
     written = letter.message
     assert written["In-Reply-To"] == "<1@client.example>"
     assert written["Subject"] == "Re: Rendez-vous"
-    assert "Jeudi à dix heures" in written.get_body(("plain",)).get_content()
+    body = written.get_body(("plain",))
+    assert body is not None
+    assert "Jeudi à dix heures" in body.get_content()
     # Who left nothing but an address has the confirmation there, with a file for their calendar.
     async with here.storage.tenant(shop.id).write() as rows:
         ida = await rows.contacts.person(name="Ida", email="ida@client.example", source="operator")
+        assert ida is not None
         start, email = _tomorrow(), "ida@client.example"
         new = NewAppointment(start, 30, "Ida", customer_email=email, contact_id=ida.id)
         await rows.appointments.book(new)

@@ -114,7 +114,8 @@ class Shop:
 
         async def proven() -> str | None:
             shown = await self.get("/api/v1/channels/whatsapp")
-            return (shown.get("channel") or shown).get("webhookUrl")
+            url: str | None = (shown.get("channel") or shown).get("webhookUrl")
+            return url
 
         url = await eventually(proven)
         assert await meta.subscribe(url)
@@ -154,7 +155,8 @@ class Shop:
             sent = self.sms_to(person)
             return sent if len(sent) >= count else None
 
-        return await eventually(there)
+        found: list[Message] = await eventually(there)
+        return found
 
     async def appointments(self) -> list[dict[str, Any]]:
         shown: list[dict[str, Any]] = (await self.get("/api/v1/appointments"))["appointments"]
