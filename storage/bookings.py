@@ -246,11 +246,14 @@ class Bookings:
         horizon = today + timedelta(days=agenda.horizon(asked.service))
         day = min(max(start.astimezone(zone).date(), today), horizon)
         slots: list[Slot] = []
-        first, last = day, day - _DAY  # what was looked at so far: nothing
+        first = last = None  # what was looked at so far
         for around in _AROUND:
             begin, end = max(today, day - around * _DAY), min(horizon, day + around * _DAY)
-            for earliest, latest in ((begin, first - _DAY), (last + _DAY, end)):
-                slots += await self._free(asked, earliest, latest)
+            if first is None or last is None:
+                slots = await self._free(asked, begin, end)
+            else:
+                slots += await self._free(asked, begin, first - _DAY)
+                slots += await self._free(asked, last + _DAY, end)
             first, last = begin, end
             unseen = timedelta.max  # how near something could be that wasn't looked at
             if first > today:
