@@ -509,6 +509,7 @@ def _instructions(profile: AgentProfile, context: CallContext, about_call: str) 
         has_transfer=context.has_transfer,
         has_knowledge=context.has_knowledge,
         has_texts=context.has_texts,
+        recording=profile.recording,
     )
     callback = _one_of(
         persona, [name for name in functions if name in ("create_ticket", "take_message")]
