@@ -25,10 +25,11 @@ SHOWN = frozenset(
         *("event", "level", "logger", "timestamp", "exception", "stack"),
         # whose line it is
         *("call", "call_id", "call_sid", "parent_call_sid", "stream_sid", "tenant", "tenant_id"),
-        *("function_call_id", "item_id", "response_id", "message_id", "node"),
+        *("function_call_id", "item_id", "response_id", "message_id", "conversation_id", "node"),
         *("node_id", "request_id"),
         # what happened
         *(
+            "action",
             "agent",
             "alone",
             "at",
@@ -40,8 +41,9 @@ SHOWN = frozenset(
             "code",
             "cure",
             "detail",
+            "door",
         ),
-        *("direction", "effect", "error", "error_type", "event_type", "fatal", "found_by"),
+        *("direction", "effect", "error", "error_type", "event_type", "fatal", "field", "found_by"),
         *(
             "found_words",
             "frozen",
