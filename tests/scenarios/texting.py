@@ -173,7 +173,7 @@ class Shop:
         return [each for each in self.town.smtp.inbox if to in each.recipients]
 
 
-async def eventually(found: Callable[[], Awaitable[Any]], seconds: float = 15) -> Any:
+async def eventually(found: Callable[[], Awaitable[Any]], seconds: float = 30) -> Any:
     """The first truth that it gives."""
     async with asyncio.timeout(seconds):
         while not (value := await found()):
