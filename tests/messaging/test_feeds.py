@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 
 from domain.errors import OperatorError
 from domain.tenant import Tenant
+from messaging import feeds
 from messaging.feeds import DAYS_BACK, CalendarFeeds
 from messaging.guesses import MISSES_PER_MINUTE, Guesses
 from storage import NewAppointment, Storage
@@ -18,8 +19,8 @@ from tests.messaging.test_links import AT
 
 @pytest.fixture
 async def web(storage: Storage, clock: FakeClock) -> AsyncIterator[httpx.AsyncClient]:
-    feeds = CalendarFeeds(storage, clock, Guesses(storage.rates, clock, b"key"))
-    transport = httpx.ASGITransport(Starlette(routes=feeds.routes()), client=("203.0.114.7", 1))
+    door = CalendarFeeds(storage, clock, Guesses(storage.rates, clock, b"key"))
+    transport = httpx.ASGITransport(Starlette(routes=door.routes()), client=("203.0.114.7", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://feeds.test") as client:
         yield client
 
@@ -100,16 +101,24 @@ async def test_a_resources_feed(web: httpx.AsyncClient, storage: Storage, garage
     assert his.uid in unfolded(await web.get(everybody))
 
 
-async def test_nothing_is_sent_twice(
-    web: httpx.AsyncClient, storage: Storage, garage: Tenant
+async def test_nothing_is_sent_or_written_twice(
+    web: httpx.AsyncClient, storage: Storage, garage: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = await add(storage, garage)
     first = await web.get(path)
     tag = first.headers["etag"]
+    written: list[str] = []
+
+    def pieces(title: str, _: object) -> list[bytes]:
+        written.append(title)
+        return [b"BEGIN:VCALENDAR"]
+
+    monkeypatch.setattr(feeds, "feed_pieces", pieces)
     for sent in (tag, f"W/{tag}", f'"x", {tag}', "*"):
         again = await web.get(path, headers={"if-none-match": sent})
         assert (again.status_code, again.content) == (304, b"")
         assert again.headers["etag"] == tag
+    assert written == []
     head = await web.head(path)
     assert (head.status_code, head.headers["etag"]) == (200, tag)
     async with storage.tenant(garage.id).write() as rows:

@@ -6,8 +6,9 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
+from icalendar import Calendar
 
-from messaging.invitations import Entry, Person, feed, invitation
+from messaging.invitations import Entry, Person, feed, feed_pieces, invitation
 
 ENTRY = Entry(
     uid="abc@tenant",
@@ -83,3 +84,16 @@ def test_nothing_that_people_write_adds_a_line(text: str) -> None:
     found = [line.partition(":")[0].partition(";")[0] for line in lines(data)]
     assert set(found) <= allowed
     assert len(found) == len(set(found)) + found.count("BEGIN") + found.count("END") - 2
+
+
+def test_a_feed_is_written_entry_by_entry() -> None:
+    entries = [replace(ENTRY, uid=f"{number}@garage", summary="é;," * 40) for number in range(3)]
+    pieces = list(feed_pieces("Garage; é", entries))
+    assert len(pieces) == 1 + 3 + 1
+    whole = b"".join(pieces)
+    assert whole == feed("Garage; é", entries)
+    read = Calendar.from_ical(whole)
+    assert [str(event["uid"]) for event in read.walk("VEVENT")] == [e.uid for e in entries]
+    assert whole.startswith(b"BEGIN:VCALENDAR\r\n")
+    assert whole.endswith(b"END:VEVENT\r\nEND:VCALENDAR\r\n")
+    assert lines(whole)
