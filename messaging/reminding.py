@@ -272,11 +272,12 @@ _TOLD: Final[Mapping[str, str]] = {
 
 
 def _address(channel: str, it: Appointment, contact: Contact | None) -> str | None:
-    """Theirs on this channel: what they gave for this appointment before what else is known."""
+    """Theirs on this channel: what they gave for this appointment before what else is known. What
+    was only said at another time may be anybody's, who must not read of this one."""
     if channel == "email":
-        return it.customer_email or (contact.address("email") if contact else None)
+        return it.customer_email or (contact.proven("email") if contact else None)
     if channel == "sms":
-        return it.customer_phone or (contact.address("phone") if contact else None)
+        return it.customer_phone or (contact.proven("phone") if contact else None)
     if contact is None:
         return None
     # Only who has come by WhatsApp, or whom the business knows there, is written to there.

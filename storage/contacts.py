@@ -6,7 +6,7 @@ one only when a vendor's message bears both addresses, or the business says so.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -87,6 +87,11 @@ class Contact:
         known = [each for each in self.addresses if each.kind == kind]
         best = max(known, key=lambda it: (PROOFS.index(it.proof), it.last_seen_at), default=None)
         return None if best is None else best.value
+
+    def proven(self, kind: str) -> str | None:
+        """The same, of those that they used or the business gave: not what somebody dictated."""
+        used = tuple(each for each in self.addresses if each.proof != "said")
+        return replace(self, addresses=used).address(kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,8 @@ class Desk:
                 await rows.channels.save(channel, enabled=True, config=config)
 
     async def book(self, start: datetime, **more: Any) -> Appointment:
-        new = NewAppointment(
-            start, 30, "Léa Martin", customer_phone=PHONE, customer_email=EMAIL, **more
-        )
+        theirs = {"customer_phone": PHONE, "customer_email": EMAIL, **more}
+        new = NewAppointment(start, 30, "Léa Martin", **theirs)
         async with self.storage.tenant(self.tenant.id).write() as rows:
             booked = await rows.appointments.book(new)
         await self.reminding.plan(self.tenant.id, booked.id)
@@ -273,3 +272,13 @@ async def test_an_answer_isnt_sent_once_a_person_has_taken_over(desk: Desk) -> N
         assert await still_the_agents(rows, text) is not None
         await rows.conversations.hand_to(it.id, "agent")
         assert await still_the_agents(rows, text) is not None, "handed back, but it is old"
+
+
+async def test_an_address_that_was_only_said_reads_of_no_other_appointment(desk: Desk) -> None:
+    await desk.on("email", smtp={"host": "h", "user": "u@x.fr", "fromEmail": "u@x.fr"})
+    async with desk.storage.tenant(desk.tenant.id).write() as rows:
+        contact = await rows.contacts.person(phone=PHONE, email=EMAIL, source="said")
+        assert contact is not None
+    await desk.book(paris(2026, 11, 26, 14, 30), contact_id=contact.id, customer_email=None)
+    await desk.passes(desk.clock.now())
+    assert await desk.texts() == []

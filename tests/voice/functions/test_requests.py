@@ -270,3 +270,27 @@ async def test_end(shop: Shop, reason: str | None, detail: str) -> None:
     finished = await shop.run("end_call", {"reason": reason})
     assert finished.result == {"status": "ending"}
     assert (finished.then, finished.detail, finished.effect) == ("end", detail, None)
+
+
+@both_databases
+async def test_who_dictates_a_customers_number_isnt_written_to_in_their_place(shop: Shop) -> None:
+    handle = shop.storage.tenant(shop.tenant.id)
+    async with handle.write() as rows:
+        victim = await rows.contacts.person(name="Léa", phone="+33639985555", source="call")
+    assert victim is not None
+    said = {"interest": "achat", "name": "Léa", "phone": "+33639985555", "email": "e@vil.example"}
+    await shop.answer("qualify_prospect", said, await shop.call())
+    async with handle.read() as rows:
+        found = await rows.contacts.get(victim.id)
+        assert found is not None
+        assert found.address("email") is None
+        # The business is asked: about the e-mail address, and about the caller's own number.
+        assert len(await rows.contacts.proposals(victim.id)) == 2
+    # What somebody says of themselves is theirs, and still no place to tell of other appointments.
+    own = {"interest": "achat", "name": "Paul", "email": "paul@client.example"}
+    await shop.answer("qualify_prospect", own, await shop.call())
+    async with handle.read() as rows:
+        caller = await rows.contacts.of(phone=CALLER)
+    assert caller is not None
+    assert (caller.address("email"), caller.proven("email")) == ("paul@client.example", None)
+    assert caller.proven("phone") == CALLER
