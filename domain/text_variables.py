@@ -70,8 +70,8 @@ VARIABLES: Final = (
     Variable("offre", "votre offre, en une phrase",
              ("-20 % sur les soins jusqu'à samedi", "20% off treatments until Saturday"),
              aliases=("offer", "promotion", "promo")),
-    Variable("message", "un texte libre", ("Nous rouvrons mardi.", "We open again on Tuesday."), "lines",
-             ("texte", "content", "contenu", "text")),
+    Variable("message", "un texte libre", ("Nous rouvrons mardi.", "We open again on Tuesday."),
+             "lines", ("texte", "content", "contenu", "text")),
 )  # fmt: skip
 
 BY_NAME: Final[Mapping[str, Variable]] = {each.name: each for each in VARIABLES}

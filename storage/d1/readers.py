@@ -48,7 +48,8 @@ def configuration(row: Reading, _zone: str, region: str) -> dict[str, Any]:
     created = row.created("updated_at")
     return {
         "channel_type": channel_type,
-        # The earlier service answered calls whatever this said (real-users.md §1.3); here it counts.
+        # The earlier service answered calls whatever this said (real-users.md §1.3): here it
+        # counts.
         "enabled": row.flag("enabled") or phone,
         "configured": row.flag("configured"),
         "config": config,
