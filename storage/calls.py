@@ -177,11 +177,11 @@ class Calls:
         begun = self._scope.select(recordings, it.recording_sid, it.state).where(
             it.call_id == call_id
         )
-        for row in await self._scope.all(begun.order_by(it.source, it.id)):
-            if row["state"] in ("refused", "failed"):
+        for each in await self._scope.all(begun.order_by(it.source, it.id)):
+            if each["state"] in ("refused", "failed"):
                 return None  # also while the carrier hasn't deleted it yet
-            if row["recording_sid"] is not None:
-                return str(row["recording_sid"])
+            if each["recording_sid"] is not None:
+                return str(each["recording_sid"])
         address = self._scope.select(table, table.c.recording_url).where(table.c.id == call_id)
         row = await self._scope.first(address)
         found = _RECORDING.search(row["recording_url"] or "") if row is not None else None

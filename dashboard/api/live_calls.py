@@ -102,17 +102,18 @@ class LiveCalls:
         tenant, call_id = tenant_access(request).tenant, request.path_params["id"]
         if not is_identifier(call_id):
             raise _unknown()
-        if self._settings.steering is None:
-            raise CallerError("No carrier is configured.", status=503)
+        steering = self._settings.steering
         action = f"call.{request.url.path.rsplit('/', 1)[-1]}"
         async with self._storage.tenant(tenant.id).write() as rows:
             call = await _known(rows, call_id)
             if call.outcome is not None:
                 raise _over()
+            if steering is None:
+                raise CallerError("No carrier is configured.", status=503)
             config = (await rows.channels.get("phone")).config
             await rows.audit.record(action, "call", call_id)
         number = normalise(str(config.get("transferNumber") or ""), self._settings.default_region)
-        return self._settings.steering, _Running(call.id, number)
+        return steering, _Running(call.id, number)
 
 
 class _Running:
