@@ -8,7 +8,13 @@ import pytest
 from domain.tenant import Tenant
 from domain.webhook_keys import key_digest
 from storage import NewCall, NewText, Storage
-from tests.dashboard.api_client import SETTINGS, Client, assert_problem, session
+from tests.dashboard.api_client import (
+    BOTH_DATABASES,
+    SETTINGS,
+    Client,
+    assert_problem,
+    session,
+)
 from tests.dashboard.test_api_credentials import EMAIL, SMTP, WHATSAPP, WHATSAPP_SECRET
 from tests.fakes.clock import FakeClock
 
@@ -56,6 +62,7 @@ async def test_nobody_has_configured_anything(owner: Client) -> None:
     assert await why(owner, "whatsapp") == ("not_configured", "non_configure")
 
 
+@BOTH_DATABASES
 async def test_a_line_works_when_a_call_has_come_by_it(
     owner: Client, storage: Storage, garage: Tenant
 ) -> None:
@@ -106,6 +113,7 @@ async def test_email_from_nothing_to_working(
     assert (await state(owner, "email"))["reason"] == "sends_only"
 
 
+@BOTH_DATABASES
 async def test_a_vendor_that_is_away(
     owner: Client, storage: Storage, garage: Tenant, clock: FakeClock
 ) -> None:
@@ -167,6 +175,7 @@ async def test_whatsapp_on_its_way(
     assert await why(owner, "whatsapp") == ("not_configured", "non_configure")
 
 
+@BOTH_DATABASES
 async def test_a_whatsapp_number_belongs_to_one_tenant(
     owner: Client, stranger: Client, storage: Storage, garage: Tenant
 ) -> None:
@@ -188,6 +197,7 @@ async def test_a_whatsapp_number_belongs_to_one_tenant(
 # ----------------------------------------------------------------------------- the switches
 
 
+@BOTH_DATABASES
 async def test_switches(owner: Client) -> None:
     for path, body in (("enable", {}), ("toggle", {"enabled": True})):
         prefix = "/api/channels" if path == "toggle" else "/api/v1/channels"
