@@ -29,16 +29,21 @@ class Addresses:
 
     def phone(self, column: sa.Column[Any]) -> sa.ColumnElement[bool]:
         """Rows whose `column`, a telephone number, is theirs."""
-        return column.in_(sorted(self.spellings))
+        return one_of(column, self.spellings)
 
     def email(self, column: sa.Column[Any]) -> sa.ColumnElement[bool]:
         """The same for an e-mail address, however it was written."""
-        return sa.func.lower(column).in_(sorted(self.emails))
+        return one_of(sa.func.lower(column), self.emails)
 
     def any(self, column: sa.Column[Any]) -> sa.ColumnElement[bool]:
         """The same for a column that holds addresses of any kind."""
-        exact = column.in_(sorted(self.spellings | self.identities))
-        return sa.or_(exact, self.email(column))
+        return sa.or_(one_of(column, self.spellings | self.identities), self.email(column))
+
+
+def one_of(column: sa.ColumnElement[Any], values: Iterable[str]) -> sa.ColumnElement[bool]:
+    """`column IN (…)`; plainly false for none, which `finding.nothing` sees."""
+    listed = sorted(values)
+    return column.in_(listed) if listed else sa.false()
 
 
 def asked_for(phone: str | None, email: str | None, whatsapp: str | None) -> list[Key]:

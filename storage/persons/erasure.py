@@ -15,7 +15,7 @@ from storage.appointments import Appointments
 from storage.consents import Consents
 from storage.contact_claims import Key
 from storage.jobs import jobs_on
-from storage.persons.finding import BELONGS, Person, find, unrouted, whose
+from storage.persons.finding import BELONGS, Person, find, nothing, unrouted, whose
 from storage.schema import (
     call_logs,
     channel_messages_log,
@@ -255,6 +255,8 @@ async def _forget_consents(scope: Scope, person: Person, erased: Erased) -> None
 async def _forget(scope: Scope, person: Person, name: str, erased: Erased) -> None:
     table = metadata.tables[name]
     theirs = whose(scope, person, table)
+    if nothing(theirs):
+        return
     if name not in BLANKED:
         await _count(scope, sa.delete(table).where(theirs), name, erased)
         return

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from storage.columns import iso_instant
 from storage.contact_claims import Key
-from storage.persons.finding import BELONGS, Person, find, unrouted, whose
+from storage.persons.finding import BELONGS, Person, find, nothing, unrouted, whose
 from storage.schema import inbound_texts, metadata
 from storage.scope import Scope
 
@@ -55,9 +55,10 @@ async def export(scope: Scope, keys: list[Key]) -> tuple[Person, dict[str, list[
         columns = [column for column in table.c if not omitted(name, column.name)]
         if not columns or name in OMITTED:
             continue
-        statement = sa.select(*columns).where(whose(scope, person, table))
+        theirs = whose(scope, person, table)
         order = [column for column in table.primary_key.columns if column.name != "tenant_id"]
-        rows = [_row(row) for row in await scope.all(statement.order_by(*order))]
+        statement = sa.select(*columns).where(theirs).order_by(*order)
+        rows = [] if nothing(theirs) else [_row(row) for row in await scope.all(statement)]
         if table is inbound_texts:
             rows += [
                 {name: value for name, value in _row(row).items() if not omitted(table.name, name)}

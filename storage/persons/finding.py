@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from domain.errors import Conflict
 from storage.contact_claims import Key, owners_of
-from storage.persons.addresses import Addresses, addresses_of
+from storage.persons.addresses import Addresses, addresses_of, one_of
 from storage.schema import (
     audit_log,
     call_events,
@@ -77,52 +77,52 @@ Belongs = Callable[[Person], sa.ColumnElement[bool]]
 def _by(column: sa.Column[Any], parent: sa.Table, name: str = "id") -> Belongs:
     """Rows that hang on a row that is theirs."""
     key = parent.name if name == "id" else f"{parent.name}.{name}"
-    return lambda person: column.in_(person.ids.get(key, []))
+    return lambda person: one_of(column, person.ids.get(key, []))
 
 
 def _history(person: Person) -> sa.ColumnElement[bool]:
     it = record_history.c
     return sa.or_(
-        it.contact_id.in_(person.of(contacts)),
-        it.prospect_id.in_(person.of(qualified_prospects)),
-        it.ticket_id.in_(person.of(tickets)),
+        one_of(it.contact_id, person.of(contacts)),
+        one_of(it.prospect_id, person.of(qualified_prospects)),
+        one_of(it.ticket_id, person.of(tickets)),
     )
 
 
 def _proposed(person: Person) -> sa.ColumnElement[bool]:
     it, theirs = contact_proposals.c, person.of(contacts)
-    return sa.or_(it.contact_id.in_(theirs), it.other_id.in_(theirs))
+    return sa.or_(one_of(it.contact_id, theirs), one_of(it.other_id, theirs))
 
 
 def _text(person: Person) -> sa.ColumnElement[bool]:
     it = channel_messages_log.c
     return sa.or_(
-        it.contact_id.in_(person.of(contacts)),
+        one_of(it.contact_id, person.of(contacts)),
         person.addresses.any(it.to_address),
-        it.conversation_id.in_(person.of(conversations)),
-        it.appointment_id.in_(person.of(rendez_vous)),
+        one_of(it.conversation_id, person.of(conversations)),
+        one_of(it.appointment_id, person.of(rendez_vous)),
         # What told the owner about them.
-        it.id.in_(person.ids.get("notifications.alert_id", [])),
+        one_of(it.id, person.ids.get("notifications.alert_id", [])),
     )
 
 
 def _consent(person: Person) -> sa.ColumnElement[bool]:
     it = consent_ledger.c
-    return sa.or_(it.contact_id.in_(person.of(contacts)), person.addresses.any(it.address))
+    return sa.or_(one_of(it.contact_id, person.of(contacts)), person.addresses.any(it.address))
 
 
 #: By table, in the order in which rows lead to rows; those with an `id` lead on.
 BELONGS: Final[Mapping[str, Belongs]] = MappingProxyType(
     {
-        contacts.name: lambda person: contacts.c.id.in_(person.of(contacts)),
+        contacts.name: lambda person: one_of(contacts.c.id, person.of(contacts)),
         contact_addresses.name: _by(contact_addresses.c.contact_id, contacts),
         contact_proposals.name: _proposed,
-        call_logs.name: lambda person: call_logs.c.id.in_(person.of(call_logs)),
-        rendez_vous.name: lambda person: rendez_vous.c.id.in_(person.of(rendez_vous)),
-        qualified_prospects.name: lambda person: qualified_prospects.c.id.in_(
-            person.of(qualified_prospects)
+        call_logs.name: lambda person: one_of(call_logs.c.id, person.of(call_logs)),
+        rendez_vous.name: lambda person: one_of(rendez_vous.c.id, person.of(rendez_vous)),
+        qualified_prospects.name: lambda person: one_of(
+            qualified_prospects.c.id, person.of(qualified_prospects)
         ),
-        tickets.name: lambda person: tickets.c.id.in_(person.of(tickets)),
+        tickets.name: lambda person: one_of(tickets.c.id, person.of(tickets)),
         record_history.name: _history,
         call_events.name: _by(call_events.c.call_id, call_logs),
         function_calls.name: _by(function_calls.c.call_id, call_logs),
@@ -133,19 +133,21 @@ BELONGS: Final[Mapping[str, Belongs]] = MappingProxyType(
         rendez_vous_requests.name: _by(rendez_vous_requests.c.rendez_vous_id, rendez_vous),
         reminders.name: _by(reminders.c.appointment_id, rendez_vous),
         conversations.name: lambda person: sa.or_(
-            conversations.c.contact_id.in_(person.of(contacts)),
+            one_of(conversations.c.contact_id, person.of(contacts)),
             person.addresses.any(conversations.c.address),
         ),
         conversation_messages.name: _by(conversation_messages.c.conversation_id, conversations),
         conversation_functions.name: _by(conversation_functions.c.conversation_id, conversations),
-        notifications.name: lambda person: notifications.c.subject_id.in_(sorted(person.all_ids)),
+        notifications.name: lambda person: one_of(notifications.c.subject_id, person.all_ids),
         channel_messages_log.name: _text,
         text_events.name: _by(text_events.c.text_id, channel_messages_log),
         consent_ledger.name: _consent,
         inbound_texts.name: lambda person: person.addresses.any(inbound_texts.c.sender),
-        live_events.name: lambda person: live_events.c.seq.in_(person.told),
-        dead_jobs.name: lambda person: dead_jobs.c.id.in_(person.of(dead_jobs)),
-        audit_log.name: lambda person: audit_log.c.subject_id.in_(sorted(person.all_ids)),
+        live_events.name: lambda person: (
+            live_events.c.seq.in_(person.told) if person.told else sa.false()
+        ),
+        dead_jobs.name: lambda person: one_of(dead_jobs.c.id, person.of(dead_jobs)),
+        audit_log.name: lambda person: one_of(audit_log.c.subject_id, person.all_ids),
         # No tenant's: what a carrier has told of an address.
         sender_blocks.name: lambda person: person.addresses.any(sender_blocks.c.address),
     }
@@ -208,12 +210,11 @@ async def find(scope: Scope, keys: Sequence[Key]) -> Person:
     more than MOST_ROWS of one kind."""
     owners = sorted(set((await owners_of(scope, keys)).values()))
     it = contact_addresses.c
-    theirs = await scope.all(
-        scope.select(contact_addresses, it.kind, it.value).where(it.contact_id.in_(owners))
-    )
+    known_by = scope.select(contact_addresses, it.kind, it.value).where(it.contact_id.in_(owners))
+    theirs = await scope.all(known_by) if owners else ()
     every = list(dict.fromkeys([*keys, *((row["kind"], row["value"]) for row in theirs)]))
     person = Person(every, addresses_of(every))
-    known = sa.or_(contacts.c.id.in_(owners), contacts.c.merged_into.in_(owners))
+    known = sa.or_(one_of(contacts.c.id, owners), one_of(contacts.c.merged_into, owners))
     person.ids[contacts.name] = await _ids(scope, contacts, known)
     await _calls_and_what_they_left(scope, person)
     for name, belongs in BELONGS.items():
@@ -228,7 +229,7 @@ async def _lead_on(scope: Scope, person: Person, name: str, belongs: Belongs) ->
         return
     if "id" in table.c and name not in person.ids:
         person.ids[name] = await _ids(scope, table, belongs(person))
-    if name in _LEADS:
+    if name in _LEADS and person.ids[name]:
         column = table.c[_LEADS[name]]
         statement = scope.select(table, column).where(belongs(person), column.is_not(None))
         person.ids[f"{name}.{column.name}"] = [row[0] for row in await _rows(scope, statement)]
@@ -268,7 +269,7 @@ async def _calls_elsewhere(scope: Scope, person: Person, mentioned: Collection[s
     """Calls in which something was done for them: theirs if the caller is nobody else."""
     it = call_logs.c
     statement = scope.select(call_logs, it.id, it.contact_id).where(it.id.in_(sorted(mentioned)))
-    for row in await _rows(scope, statement):
+    for row in await _rows(scope, statement) if mentioned else ():
         if row[1] is None:
             person.ids[call_logs.name].append(row[0])
         else:
@@ -305,6 +306,8 @@ def _texts(value: object) -> list[str]:
 
 
 async def _ids(scope: Scope, table: sa.Table, whose: sa.ColumnElement[bool]) -> list[str]:
+    if nothing(whose):
+        return []
     return [row[0] for row in await _rows(scope, scope.select(table, table.c.id).where(whose))]
 
 
@@ -328,6 +331,11 @@ def whose(scope: Scope, person: Person, table: sa.Table) -> sa.ColumnElement[boo
     if "tenant_id" not in table.c:
         return theirs
     return sa.and_(table.c.tenant_id == scope.tenant_id, theirs)
+
+
+def nothing(condition: sa.ColumnElement[bool]) -> bool:
+    """Whether it can't be true of any row: then the database needn't be asked."""
+    return isinstance(condition, sa.False_)
 
 
 async def unrouted(scope: Scope, person: Person) -> list[sa.RowMapping]:
