@@ -156,5 +156,7 @@ def _invented(table: sa.Table, column: sa.Column[Any], mark: str, copy: int, pos
 def _json(column: sa.Column[Any], text: str) -> Any:
     default = column.server_default
     if isinstance(default, sa.DefaultClause) and str(default.arg).startswith("["):
+        if column.name == "media":  # of a message: objects, whose kind and name are shown
+            return [{"kind": text, "name": text}]
         return [] if column.name in _EMPTY else [text]
     return {"mark": text}
