@@ -267,8 +267,10 @@ def _refusal(code: int, message: str, stage: Stage, attempt: int) -> _Kind:
         if attempt > 1 or enhanced not in _FULL:
             return Refused(VENDOR, reason, code=name)
         return TryLater(VENDOR, reason, code=name, after=_DAY)
-    if code < 400:
-        return UnknownOutcome(VENDOR, reason, code=name)
+    if code < 400:  # what isn't a reply, or none that fits: before the message, nothing has gone
+        if stage == "data":
+            return UnknownOutcome(VENDOR, reason, code=name)
+        return TryLater(VENDOR, reason, code=name, after=_BUSY)
     if code < 500:
         patience = _TOO_MANY_LOGINS if code == 454 else _BUSY
         return TryLater(VENDOR, reason, code=name, after=patience)

@@ -153,6 +153,7 @@ async def test_a_wrong_password_is_tried_once() -> None:
         (Mishap("mail", "550 5.7.30 Basic authentication"), ChannelPaused, "550 5.7.30", 0),
         (Mishap("mail", "550 5.4.5 Daily limit"), TryLater, "550 5.4.5", 86400.0),
         (Mishap("mail"), TryLater, "connect", 300.0),
+        (Mishap("rcpt", "354 What"), TryLater, "354", 300.0),
         (Mishap("rcpt", "450 4.2.1 Rate"), TryLater, "450 4.2.1", 300.0),
         (Mishap("rcpt", "552 5.2.2 Full"), TryLater, "552 5.2.2", 86400.0),
         (Mishap("rcpt", "550 5.1.1 lea@client.example"), Refused, "550 5.1.1", 0),
