@@ -73,7 +73,7 @@ class Revoked(Protocol):
     """Which sessions were signed out (`storage.sessions`)."""
 
     async def is_revoked(self, chain: str) -> bool:
-        """Whether this chain of tokens was (`Session.chain`)."""
+        """Whether this chain of tokens was (`Session.revocable`)."""
         ...
 
 
@@ -170,7 +170,7 @@ class KeyCache:
         if self._tokens is None or self._revoked is None or token.count(".") != 2:
             return None
         session = await self._tokens.read(token, over_for=over_for)
-        if await self._revoked.is_revoked(session.chain):
+        if await self._revoked.is_revoked(session.revocable):
             return None
         tenant = await self._keys.get_tenant(session.tenant_id)
         if tenant is None:

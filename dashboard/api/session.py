@@ -149,7 +149,7 @@ class SessionEndpoints:
         session = _session(access)
         # A later token of the chain may live for a whole life, and be renewed after its end.
         until = session.expires_at + LONGEST_LIFE + REFRESH_WITHIN + timedelta(days=1)
-        await self._storage.sessions.revoke(access.tenant.id, session.chain, until)
+        await self._storage.sessions.revoke(access.tenant.id, session.revocable, until)
         access.forget()
         return json_response({"success": True})
 

@@ -58,6 +58,12 @@ class Session:
     chain: str
     claims: Mapping[str, Any]
 
+    @property
+    def revocable(self) -> str:
+        """What signing out ends: nobody else's tokens, should another service's `jti` not be as
+        unique as it must."""
+        return f"{self.tenant_id}\n{self.user_id}\n{self.chain}"
+
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:

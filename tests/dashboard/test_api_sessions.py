@@ -184,6 +184,17 @@ async def test_signing_out_ends_every_spelling_of_a_token(
     assert_problem(await fresh.send("GET", ME), 401)
 
 
+async def test_signing_out_ends_nobody_elses_session(
+    http: httpx.AsyncClient, garage: Tenant, dentist: Tenant
+) -> None:
+    mine = session(http, garage.id, jti="1")
+    others = [session(http, dentist.id, jti="1"), session(http, garage.id, jti="1", user_id="u-2")]
+    assert (await mine.send("POST", LOGOUT)).status_code == 200
+    assert_problem(await mine.send("GET", ME), 401)
+    for each in others:
+        await each.get(ME)
+
+
 async def test_a_suspended_tenants_people_are_told(
     http: httpx.AsyncClient, storage: Storage, garage: Tenant
 ) -> None:
