@@ -147,10 +147,22 @@ def _as_httpx(given: dict[str, Any], headers: dict[str, Any]) -> dict[str, Any] 
             "headers": {name: str(value).encode("latin-1") for name, value in headers.items()},
             **({"json": given["json"]} if "json" in given else {}),
             **({"content": _bytes(given["data"])} if given.get("data") is not None else {}),
-            **({"files": given["files"]} if given.get("files") else {}),
+            **({"files": _files(given["files"])} if given.get("files") else {}),
         }
     except UnicodeEncodeError:
         return None
+
+
+def _files(given: Any) -> Any:
+    """The parts of a form; httpx reads what isn't text as a file, while the request is answered."""
+    parts = given.items() if isinstance(given, dict) else given
+    return [(name, _part(part)) for name, part in parts]
+
+
+def _part(part: Any) -> Any:
+    if isinstance(part, tuple):
+        return (part[0], _part(part[1]), *part[2:])
+    return part if isinstance(part, str | bytes) or hasattr(part, "read") else str(part).encode()
 
 
 def _bytes(data: Any) -> bytes:
