@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
+from zlib import crc32
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -24,6 +25,8 @@ _UNDERSTOOD = (NotFound, Conflict, Forbidden)
 #: Likewise where it stands in a body.
 _NOT_THERE = re.compile(r"\bno such\b|\bforeign key\b", re.IGNORECASE)
 _ITEMS_SECONDS = 0.2
+#: Ids of a table that a method has nothing to do with.
+_ONE_IN = 8
 #: Shorter keys, such as a weekday, stand in anybody's answer.
 _SHORTEST_ID = 8
 
@@ -115,8 +118,12 @@ async def walk(
     furnished: Rows,
     mark: str,
     nouns: Nouns = nouns_of,
+    *,
+    all_ids: bool = False,
 ) -> Walked:
-    """Try every method as `visitor` (a tenant's id) with the values of each furnished row."""
+    """Try every method as `visitor` (a tenant's id) with the values of furnished rows: of the
+    tables that its statements name, of those with a column of its parameters' names, and of one in
+    `_ONE_IN` others; with `all_ids`, of each."""
     walked = Walked()
     ids = ids_of(furnished)
     async with storage.tenant(visitor).read() as rows:
@@ -126,9 +133,10 @@ async def walk(
     for name, function in methods.items():
         walked.methods.add(name)
         said, understood = "", False
-        for arguments in _all_arguments(function, furnished):
+        choice = _Choice(name, list(_all_arguments(function, furnished)), all_ids)
+        while (arguments := choice.next()) is not None:
             attempt = _Attempt(storage, visitor, name, nouns, arguments)
-            result, changed = await attempt.run(before, statements)
+            result, changed = await attempt.run(before, statements, choice.named)
             leaked = told(repr(result), mark, ids) - told(repr(arguments), mark, ids)
             walked.leaks += [f"{name}({arguments}) told {secret!r}" for secret in leaked]
             walked.changes += [f"{name}({arguments}) changed {table}" for table in changed]
@@ -146,16 +154,40 @@ def _is_understood(error: Exception) -> bool:
     )
 
 
-def _all_arguments(function: Any, furnished: Rows) -> Iterator[dict[str, Any]]:
-    """For each table's first row, and for all rows of those with a column of such a name."""
+def _all_arguments(function: Any, furnished: Rows) -> Iterator[tuple[str, bool, dict[str, Any]]]:
+    """For each table's first row, and for all rows of those with a column of such a name: the
+    table, whether it has one, and arguments."""
     tried: set[str] = set()
     names = inspect.signature(function).parameters.keys()
-    for rows in furnished.values():
-        for row in rows if names & rows[0].keys() else rows[:1]:
+    for table, rows in furnished.items():
+        fits = bool(names & rows[0].keys())
+        for row in rows if fits else rows[:1]:
             arguments = Inventor(row).arguments(function)
             if repr(arguments) not in tried:
                 tried.add(repr(arguments))
-                yield arguments
+                yield table, fits, arguments
+
+
+@dataclass
+class _Choice:
+    """What a method is tried with. `named`: the tables that its statements have named so far."""
+
+    method: str
+    waiting: list[tuple[str, bool, dict[str, Any]]]
+    all_ids: bool
+    named: set[str] = field(default_factory=set)
+
+    def next(self) -> dict[str, Any] | None:
+        for position, (table, fits, arguments) in enumerate(self.waiting):
+            if fits or self.all_ids or table in self.named or self._drawn(table):
+                del self.waiting[position]
+                return arguments
+        if self.waiting and not self.named:  # it has met no table yet
+            return self.waiting.pop()[2]
+        return None
+
+    def _drawn(self, table: str) -> bool:
+        return crc32(f"{self.method} {table}".encode()) % _ONE_IN == 0
 
 
 @dataclass(frozen=True)
@@ -167,15 +199,19 @@ class _Attempt:
     arguments: dict[str, Any]
 
     async def run(
-        self, before: Mapping[str, list[str]], statements: Mapping[str, sa.Select[Any]]
+        self,
+        before: Mapping[str, list[str]],
+        statements: Mapping[str, sa.Select[Any]],
+        named: set[str],
     ) -> tuple[Any, list[str]]:
-        """What it answered or raised, and the furnished tables that it changed."""
+        """What it answered or raised, and the furnished tables that it changed. The tables of its
+        statements are added to `named`."""
         result: Any = None
         changed: list[str] = []
         try:
             async with self.storage.tenant(self.visitor).write() as rows:
                 connection = rows._scope.connection
-                with _writes(connection) as written:
+                with _writes(connection, named) as written:
                     result = await self._answer(rows)
                 if written:
                     changed = await _changed(connection, before, statements, written)
@@ -250,10 +286,11 @@ def _hanging(name: str) -> frozenset[str]:
 
 
 class _writes:
-    """The statements of a block that change something."""
+    """The statements of a block that change something; the tables of all of them."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, named: set[str]) -> None:
         self._connection = connection.sync_connection
+        self._named = named
         self._seen: list[str] = []
 
     def __enter__(self) -> list[str]:
@@ -264,6 +301,7 @@ class _writes:
         event.remove(self._connection, "before_cursor_execute", self._see)
 
     def _see(self, _c: Any, _k: Any, statement: str, *_rest: Any) -> None:
+        self._named.update(_NAME.findall(statement))
         if not statement.lstrip().upper().startswith("SELECT"):
             self._seen.append(statement)
 

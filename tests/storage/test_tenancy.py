@@ -67,6 +67,15 @@ async def test_nothing_is_seen_and_nothing_is_changed_by_any_method(
     walked.assert_clean()
 
 
+@pytest.mark.long
+@pytest.mark.timeout(900)
+async def test_nor_with_any_id_that_there_is(
+    keyed: Storage, furnished: Rows, dentist: Tenant
+) -> None:
+    walked = await walk(keyed, dentist.id, furnished, MARK, all_ids=True)
+    walked.assert_clean()
+
+
 async def test_the_first_tenant_sees_and_changes_its_own(
     keyed: Storage, furnished: Rows, garage: Tenant
 ) -> None:
