@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import json
+import subprocess
+import sys
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -27,6 +30,7 @@ from storage.day_exceptions import NewException
 from storage.resources import NewResource
 from storage.services import NewService
 from tests.fakes.clock import START, FakeClock
+from tests.storage.booking_process import all_at_once
 
 PARIS = ZoneInfo("Europe/Paris")
 #: Tuesday 24 November 2026, 14:30 in Paris.
@@ -47,31 +51,41 @@ async def _book(handle: TenantHandle, wish: Wish) -> Appointment:
 
 
 async def test_of_a_hundred_callers_for_one_slot_one_is_booked(
-    url: str, handle: TenantHandle
+    url: str, handle: TenantHandle, request: pytest.FixtureRequest
 ) -> None:
-    """From two sets of connections, as from two nodes; the others hear what else is free."""
-    other = await Database.open(url)
-    handles = (handle, Storage(other, FakeClock()).tenant(handle.tenant_id))
-    booked: list[Appointment] = []
-    refused: list[Unavailable] = []
-
-    async def call(index: int) -> None:
-        wish = Wish(TUESDAY, name=f"Client {index}", holder=f"call:{index}")
-        try:
-            booked.append(await _book(handles[index % 2], wish))
-        except Unavailable as error:
-            refused.append(error)
-
-    async with asyncio.TaskGroup() as group:
-        for index in range(100):
-            group.create_task(call(index))
-    await other.close()
-    assert (len(booked), len(refused)) == (1, 99)
-    for error in refused:
-        assert error.why == "taken"
-        assert [slot.start.hour for slot in error.alternatives] == [14, 15, 15]
+    """From three processes, as from three nodes; the others hear what else is free."""
+    callers = [f"call:{number}" for number in range(100)]
+    processes = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.storage.booking_process", url, handle.tenant_id),
+            *(TUESDAY.isoformat(), ",".join(callers[number::3])),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=request.config.rootpath,
+        )
+        for number in range(2)
+    ]
+    try:
+        for each in processes:
+            assert each.stdout is not None
+            assert await each.stdout.readline() == b"ready\n"
+            assert each.stdin is not None
+            each.stdin.write(b"go\n")
+        answers = await all_at_once(handle, TUESDAY, callers[2::3])
+        for each in processes:
+            out, _ = await each.communicate()
+            answers += [tuple(answer) for answer in json.loads(out)]
+    finally:
+        for each in processes:
+            if each.returncode is None:
+                each.kill()
+    booked = [each for why, (each, *_) in answers if why == "booked"]
+    assert (len(answers), len(booked)) == (100, 1)
+    nearest = [TUESDAY + timedelta(minutes=30 * number) for number in (-1, 1, 2)]
+    for why, alternatives in answers:
+        assert why == "booked" or alternatives == [each.isoformat() for each in nearest]
     async with handle.read() as rows:
-        assert (await rows.appointments.list()).items == booked
+        assert [each.id for each in (await rows.appointments.list()).items] == booked
 
 
 async def test_daily_caps_hold_whoever_comes_at_once(handle: TenantHandle) -> None:
