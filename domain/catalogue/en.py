@@ -178,11 +178,9 @@ MESSAGES: Final[Mapping[str, str]] = {
     "voicemail_text": "Automatic transcription: {words}",
     "voicemail_no_words": "Automatic transcription: no words recognised.",
     "call_back_missed": "To call back: a call without a message",
-    # Text conversations
-    "recording_notice": (
-        "This call is recorded; say “I refuse the recording” and it won't be."
-    ),
+    "recording_notice": "This call is recorded; say “I refuse the recording” and it won't be.",
     "recording_refused": "Noted: the call isn't recorded any more, and what was is deleted.",
+    # Text conversations
     "text_introduction_female": "{name}, AI assistant of {company}:",
     "text_introduction_male": "{name}, AI assistant of {company}:",
     "text_introduction_nobody_female": "{name}, AI assistant:",
