@@ -56,7 +56,7 @@ async def test_an_erasure_must_be_confirmed(owner: Client) -> None:
     for body in ({"phone": PHONE}, {"phone": PHONE, "confirm": "yes"}, {"confirm": ""}, {}):
         answer = await owner.send("POST", "/api/v1/persons/erase", json=body)
         assert answer.status_code == 422, body
-    assert answer.json()["success"] is False
+        assert answer.json()["success"] is False
 
 
 async def test_who_is_nobody_is_said(owner: Client) -> None:

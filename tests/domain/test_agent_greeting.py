@@ -23,7 +23,7 @@ CLAUSE = "Bonjour, ici Sara, assistante vocale par intelligence artificielle"
 
 
 def of(company: str, sector: str, **more: str) -> str:
-    return greeting(AgentProfile(company, sector, AgentType.RECEPTION, **more))
+    return greeting(replace(AgentProfile(company, sector, AgentType.RECEPTION), **more))
 
 
 def first_sentence(text: str) -> str:

@@ -19,9 +19,8 @@ import sqlalchemy as sa
 
 from domain.errors import Conflict, Invalid
 from domain.tenant import Tenant
-from storage import Database, NewAppointment, Storage
+from storage import Database, NewAppointment, NewText, Storage
 from storage.consents import Consent
-from storage.outbox import NewText
 from storage.persons.erasure import BLANKED, UNTOUCHED
 from storage.persons.export import omitted
 from storage.persons.finding import BELONGS, NOT_OF_PERSONS
@@ -89,7 +88,7 @@ async def furnished(database: Database, garage: Tenant) -> AsyncIterator[Rows]:
     async with database.write() as connection:
         statement = sa.select(tenants).where(tenants.c.id == garage.id)
         row = (await connection.execute(statement)).mappings().one()
-        rows = await connection.run_sync(furnish, row, MARK)
+        rows = await connection.run_sync(furnish, dict(row), MARK)
         # Not one that can be opened: made anew when somebody has to be remembered as refusing.
         await connection.execute(sa.delete(metadata.tables["suppression_keys"]))
         for copy in range(3):
