@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,8 +23,8 @@ GARAGE = AgentProfile("Garage du Port", "automobile", AgentType.RECEPTION)
 CLAUSE = "Bonjour, ici Sara, assistante vocale par intelligence artificielle"
 
 
-def of(company: str, sector: str, **more: str) -> str:
-    return greeting(replace(AgentProfile(company, sector, AgentType.RECEPTION), **more))
+def of(company: str, sector: str, **more: Any) -> str:
+    return greeting(AgentProfile(company, sector, AgentType.RECEPTION, **more))
 
 
 def first_sentence(text: str) -> str:
