@@ -24,6 +24,7 @@ from domain.dialogue import dialogue
 from domain.errors import Conflict, NotFound, OperatorError, ProviderError
 from domain.jobs import Again, Job
 from domain.language_model import FunctionRequest, FunctionSpec, ModelMessage
+from domain.memory import NOTHING, Memory, remembered
 from domain.messages import text
 from domain.spoken import spoken_instant
 from domain.tenant import Tenant
@@ -125,6 +126,7 @@ class _Turn:
     runs: Sequence[StoredResult]
     has_knowledge: bool
     now: datetime
+    memory: Memory = NOTHING
     sender: str | None = None
 
     @property
@@ -206,8 +208,12 @@ class Answering:
                 has_knowledge=await rows.knowledge.has_any(),
                 now=self.clock.now(),
             )
+            writer = turn.writer
+            memory = await rows.memories.of_writer(
+                writer.number, writer.contact_id, conversation_id=conversation_id
+            )
         numbers = self.own_numbers | set(await self.storage.operator.numbers(tenant_id))
-        return replace(turn, sender=conversation.answers_by(numbers))
+        return replace(turn, memory=memory, sender=conversation.answers_by(numbers))
 
     async def _carry_out(self, turn: _Turn) -> None:
         move: Move = decide(turn.burst, turn.about, turn.answers_within_hour, turn.now)
@@ -228,7 +234,10 @@ class Answering:
         key, when = "text_no_appointment", ""
         async with self.storage.tenant(turn.tenant.id).write() as rows:
             appointment = await rows.appointments.get(move.appointment_id)
-            if appointment is not None and appointment.start_utc > turn.now:
+            stale = appointment is not None and move.sequence not in (None, appointment.sequence)
+            if appointment is not None and appointment.start_utc > turn.now and stale:
+                key, when = "text_moved_since", _when(appointment.start_utc, turn)
+            elif appointment is not None and appointment.start_utc > turn.now:
                 try:
                     if isinstance(move, Confirm):
                         await rows.appointments.acknowledge(
@@ -298,6 +307,7 @@ class Answering:
             has_transfer=False,
             resumed=True,
             has_knowledge=turn.has_knowledge,
+            remembered=remembered(turn.memory, turn.tenant.timezone, turn.locale),
         )
         told = note(turn.conversation.channel, turn.locale, knows=bool(turn.writer.appointments))
         system = f"{instructions(turn.who, context)}\n\n{told}"

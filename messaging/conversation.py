@@ -40,7 +40,7 @@ _CANCEL: Final = frozenset(
     "|annuler mon rendez vous|annulez mon rendez vous|je veux annuler|je souhaite annuler"
     "|cancel|cancel it|cancel my appointment".split("|")
 )
-_BUTTON: Final = re.compile(r"appt:(confirm|cancel|move):([0-9A-Za-z_-]{1,64})")
+_BUTTON: Final = re.compile(r"appt:(confirm|cancel|move):([0-9A-Za-z_-]{1,64})(?::([0-9]{1,6}))?")
 #: What a model writes for a page.
 _MARKUP: Final = re.compile(r"\*\*|__|`+|^#+\s*", re.MULTILINE)
 _LINK: Final = re.compile(r"\[([^\]]+)\]\((https?://[^)\s]+)\)")
@@ -67,16 +67,18 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Confirm:
-    """They will come."""
+    """They will come. `sequence`: the revision that they saw, if that is known."""
 
     appointment_id: str
+    sequence: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """They won't."""
+    """They won't. `sequence` as of `Confirm`."""
 
     appointment_id: str
+    sequence: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,9 @@ def decide(
         return TooMuch()
     pressed = _BUTTON.fullmatch(burst[-1].button)
     if pressed is not None and pressed[1] != "move":
-        return Confirm(pressed[2]) if pressed[1] == "confirm" else Cancel(pressed[2])
+        seen = int(pressed[3]) if pressed[3] else None
+        meant = Confirm if pressed[1] == "confirm" else Cancel
+        return meant(pressed[2], seen)
     words = "\n".join(each.content for each in burst if each.content.strip())
     if not words:
         return OnlyMedia()
@@ -119,6 +123,11 @@ def decide(
         if said in _CANCEL:
             return Cancel(about.appointment_id)
     return Converse(words)
+
+
+def button(verb: str, appointment_id: str, sequence: int) -> str:
+    """What a button bears: `verb` is confirm, move or cancel."""
+    return f"appt:{verb}:{appointment_id}:{sequence}"
 
 
 def plain(words: str) -> str:

@@ -18,6 +18,7 @@ from domain.errors import CallerError
 from domain.jobs import Again, Job
 from domain.mail_servers import mail_server
 from domain.reminder_times import CLOSES, OPENS, QuietHours, reminders
+from messaging.conversation import button
 from messaging.invitations import Entry, Person, invitation
 from storage import Appointment, Storage, TenantRows
 from storage.contacts import Contact
@@ -236,9 +237,9 @@ class Reminding:
         buttons: tuple[tuple[str, str], ...] = ()
         if channel == "whatsapp" and reminder.kind in _REMINDERS:
             buttons = (
-                (f"appt:confirm:{it.id}", "Je confirme"),
-                (f"appt:move:{it.id}", "Déplacer"),
-                (f"appt:cancel:{it.id}", "Annuler"),
+                (button("confirm", it.id, it.sequence), "Je confirme"),
+                (button("move", it.id, it.sequence), "Déplacer"),
+                (button("cancel", it.id, it.sequence), "Annuler"),
             )
         return NewText(
             channel=channel,

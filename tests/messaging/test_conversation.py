@@ -16,6 +16,7 @@ from messaging.conversation import (
     Converse,
     OnlyMedia,
     TooMuch,
+    button,
     decide,
     disclosed,
     note,
@@ -67,6 +68,7 @@ def test_a_burst_is_one_turn_and_no_bare_word() -> None:
 def test_buttons_say_which_appointment() -> None:
     assert decide([Text("Je confirme", "appt:confirm:b2")], None, 0, NOW) == Confirm("b2")
     assert decide([Text("Annuler", "appt:cancel:b2")], about(), 0, NOW) == Cancel("b2")
+    assert decide([Text("x", button("cancel", "b2", 3))], None, 0, NOW) == Cancel("b2", 3)
     assert decide([Text("Déplacer", "appt:move:b2")], None, 0, NOW) == Converse("Déplacer")
     assert decide([Text("x", "appt:cancel:../b2")], None, 0, NOW) == Converse("x")
 

@@ -15,6 +15,7 @@ from domain.jobs import Job
 from domain.language_model import FunctionRequest, FunctionSpec, ModelMessage
 from domain.tenant import Tenant
 from messaging.answering import Answering, Done, Said, Writer
+from messaging.conversation import button
 from messaging.incoming import IncomingMessage, Media
 from messaging.receiving import Receiving
 from storage import Database, NewAppointment, Storage
@@ -352,6 +353,25 @@ async def test_a_word_acts_on_the_appointment_that_we_wrote_about(
     assert (now.acknowledged_at is not None) == (words == "oui")
     assert history[-1] == "text"
     assert ("confirmé" in text.body) == (words == "oui")
+
+
+async def test_a_button_of_an_old_reminder_changes_nothing_any_more(
+    world: World, garage: Tenant
+) -> None:
+    await world.turns_on(garage)
+    start = world.clock.now().replace(second=0, microsecond=0) + timedelta(days=1)
+    async with world.storage.tenant(garage.id).write() as rows:
+        booked = await rows.appointments.book(NewAppointment(start, 30, "Léa"))
+        moved = await rows.appointments.reschedule(booked.id, start + timedelta(days=1))
+    await world.wrote(garage)
+    pressed = button("cancel", booked.id, booked.sequence)
+    await world.arrives(sms("Annuler", button=pressed))
+    (text,) = await world.answers(garage, None)
+    assert "a changé depuis" in text.body
+    async with world.storage.tenant(garage.id).read() as rows:
+        now = await rows.appointments.get(booked.id)
+    assert now is not None
+    assert (now.status, now.start_utc) == ("confirmed", moved.start_utc)
 
 
 async def test_a_channel_that_is_off_leaves_the_message_to_a_person(
