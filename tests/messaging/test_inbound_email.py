@@ -274,7 +274,7 @@ def test_no_mail_takes_long(hostile: bytes) -> None:
     for read in (read_raw, read_bounce):
         with contextlib.suppress(Invalid):
             read(hostile + b"\r\n\r\nOui")
-    assert time.process_time() - begun < 2  # some of these took minutes
+    assert time.process_time() - begun < 6  # some of these took minutes
 
 
 def test_html_without_an_end_is_still_read() -> None:
