@@ -18,6 +18,7 @@ from domain import placeholders
 from domain.catalogue.persona import Persona, Trade
 from domain.catalogue.persona_en import PERSONA as ENGLISH
 from domain.catalogue.persona_fr import PERSONA as FRENCH
+from domain.memory import MOST_LINES
 from domain.messages import language_of
 from domain.messages import text as sentence
 from domain.phone import normalise, spoken_digits
@@ -197,7 +198,8 @@ class AgentProfile:
 class CallContext:
     """What is known of one call. `now` is aware, in the tenant's zone; `caller_number` E.164 or
     None when withheld; `already_done` tells an agent that takes over what was achieved;
-    `has_knowledge`: the tenant has documents to search; `has_texts`: the caller can be sent an SMS.
+    `has_knowledge`: the tenant has documents to search; `has_texts`: the caller can be sent an SMS;
+    `remembered`: lines about earlier calls and texts (domain/memory.py).
     """
 
     now: datetime
@@ -207,6 +209,7 @@ class CallContext:
     already_done: tuple[str, ...] = ()
     has_knowledge: bool = False
     has_texts: bool = False
+    remembered: tuple[str, ...] = ()
 
 
 # ------------------------------------------------------------------------ reading settings
@@ -589,6 +592,8 @@ def _context(profile: AgentProfile, persona: Persona, context: CallContext) -> l
     done = [_plain(entry, _MAX_ENTRY) for entry in context.already_done]
     if done:
         said.append(lines["already_done"].format(done=" ; ".join(done)))
+    # What others have said stands in lines of its own: it can't pass for a section.
+    said += [line for each in context.remembered[:MOST_LINES] if (line := _plain(each, _MAX_ENTRY))]
     return said
 
 

@@ -32,6 +32,7 @@ from storage.keys import Keys
 from storage.knowledge.documents import Documents
 from storage.lines import Lines
 from storage.live_events import store
+from storage.memory import Memories
 from storage.notifications import Notifications
 from storage.outbox import Outbox
 from storage.persons import Persons
@@ -79,6 +80,7 @@ class TenantRows:
         "keys",
         "knowledge",
         "lines",
+        "memories",
         "notifications",
         "outbox",
         "persons",
@@ -133,6 +135,7 @@ class TenantRows:
         self.reminders = Reminders(scope)
         self.endpoints = Endpoints(scope)
         self.lines = Lines(scope)
+        self.memories = Memories(scope)
         self.spending = Spending(scope)
 
     def now(self) -> datetime:

@@ -15,6 +15,7 @@ from domain.agent import (
     instructions,
     profile,
 )
+from domain.memory import Contacted, hinted
 from domain.messages import text
 from domain.tenant import Tenant
 from voice.call import Script
@@ -56,14 +57,15 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When and from where the call comes, whether there are documents to search, and whether the
-    caller can be sent texts. `now` is an instant (the agent is told local time), `caller_number`
-    E.164 or None."""
+    """When and from where the call comes, whether there are documents to search, whether the
+    caller can be sent texts, and whether their number has contacted us before. `now` is an instant
+    (the agent is told local time), `caller_number` E.164 or None."""
 
     now: datetime
     caller_number: str | None
     has_knowledge: bool
     has_texts: bool = False
+    contacted: Contacted | None = None
 
 
 def earlier(
@@ -124,6 +126,7 @@ def brief(
         already_done=tuple(outcome.value for outcome in earlier.history.achieved),
         has_knowledge=moment.has_knowledge,
         has_texts=moment.has_texts,
+        remembered=hinted(moment.contacted, tenant.timezone, who.language),
     )
     return AgentSpec(
         instructions=instructions(who, context),

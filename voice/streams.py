@@ -11,6 +11,7 @@ import structlog
 from domain.agent import profile
 from domain.errors import OperatorError, ProviderError
 from domain.knowledge import Knowledge
+from domain.memory import Contacted
 from domain.outcome import Outcome
 from domain.phone import is_mobile, normalise
 from domain.tenant import Tenant
@@ -58,6 +59,7 @@ class Setup:
     earlier: Earlier
     spec: AgentSpec
     has_texts: bool = False  # the caller can be sent an SMS
+    contacted: Contacted | None = None  # by the number, which proves nothing
     without: tuple[str, ...] = ()  # rungs that have just failed this very call
 
     @property
@@ -125,6 +127,7 @@ class Streams:
             has_knowledge = self.knowledge is not None and await rows.knowledge.has_any()
             has_texts = self.sends_texts and is_mobile(row.from_number)
             has_texts = has_texts and (await rows.channels.get("sms")).enabled
+            contacted = await rows.memories.contacted(row.from_number, except_call=row.id)
         before = Earlier()
         if row.attempts > 0:
             await self.surroundings.journal.flush()
@@ -135,7 +138,7 @@ class Streams:
         defaults = self.defaults.paid_with(own_key)
         setup = Setup(tenant, config, defaults, assistant_id, has_knowledge, before, NOBODY)
         without = tuple(row.opening.get("without", ()))
-        setup = replace(setup, has_texts=has_texts, without=without)
+        setup = replace(setup, has_texts=has_texts, contacted=contacted, without=without)
         return replace(setup, spec=self.brief(row, setup, before))
 
     async def known(self, tenant_id: str, call_sid: str, caller_number: str | None) -> Known:
@@ -200,6 +203,7 @@ class Streams:
                 caller_number,
                 has_knowledge=setup.has_knowledge,
                 has_texts=setup.has_texts,
+                contacted=setup.contacted,
             ),
             earlier=before,
         )

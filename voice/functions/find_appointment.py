@@ -1,10 +1,11 @@
 """find_appointment: what a caller has booked, for whoever proves that it is theirs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from domain.memory import remembered
 from domain.messages import language_of
 from storage import Appointment, TenantRows
 from voice.functions.arguments import schema
@@ -62,8 +63,8 @@ def failed(arguments: Arguments, context: CallContext) -> Answer:
 
 
 async def run(arguments: Arguments, context: CallContext, rows: TenantRows) -> Answer:
-    """{status: "found", appointments: [{appointment_id, start, spoken, service?}]}, or what says
-    nothing."""
+    """{status: "found", appointments: [{appointment_id, start, spoken, service?}], known_of_them?:
+    lines about their earlier calls and texts}, or what says nothing."""
     found = await verified(
         context,
         rows,
@@ -75,13 +76,28 @@ async def run(arguments: Arguments, context: CallContext, rows: TenantRows) -> A
     if not found:
         return not_verified(context)
     spoken = say(context.locale, "appointment_found", when=when(found[0].start_utc, context))
-    return Answer(
-        {
-            "status": "found",
-            "appointments": [_shown(each, context) for each in found],
-            "spoken": spoken,
-        }
-    )
+    result: dict[str, Any] = {
+        "status": "found",
+        "appointments": [_shown(each, context) for each in found],
+        "spoken": spoken,
+    }
+    known = await _known_of_them(found, context, rows)
+    return Answer({**result, "known_of_them": known} if known else result)
+
+
+async def _known_of_them(
+    found: Sequence[Appointment], context: CallContext, rows: TenantRows
+) -> list[str]:
+    """What is remembered of the number, once its owner has told the second fact. By text the agent
+    has it in its instructions; whoever proves a code from another telephone hears the appointment
+    alone."""
+    number = context.caller_number
+    if context.call_id is None or number is None:
+        return []
+    if all(each.customer_phone != number for each in found):
+        return []
+    memory = await rows.memories.of_number(number, except_call=context.call_id)
+    return list(remembered(memory, context.tenant.timezone, context.locale))
 
 
 def _shown(appointment: Appointment, context: CallContext) -> dict[str, Any]:

@@ -238,3 +238,15 @@ async def test_corrections_after_a_booking_are_stored(shop: Shop) -> None:
     (row,) = (await shop.rows())["appointments"]
     assert (row.customer_name, row.customer_phone) == ("Léa Martin", STRANGER)
     assert row.contact_id is not None
+
+
+@both_databases
+async def test_with_the_second_fact_comes_what_is_known_of_them(shop: Shop) -> None:
+    await _booked(shop)
+    before = await shop.call()
+    assert before.call_id is not None
+    await shop.storage.journal.finish(before.call_id, Outcome.MESSAGE, shop.clock.now())
+    wrong = await shop.answer("find_appointment", {**FACTS, "name": "Paul Martin"})
+    assert "known_of_them" not in wrong
+    found = await shop.answer("find_appointment", FACTS)
+    assert any("un message a été pris" in line for line in found["known_of_them"])
