@@ -9,7 +9,7 @@ import asyncio
 import base64
 import binascii
 import hmac
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -48,7 +48,7 @@ from messaging.inbound_whatsapp import (
     read_whatsapp,
 )
 from messaging.receiving import Receiving
-from storage import Channel, Storage
+from storage import Channel, Storage, TenantRows
 from storage.consents import Consent
 from storage.text_rows import Report
 
@@ -57,6 +57,8 @@ log = structlog.get_logger(__name__)
 #: Meta batches up to 1000 updates in a webhook of at most 3 MB
 #: (https://developers.facebook.com/docs/whatsapp/cloud-api/webhooks/components).
 MAX_WHATSAPP: Final = 3 * 1024 * 1024
+#: How many of them are stored at once: others want to write, too.
+STATUSES: Final = 100
 #: How long a body may take to arrive, seconds.
 READ_SECONDS: Final = 10.0
 #: An answer without a message: Twilio would send whatever text stood here (twilio.md §5.1).
@@ -192,30 +194,19 @@ class TextDoors:
 
     async def _take(self, tenant_id: str, part: Envelope) -> None:
         await self.receiving.record(part.messages, tenant_id)
-        for status in part.statuses:
-            await self._status(tenant_id, status)
+        for at in range(0, len(part.statuses), STATUSES):
+            await self._statuses(tenant_id, part.statuses[at : at + STATUSES])
         for preference in part.preferences:
             await self._preference(tenant_id, preference)
 
-    async def _status(self, tenant_id: str, status: StatusUpdate) -> None:
-        report = Report(
-            status=status.status,
-            source="whatsapp",
-            word=status.status,
-            code=status.error_code or None,
-            at=status.at,
-            vendor_id=status.vendor_id,
-        )
-        try:
-            async with self.storage.tenant(tenant_id).write() as rows:
-                text_id = status.text_id
-                if not text_id:
-                    text = await rows.outbox.by_message_id(status.vendor_id)
-                    text_id = text.id if text is not None else ""
-                if text_id:
-                    await rows.outbox.report(text_id, report)
-        except NotFound:  # another system's message, or one that was erased
-            self.count("whatsapp.unknown_text")
+    async def _statuses(self, tenant_id: str, statuses: Sequence[StatusUpdate]) -> None:
+        """In one transaction: a webhook may bring a thousand of them."""
+        async with self.storage.tenant(tenant_id).write() as rows:
+            for status in statuses:
+                try:
+                    await _reported(rows, status)
+                except NotFound:  # another system's message, or one that was erased
+                    self.count("whatsapp.unknown_text")
 
     async def _preference(self, tenant_id: str, preference: Preference) -> None:
         async with self.storage.tenant(tenant_id).write() as rows:
@@ -283,6 +274,24 @@ class TextDoors:
         log.warning("webhook.refused", door=what)
         self.count(f"{what}.refused")
         return _refused(401)
+
+
+async def _reported(rows: TenantRows, status: StatusUpdate) -> None:
+    """What became of one of ours; NotFound when it isn't."""
+    report = Report(
+        status=status.status,
+        source="whatsapp",
+        word=status.status,
+        code=status.error_code or None,
+        at=status.at,
+        vendor_id=status.vendor_id,
+    )
+    text_id = status.text_id
+    if not text_id:
+        text = await rows.outbox.by_message_id(status.vendor_id)
+        text_id = text.id if text is not None else ""
+    if text_id:
+        await rows.outbox.report(text_id, report)
 
 
 def _guarded(handler: Handler) -> Handler:
