@@ -9,6 +9,7 @@ import uuid
 from collections import abc
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -100,6 +101,9 @@ OF_THEIRS: dict[str, Any] = {
     "Wanted.kind": "24h",
 }
 _REQUIRED = inspect.Parameter.empty
+#: Looking them up takes longer than all else.
+_hints = cache(typing.get_type_hints)
+_signature = cache(inspect.signature)
 _SEQUENCES = (list, tuple, set, frozenset, abc.Sequence, abc.Iterable, abc.Collection, abc.Set)
 
 
@@ -113,12 +117,12 @@ class Inventor:
 
     def arguments(self, function: Callable[..., Any]) -> dict[str, Any]:
         """Keyword arguments for all that it takes, but for pages."""
-        hints = typing.get_type_hints(function)
+        hints = _hints(function)
         return {
             parameter.name: self._of(
                 function.__qualname__, parameter.name, hints.get(parameter.name, Any)
             )
-            for parameter in inspect.signature(function).parameters.values()
+            for parameter in _signature(function).parameters.values()
             if parameter.name != "self"
             and not (parameter.name in ("limit", "offset") and parameter.default is not _REQUIRED)
             and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
@@ -182,7 +186,7 @@ class Inventor:
         return self._text(name)
 
     def _structure(self, kind: Any) -> Any:
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         named = getattr(kind, "__struct_fields__", None) or [
             name for name in hints if not name.startswith("_")
         ]
