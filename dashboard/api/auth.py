@@ -44,6 +44,13 @@ LONGEST_CREDENTIAL = 512
 
 #: What needs no credential: the API's description.
 OPEN_PATHS = frozenset({"/openapi.json", "/docs"})
+#: What pages ask of other systems before anybody has signed in (real-users.md §1.2, §1.7): nothing
+#: is there, and a 401 would have them renew a session and show that it is over.
+ELSEWHERE = frozenset(
+    f"/v1/auth/{each}"
+    for each in ("login", "signup", "register", "forgot-password", "reset-password", "verify-email")
+)
+ELSEWHERE_BELOW = ("/v1/public/",)
 #: Where a session that is over may still be presented.
 REFRESH_PATH = "/v1/auth/refresh"
 
@@ -251,7 +258,7 @@ class ApiGuard:
         return _sending(send, headers)
 
     async def _identify(self, path: str, headers: Headers, presented: str | None) -> Access:
-        if path in OPEN_PATHS:
+        if path in OPEN_PATHS or path in ELSEWHERE or path.startswith(ELSEWHERE_BELOW):
             return OpenAccess()
         noun = _noun(path)
         if noun == "vapi":

@@ -43,9 +43,8 @@ class ChannelSwitches:
         channel that is off are not answered by the agent, but none is lost: the transfer number
         rings if there is one, else a message is taken."""
         channel_type = channel_type_of(request)
-        return await self._switch(
-            request, channel_type, on=(await read_json(request, Toggle)).enabled
-        )
+        wanted = await read_json(request, Toggle, may_be_empty=True)  # none at all: 422 as well
+        return await self._switch(request, channel_type, on=wanted.enabled)
 
     @operation("Switch a channel on", may=May.SETTINGS, answer=ChannelSwitched, problems=(400,))
     async def enable(self, request: Request) -> Response:

@@ -14,7 +14,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from dashboard.api import ApiSettings, routes
-from dashboard.api.auth import KEY_CACHE_SECONDS, KEY_CACHE_SIZE, KeyCache
+from dashboard.api.auth import (
+    ELSEWHERE,
+    ELSEWHERE_BELOW,
+    KEY_CACHE_SECONDS,
+    KEY_CACHE_SIZE,
+    KeyCache,
+)
 from dashboard.api.router import endpoints
 from domain.tenant import Tenant
 from storage import KeyHolder, Storage
@@ -109,7 +115,8 @@ async def test_a_key_of_one_kind_doesnt_open_paths_of_another(
         "/api/a%0Ab/c",
         "/api/%74enants%2F",
         "/api/auth/login",
-        "/api/v1/auth/login",
+        "/api/v1/auth/login/x",
+        "/api/v1/publics",
     ],
 )
 async def test_unknown_paths_are_401_without_a_key_and_404_with_one(
@@ -119,6 +126,23 @@ async def test_unknown_paths_are_401_without_a_key_and_404_with_one(
     answer = await owner.send("GET", path)
     assert answer.status_code in (401, 404)
     assert_problem(answer, answer.status_code)
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer null"}])
+@pytest.mark.parametrize(
+    "path", ["auth/login", "auth/signup", "auth/verify-email", "public/booking/garage/book"]
+)
+async def test_what_pages_ask_of_others_before_signing_in_is_404(
+    http: httpx.AsyncClient, path: str, headers: dict[str, str]
+) -> None:
+    answer = await Client(http, headers).send("POST", f"/api/v1/{path}", json={"email": "a@b.fr"})
+    assert_problem(answer, 404)
+
+
+def test_no_address_of_ours_is_where_others_are_asked(storage: Storage) -> None:
+    ours = {route.path for route in endpoints(storage, SETTINGS)}
+    assert not ours & ELSEWHERE
+    assert not [path for path in ours if path.startswith(ELSEWHERE_BELOW)]
 
 
 async def test_the_operators_list_stays_shut_to_tenants_however_the_path_is_written(

@@ -224,6 +224,11 @@ async def test_a_toggle_says_which_way(owner: Client, body: dict[str, Any]) -> N
     assert (await owner.phone())["updatedAt"] is None
 
 
+async def test_a_toggle_without_any_body_is_422(owner: Client) -> None:
+    answer = await owner.send("POST", "/api/channels/phone/toggle")
+    assert_problem(answer, 422, "enabled")
+
+
 async def test_a_switch_keeps_the_line(owner: Client, storage: Storage, garage: Tenant) -> None:
     await put(owner, "phone", config={"clientPhoneNumber": LINE}, enabled=True)
     await owner.send("POST", "/api/channels/phone/toggle", json={"enabled": False})
