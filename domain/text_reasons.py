@@ -70,6 +70,10 @@ _REASONS: Final[Mapping[str, tuple[str, str]]] = {
         "Le plafond de dépenses du jour est atteint : le message n'est pas parti.",
         "Today's spending cap is reached: the message was not sent.",
     ),
+    "quiet_hours": (
+        "Il était trop tard, ou c'était un jour sans envoi : le message n'est pas parti.",
+        "It was too late, or a day on which nothing is sent: the message did not go.",
+    ),
     "tenant_suspended": ("Votre compte est suspendu.", "Your account is suspended."),
     "expired": (
         "Le message n'a pas pu partir à temps : il n'était plus utile.",

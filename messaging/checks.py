@@ -1,6 +1,10 @@
 """What is looked at once more just before a text leaves (`messaging.outbox.Check`)."""
 
+from dataclasses import replace
+from zoneinfo import ZoneInfo
+
 from messaging.outbox import Stop
+from messaging.reminding import Wishes, late_into_quiet, quiet_hours
 from storage import TenantRows, Text
 from storage.conversations import AGENT
 from storage.reminders import STILL
@@ -30,6 +34,18 @@ async def still_the_appointment(rows: TenantRows, text: Text) -> Stop | None:
     if reminder is None or appointment is None:
         return Stop("appointment_changed", "cancelled")
     same = appointment.start_utc == reminder.starts_at
-    if same and appointment.status in STILL.get(reminder.kind, ("confirmed",)):
-        return None
-    return Stop("appointment_changed", "cancelled")
+    if not same or appointment.status not in STILL.get(reminder.kind, ("confirmed",)):
+        return Stop("appointment_changed", "cancelled")
+    if await late_into_quiet(rows, reminder, appointment):
+        return Stop("quiet_hours")
+    return None
+
+
+async def outside_quiet_hours(rows: TenantRows, text: Text) -> Stop | None:
+    """Offers go when people may be written to, or not at all. Those by SMS never on Sundays
+    (text-channels.md §7)."""
+    quiet = await quiet_hours(rows, Wishes.of(await rows.bookings.settings()))
+    if text.channel == "sms":
+        quiet = replace(quiet, sundays=True)
+    zone = ZoneInfo((await rows.tenant()).timezone)
+    return Stop("quiet_hours") if quiet.quiet(rows.now().astimezone(zone)) else None

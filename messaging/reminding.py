@@ -5,7 +5,7 @@ once more, and puts one text into the outbox, by the channel that the person pre
 has certainly not arrived, the next channel is tried.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
@@ -33,6 +33,8 @@ ELSEWHERE: Final = "reminder.elsewhere"
 ORDER: Final = ("whatsapp", "sms", "email")
 #: A confirmation that couldn't go within this time comes as a surprise.
 _USEFUL: Final = timedelta(hours=12)
+#: What is so late is on time: the last moment before quiet hours is a minute before them.
+_LATE: Final = timedelta(minutes=15)
 _TEMPLATES: Final[Mapping[str, str]] = {
     "24h": "rdvRappel",
     "1h": "rdvRappel",
@@ -117,20 +119,11 @@ class Reminding:
         wanted = []
         if wishes.confirm and not (last.action == "moved" and last.actor == "text"):
             wanted.append(Wanted(_TOLD[last.action], last.at))
-        quiet = await self._quiet(rows, appointment, wishes)
+        quiet = await quiet_hours(rows, wishes)
         for due in reminders(appointment.start_utc, appointment.timezone, last.at, quiet):
             if due.kind in wishes.remind and due.at > now:
                 wanted.append(Wanted(due.kind, due.at, due.only_without_first))
         return wanted
-
-    async def _quiet(
-        self, rows: TenantRows, appointment: Appointment, wishes: Wishes
-    ) -> QuietHours:
-        holidays: Sequence[date] = ()
-        if wishes.holidays_quiet:
-            agenda = await rows.agenda.load()
-            holidays = tuple(agenda.holidays)
-        return QuietHours(wishes.opens, wishes.closes, holidays, wishes.sundays_quiet)
 
     # -------------------------------------------------------------------------------- sending
 
@@ -161,6 +154,8 @@ class Reminding:
         reason = await self._pointless(rows, reminder, appointment)
         if reason is not None or appointment is None:
             await rows.reminders.settle(reminder.id, DROPPED, reason=reason)
+            if reminder.tried:  # and the last way that was tried led nowhere
+                await rows.reminders.unmark(reminder)
             return
         appointment = await rows.appointments.with_codes(appointment.id)
         tried, place = list(reminder.tried), await rows.bookings.place()
@@ -198,6 +193,8 @@ class Reminding:
         if reminder.only_without_first and await rows.reminders.went(
             appointment.id, "24h", reminder.starts_at
         ):
+            return "quiet_hours"
+        if await late_into_quiet(rows, reminder, appointment):
             return "quiet_hours"
         return None
 
@@ -261,6 +258,24 @@ class Reminding:
         if reminder.kind in _REMINDERS:
             return it.start_utc
         return min(it.start_utc, self.clock.now() + _USEFUL)
+
+
+async def quiet_hours(rows: TenantRows, wishes: Wishes) -> QuietHours:
+    """When the business writes to nobody unasked."""
+    holidays: Collection[date] = ()
+    if wishes.holidays_quiet:
+        holidays = await rows.agenda.public_holidays()
+    return QuietHours(wishes.opens, wishes.closes, holidays, wishes.sundays_quiet)
+
+
+async def late_into_quiet(rows: TenantRows, reminder: Reminder, appointment: Appointment) -> bool:
+    """Whether a reminder that was due before quiet hours would go in them, because a vendor, a way
+    that failed or we were late: they bring one forward and never put it off."""
+    now = rows.now()
+    if reminder.kind not in _REMINDERS or now <= reminder.due_at + _LATE:
+        return False
+    quiet = await quiet_hours(rows, Wishes.of(await rows.bookings.settings()))
+    return quiet.quiet(now.astimezone(ZoneInfo(appointment.timezone)))
 
 
 #: What customers are told of, and as what.

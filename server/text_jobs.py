@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from domain.clock import Clock
 from domain.jobs import JobKind
-from messaging.checks import still_the_agents, still_the_appointment
+from messaging.checks import outside_quiet_hours, still_the_agents, still_the_appointment
 from messaging.outbox import Check, SendingPolicy, TextSending, sending_jobs
 from messaging.ports import Sender
 from server.money import money_cap
@@ -16,6 +16,7 @@ from storage import Storage
 CHECKS: Mapping[str, Sequence[Check]] = {
     "answer": (still_the_agents,),
     "service": (still_the_appointment,),
+    "marketing": (outside_quiet_hours,),
 }
 
 

@@ -1,9 +1,11 @@
 """A tenant's agenda, put together from what is stored, and the rules that hold for all of it."""
 
 import asyncio
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from types import MappingProxyType
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from domain.agenda import MAX_HORIZON_DAYS, Agenda, Rules
@@ -25,6 +27,11 @@ _WEEK = timedelta(days=6)
 #: How much is read and computed at once: as many appointments as a busy tenant has in it take
 #: a few milliseconds to read.
 _MONTH = timedelta(days=27)
+
+
+#: An appointment tomorrow may be reminded of before the holidays that come first.
+_RUN_OF_HOLIDAYS: Final = timedelta(days=14)
+_COUNTRY: Final = re.compile(r"[A-Za-z]{2,3}[-_]([A-Za-z]{2})")
 
 
 class Agendas:
@@ -53,6 +60,18 @@ class Agendas:
             MappingProxyType(dict(holidays)),
             rules,
         )
+
+    async def public_holidays(self) -> Collection[date]:
+        """Those around now on which nobody is written to unasked: of the region that was set, else
+        of the country in the tenant's locale ("fr-FR"): who works on them hasn't said so for those
+        who are written to."""
+        tenant, rules = await self._scope.tenant(), await self.rules()
+        region = rules.holiday_region or _country(tenant.locale)
+        today = self._scope.now().astimezone(ZoneInfo(tenant.timezone)).date()
+        last = today + timedelta(days=MAX_HORIZON_DAYS + 1)
+        if not region:
+            return ()
+        return (await public_holidays(region, today - _RUN_OF_HOLIDAYS, last)).keys()
 
     async def today(self) -> date:
         """What day it is where the tenant is."""
@@ -166,3 +185,9 @@ async def gathered(pieces: Iterable[list[Slot]]) -> list[Slot]:
 
 def _midnight(agenda: Agenda, day: date) -> datetime:
     return datetime.combine(day, time.min, ZoneInfo(agenda.timezone)).astimezone(UTC)
+
+
+def _country(locale: str) -> str:
+    """Of a BCP 47 tag; "" without."""
+    found = _COUNTRY.fullmatch(locale)
+    return found[1].upper() if found else ""

@@ -8,7 +8,7 @@ import pytest
 
 from domain.jobs import Again, Job
 from domain.tenant import Tenant
-from messaging.checks import still_the_agents, still_the_appointment
+from messaging.checks import outside_quiet_hours, still_the_agents, still_the_appointment
 from messaging.reminding import Reminding, Wishes
 from storage import Appointment, NewAppointment, Storage, Text
 from storage.appointments import Change
@@ -282,3 +282,59 @@ async def test_an_address_that_was_only_said_reads_of_no_other_appointment(desk:
     await desk.book(paris(2026, 11, 26, 14, 30), contact_id=contact.id, customer_email=None)
     await desk.passes(desk.clock.now())
     assert await desk.texts() == []
+
+
+async def test_one_that_comes_late_never_goes_in_the_night(desk: Desk) -> None:
+    """The last moment before the night is on time if a minute late; what a worker or a vendor held
+    up into the night is dropped, and then the hour before is told after all."""
+    await desk.on("sms")
+    await desk.book(paris(2026, 11, 26, 20, 30))  # 24 h before is brought forward to 19:59
+    await desk.passes(desk.clock.now())
+    await desk.passes(paris(2026, 11, 25, 20, 4))
+    (text,) = [each for each in await desk.texts() if each.template == "rdvRappel"]
+
+    async def stop() -> Any:
+        async with desk.storage.tenant(desk.tenant.id).write() as rows:
+            return await still_the_appointment(rows, text)
+
+    assert await stop() is None
+    desk.clock.advance(timedelta(minutes=30))
+    stopped = await stop()
+    assert stopped is not None
+    assert (stopped.code, stopped.status) == ("quiet_hours", "suppressed")
+    async with desk.storage.tenant(desk.tenant.id).write() as rows:
+        await rows.outbox.move(text.id, "suppressed", source="us", code="quiet_hours")
+    await desk.reminding.elsewhere(
+        Job("1", "reminder.elsewhere", {"text_id": text.id}, 1, desk.tenant.id)
+    )
+    assert ("24h", "dropped") in await desk.states()
+    (it,) = [row for row in await desk.rows() if row.kind == "1h"]
+    async with desk.storage.tenant(desk.tenant.id).read() as rows:
+        assert not await rows.reminders.went(it.appointment_id, "24h", it.starts_at)
+        found = await rows.appointments.get(it.appointment_id)
+    assert found is not None
+    assert not found.reminder_sent
+
+
+@pytest.mark.parametrize(
+    ("hour", "channel", "goes"),
+    [
+        ((2026, 11, 24, 19, 59), "sms", True),
+        ((2026, 11, 24, 20, 0), "sms", False),
+        ((2026, 11, 25, 7, 59), "email", False),
+        ((2026, 11, 29, 12, 0), "sms", False),  # a Sunday
+        ((2026, 11, 29, 12, 0), "email", True),
+        ((2026, 12, 25, 12, 0), "email", False),
+    ],
+)
+async def test_offers_go_by_day_or_not_at_all(
+    desk: Desk, hour: tuple[int, ...], channel: str, goes: bool
+) -> None:
+    to = EMAIL if channel == "email" else PHONE
+    async with desk.storage.tenant(desk.tenant.id).write() as rows:
+        new = NewText(channel, to, "marketing", body="-20 %", subject="Soldes", even_if_off=True)
+        text = await rows.outbox.put(new)
+    desk.clock.advance(paris(*hour) - desk.clock.now())
+    async with desk.storage.tenant(desk.tenant.id).write() as rows:
+        stopped = await outside_quiet_hours(rows, text)
+    assert (stopped is None) is goes
