@@ -350,6 +350,7 @@ class Answering:
                 expires_at=turn.now + USEFUL_FOR,
                 conversation_id=conversation.id,
                 in_reply_to=str(conversation.thread.get("message_id", "")) or None,
+                references=tuple(conversation.thread.get("references", ())),
                 appointment_id=appointment_id,
                 created_by="agent",
                 sender=turn.sender,

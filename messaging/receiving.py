@@ -51,7 +51,7 @@ class Asker(Protocol):
         ...
 
 
-#: Told of each message that reached its conversation (marks it read, shows that we type).
+#: Told of each message that the agent answers (marks it read, shows that we type).
 Seen = Callable[[str, IncomingMessage], Awaitable[None]]
 
 
@@ -200,10 +200,12 @@ class Receiving:
         async with self.storage.tenant(tenant_id).write() as rows:
             if not await rows.inbound.route(row.id):
                 return
-            await self._receive(rows, message)
-        await self.seen(tenant_id, message)
+            answers = await self._receive(rows, message)
+        if answers:  # what a person is to read isn't read yet, and nobody types
+            await self.seen(tenant_id, message)
 
-    async def _receive(self, rows: TenantRows, message: IncomingMessage) -> None:
+    async def _receive(self, rows: TenantRows, message: IncomingMessage) -> bool:
+        """Into its conversation; whether the agent answers it."""
         tenant = await rows.tenant()
         contact = await rows.contacts.person(
             name=message.sender_name or None, **_addresses(message), source=_source(message)
@@ -229,7 +231,8 @@ class Receiving:
             at = self.clock.now() + PAUSE[message.channel]
             key = f"conversation:{conversation.id}"
             await rows.jobs.put(ANSWER, {"conversation_id": conversation.id}, key=key, at=at)
-        elif conversation.waits:
+            return True
+        if conversation.waits:
             await rows.notifications.tell(
                 "text_waits",
                 subject_id=conversation.id,
@@ -240,6 +243,7 @@ class Receiving:
                     "channel": message.channel,
                 },
             )
+        return False
 
 
 def _addresses(message: IncomingMessage) -> dict[str, str | None]:
@@ -320,8 +324,12 @@ async def _order(
 
 
 async def _answers(rows: TenantRows, conversation: Conversation) -> bool:
-    """Whether the agent answers on this channel, and nobody else has taken over."""
+    """Whether the agent answers on this channel, and nobody else has taken over. Whoever wrote
+    STOP and comes back without START can't be written to: a person must know that they wait."""
     if conversation.handled_by != AGENT:
+        return False
+    to, contact_id = conversation.address, conversation.contact_id
+    if await rows.consents.refusal(conversation.channel, to, "answer", contact_id) is not None:
         return False
     channel = await rows.channels.get(conversation.channel)
     templates = channel.config.get("templates")

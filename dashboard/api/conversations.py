@@ -202,6 +202,7 @@ class Conversations:
                     contact_id=conversation.contact_id,
                     conversation_id=conversation.id,
                     in_reply_to=str(conversation.thread.get("message_id") or "") or None,
+                    references=tuple(conversation.thread.get("references", ())),
                     created_by=HUMAN,
                     even_if_off=True,
                     sender=conversation.answers_by(numbers),

@@ -16,7 +16,7 @@ from domain.language_model import FunctionRequest, FunctionSpec, ModelMessage
 from domain.tenant import Tenant
 from messaging.answering import Answering, Done, Said, Writer
 from messaging.conversation import button
-from messaging.incoming import IncomingMessage, Media
+from messaging.incoming import IncomingMessage, Media, Thread
 from messaging.receiving import Receiving
 from storage import Database, NewAppointment, Storage
 from storage.conversations import HUMAN, Conversation
@@ -383,6 +383,54 @@ async def test_a_channel_that_is_off_leaves_the_message_to_a_person(
         told = [each.kind for each in (await rows.notifications.list())[0]]
     assert told == ["text_waits"]
     assert await world.texts(garage) == []
+
+
+async def test_who_comes_back_after_a_stop_is_a_persons_to_answer(
+    world: World, garage: Tenant
+) -> None:
+    """We mustn't write to them, so no answer is begun that would be suppressed in silence."""
+    await begun(world, garage, "STOP")
+    await world.arrives(sms("Finalement, vous ouvrez samedi ?", 2))
+    assert await told(world, garage) == ["text_waits"]
+    async with world.storage._database.read() as connection:
+        statement = sa.select(jobs.c.kind).where(jobs.c.kind == "conversation.answer")
+        assert (await connection.execute(statement)).all() == []
+
+
+async def test_only_what_the_agent_answers_is_shown_as_read(world: World, garage: Tenant) -> None:
+    shown: list[str] = []
+
+    async def seen(_tenant_id: str, message: IncomingMessage) -> None:
+        shown.append(message.text)
+
+    world.receiving = replace(world.receiving, seen=seen)
+    await begun(world, garage, "Bonjour")
+    it = await world.conversation(garage)
+    assert it is not None
+    async with world.storage.tenant(garage.id).write() as rows:
+        await rows.conversations.hand_to(it.id, HUMAN)
+    await world.arrives(sms("Il y a quelqu'un ?", 2))
+    assert shown == ["Bonjour"]
+
+
+async def test_an_email_is_answered_with_all_its_ancestors(world: World, garage: Tenant) -> None:
+    await world.turns_on(garage, "email")
+    thread = Thread(subject="Devis", message_id="<2@x.fr>", references=("<0@x.fr>", "<1@x.fr>"))
+    await world.receiving.record([mail("Et le devis ?", 1, thread=thread)], garage.id)
+    await world.settle()
+    async with world.storage.tenant(garage.id).read() as rows:
+        it = await rows.conversations.with_address("email", "lea@client.example")
+    assert it is not None
+    job = Job("1", "conversation.answer", {"conversation_id": it.id}, 1, garage.id)
+    await Answering(world.storage, world.clock, Scripted([says("Il part demain.")])).run(job)
+    (text,) = await world.texts(garage)
+    assert (text.in_reply_to, text.subject) == ("<2@x.fr>", "Re: Devis")
+    assert tuple(text.extras["references"]) == ("<0@x.fr>", "<1@x.fr>")
+
+
+async def told(world: World, tenant: Tenant) -> list[str]:
+    async with world.storage.tenant(tenant.id).read() as rows:
+        return [each.kind for each in (await rows.notifications.list())[0]]
 
 
 # ----------------------------------------------------------------------- who may be anybody
