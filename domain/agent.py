@@ -199,7 +199,8 @@ class CallContext:
     """What is known of one call. `now` is aware, in the tenant's zone; `caller_number` E.164 or
     None when withheld; `already_done` tells an agent that takes over what was achieved;
     `has_knowledge`: the tenant has documents to search; `has_texts`: the caller can be sent an SMS;
-    `remembered`: lines about earlier calls and texts (domain/memory.py).
+    `remembered`: lines about earlier calls and texts (domain/memory.py); `written`: it is no call
+    but a conversation by text.
     """
 
     now: datetime
@@ -210,6 +211,7 @@ class CallContext:
     has_knowledge: bool = False
     has_texts: bool = False
     remembered: tuple[str, ...] = ()
+    written: bool = False
 
 
 # ------------------------------------------------------------------------ reading settings
@@ -586,9 +588,12 @@ def _context(profile: AgentProfile, persona: Persona, context: CallContext) -> l
                 f"{calendar_day(day, locale, year=False)} = {day.isoformat()}" for day in days
             )
         ),
-        _caller(lines, context.caller_number, locale),
-        lines["resumed" if context.resumed else "fresh"],
     ]
+    if context.written:
+        said.append(_writer(lines, context.caller_number))
+    else:
+        said.append(_caller(lines, context.caller_number, locale))
+        said.append(lines["resumed" if context.resumed else "fresh"])
     done = [_plain(entry, _MAX_ENTRY) for entry in context.already_done]
     if done:
         said.append(lines["already_done"].format(done=" ; ".join(done)))
@@ -602,6 +607,11 @@ def _caller(lines: Mapping[str, str], number: str | None, locale: str) -> str:
     if known is None:
         return lines["caller_withheld"]
     return lines["caller_known"].format(number=known, spoken=spoken_digits(known, locale))
+
+
+def _writer(lines: Mapping[str, str], number: str | None) -> str:
+    known = normalise(number)
+    return lines["writer_number"].format(number=known) if known else lines["writer_address"]
 
 
 def _function_lines(persona: Persona, functions: Sequence[str], callback: str) -> list[str]:

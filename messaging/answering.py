@@ -72,6 +72,7 @@ class Said:
 @dataclass(frozen=True, slots=True)
 class Writer:
     """Who is written with, for functions. `number` is E.164, or None on channels without one;
+    `email` the address that they write from, on that channel;
     `turn` the number of the last message that is being answered. `appointments`: ids of those that
     our own texts in this conversation were about, which whoever reads them therefore knows."""
 
@@ -81,6 +82,7 @@ class Writer:
     channel: str
     locale: str
     number: str | None = field(default=None, repr=False)
+    email: str | None = field(default=None, repr=False)
     contact_id: str | None = None
     appointments: frozenset[str] = frozenset()
 
@@ -161,6 +163,7 @@ class _Turn:
             channel=it.channel,
             locale=self.locale,
             number=it.address if it.address.startswith("+") else None,
+            email=it.address if it.channel == "email" else None,
             contact_id=it.contact_id,
             appointments=frozenset(each for each in told if each),
         )
@@ -305,7 +308,7 @@ class Answering:
             now=turn.now.astimezone(_zone(turn.tenant)),
             caller_number=number,
             has_transfer=False,
-            resumed=True,
+            written=True,
             has_knowledge=turn.has_knowledge,
             remembered=remembered(turn.memory, turn.tenant.timezone, turn.locale),
         )

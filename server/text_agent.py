@@ -49,6 +49,7 @@ class TextAgent:
             call_id=None,
             clock=self.clock,
             caller_number=writer.number,
+            email=writer.email,
             locale=writer.locale,
             region=self.region,
             knowledge=self.knowledge,

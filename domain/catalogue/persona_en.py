@@ -554,6 +554,14 @@ PERSONA: Final = Persona(
             "The caller withholds their number: ask on what number to reach them before you book, "
             "store or note anything, and read it back."
         ),
+        "writer_number": (
+            "The person writes from {number}. So you know their number: don't ask for it, it is "
+            "filled in by itself."
+        ),
+        "writer_address": (
+            "You know where to reach the person, where they write from: ask for neither a number "
+            "nor an address to book, that is filled in by itself."
+        ),
         "fresh": "Your greeting has just been said: don't introduce yourself a second time.",
         "resumed": ("The line was cut and is back: don't greet again, go on where you were."),
         "already_done": "Already done on this call, not to be done again: {done}.",

@@ -574,6 +574,14 @@ PERSONA: Final = Persona(
             "L'appelant cache son numéro : demande-lui à quel numéro le joindre avant de réserver, "
             "d'enregistrer ou de noter quoi que ce soit, et relis-le."
         ),
+        "writer_number": (
+            "La personne écrit du {number}. Tu connais donc son numéro : ne le demande pas, il est "
+            "repris tout seul."
+        ),
+        "writer_address": (
+            "Tu sais où joindre la personne, là d'où elle écrit : ne lui demande ni numéro ni "
+            "adresse pour réserver, cela se reprend tout seul."
+        ),
         "fresh": "Ta phrase d'accueil vient d'être dite : ne te présente pas une deuxième fois.",
         "resumed": (
             "La ligne a été coupée puis rétablie : ne refais pas l'accueil, reprends là où vous en "

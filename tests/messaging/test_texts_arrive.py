@@ -490,3 +490,13 @@ async def test_what_one_business_is_sent_waits_in_its_own_turn(
             sa.select(jobs.c.tenant_id).where(jobs.c.kind == "text.receive").order_by(jobs.c.id)
         )
         assert found.scalars().all() == [garage.id, None]
+
+
+async def test_who_writes_isnt_told_of_lines_that_were_cut(world: World, garage: Tenant) -> None:
+    await begun(world, garage, "Bonjour")
+    agent = Scripted([says("Bonjour !")])
+    await world.answers(garage, agent)
+    told = agent.seen[0][0].text
+    assert f"écrit du {CUSTOMER}" in told
+    assert "La ligne a été coupée" not in told
+    assert "téléphone du" not in told

@@ -97,9 +97,12 @@ def prepare(arguments: Arguments, context: CallContext) -> Arguments:
         )
     if person(arguments.name) is None:
         raise Refused("name must be the person's own name; ask for it", sentence="name_missing")
-    email = arguments.email and (read_email(arguments.email) or arguments.email)
+    given = arguments.email or context.email
+    email = given and (read_email(given) or given)
     phone = reachable_at(arguments.phone, context)
-    if phone is None and not (email and read_email(email)):
+    # Who writes by WhatsApp may have no number: they are answered there.
+    writes = context.text_turn is not None and context.contact_id is not None
+    if phone is None and not writes and not (email and read_email(email)):
         raise Refused(
             "the caller's number is withheld; ask for a phone number", sentence="contact_missing"
         )

@@ -20,7 +20,8 @@ class CallContext:
     (withheld, not configured); `locale` is the language that is spoken, a BCP 47 tag; `region`
     is where national numbers belong. `knowledge` searches documents: always `tenant`'s. `channel`
     is how they reach us; in a text conversation `text_turn` is what is being answered, and there is
-    no `call_id`. `contact_id`: who they may be, by their number or address.
+    no `call_id`. `contact_id`: who they may be, by their number or address; `email`: where they
+    write from.
     `known_appointments`: ids of those that our own texts to them were about. `public_url`: where
     customers' pages are, without a trailing slash.
     """
@@ -37,6 +38,7 @@ class CallContext:
     channel: str = "phone"
     text_turn: TextTurn | None = None
     contact_id: str | None = None
+    email: str | None = field(default=None, repr=False)
     known_appointments: frozenset[str] = frozenset()
     public_url: str = ""
 

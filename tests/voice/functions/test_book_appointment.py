@@ -1,11 +1,12 @@
 """Booked, or unmistakably not."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from domain.outcome import Outcome
-from storage import NewAppointment
+from storage import NewAppointment, TextTurn
 from storage.appointments import shown_code
 from tests.fakes.clock import FakeClock
 from tests.voice.functions.shop import CALLER, Shop, both_databases
@@ -290,3 +291,25 @@ async def test_a_slot_that_was_offered_can_be_booked(shop: Shop, clock: FakeCloc
             assert slot["spoken"] in result["spoken"]
         clock.advance(timedelta(hours=13))
     assert len((await shop.rows())["appointments"]) == 25
+
+
+async def test_who_writes_is_reached_where_they_write_from(shop: Shop) -> None:
+    """By e-mail their address is known; by WhatsApp there may be no number at all."""
+    async with shop.storage.tenant(shop.tenant.id).write() as rows:
+        contact = await rows.contacts.person(email="lea@exemple.fr", source="said")
+        assert contact is not None
+        letters = await rows.conversations.open(
+            "email", "lea@exemple.fr", contact_id=contact.id, our_address="", name=""
+        )
+    texts: dict[str, Any] = {"call_id": None, "contact_id": contact.id}
+    turn = TextTurn(letters.id, 1)
+    asked = {"start": f"{TUESDAY}", "name": "Léa Martin"}
+    by_mail = await shop.call(None, **texts, text_turn=turn, email="lea@exemple.fr")
+    booked = await shop.answer("book_appointment", asked, by_mail)
+    assert booked["status"] == "booked"
+    (row,) = (await shop.rows())["appointments"]
+    assert (row.customer_email, row.contact_id) == ("lea@exemple.fr", contact.id)
+    by_whatsapp = await shop.call(None, **texts, text_turn=TextTurn(letters.id, 2))
+    later = {**asked, "start": asked["start"].replace("T14:", "T16:")}
+    booked = await shop.answer("book_appointment", later, by_whatsapp)
+    assert booked["status"] == "booked"
