@@ -22,6 +22,8 @@ Rows = dict[str, list[Row]]
 
 #: Texts that code parses as soon as it reads them, which a mark would break.
 _PARSED = {"timezone": "Europe/Paris", "locale": "fr-FR"}
+#: Ends of the same: a passage's id ends with its revision and its place.
+_ENDINGS = {"knowledge_chunks.id": "-1-0"}
 #: The same of lists that hold more than words.
 _EMPTY = frozenset({"ranges", "holiday_hours", "tried", "pending"})
 #: Columns that refer to another table without a foreign key.
@@ -150,7 +152,8 @@ def _invented(table: sa.Table, column: sa.Column[Any], mark: str, copy: int, pos
         return f"{mark} {table.name}.{column.name} {copy}".encode()
     if column.primary_key:
         return uuid.uuid4().hex
-    return _PARSED.get(column.name, f"{mark} {table.name}.{column.name} {copy}")
+    full = f"{table.name}.{column.name}"
+    return _PARSED.get(column.name, f"{mark} {full} {copy}{_ENDINGS.get(full, '')}")
 
 
 def _json(column: sa.Column[Any], text: str) -> Any:
