@@ -94,9 +94,11 @@ class Events:
         query=EventsQuery,
         answer=StoredEvents,
         media="application/json",
+        audit_read="events.read",
     )
     async def index(self, request: Request) -> Response:
-        """GET: the stream, or what is stored."""
+        """GET: the stream, or what is stored. Both show what is said on calls: each opening of a
+        stream, and each look at what is stored, is noted in the audit log."""
         tenant = tenant_access(request).tenant
         after = _after(request)
         accepted = request.headers.get("accept", "")

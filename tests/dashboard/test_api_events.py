@@ -255,3 +255,15 @@ async def test_who_reads_nothing_is_let_go(
     async with event_stream(wire, key, last_id=last, query="?after=0") as stream:
         indices = [(await stream.next()).data["data"]["index"] for _ in range(400)]
     assert indices == list(range(400)), "and misses nothing"
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+async def test_who_listens_to_what_is_said_is_noted(
+    wire: httpx.AsyncClient, key: str, accept: str
+) -> None:
+    headers = {"authorization": f"Bearer {key}"}
+    url = "/api/v1/events?after=0"
+    async with wire.stream("GET", url, headers={**headers, "accept": accept}) as answer:
+        assert answer.status_code == 200
+        entries = (await wire.get("/api/v1/audit", headers=headers)).json()["entries"]
+    assert [(each["action"], each["actor"]["kind"]) for each in entries] == [("events.read", "key")]
