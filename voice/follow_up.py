@@ -80,14 +80,15 @@ class FollowUp:
         promise = next(
             (said for who, said in history.turns if who == "agent" and promises_call_back(said)), ""
         )
-        if not (promise or history.achieved or row.transfer_state):
+        # On whom the business has hung up, it wants to write to least of all.
+        if not (promise or history.achieved or row.transfer_state or history.end_asked):
             await self._text(row, row.tenant_id, outcome)
         if promise and not recorded:
             # Also of a withheld number: the business must know what it can't keep.
             await self._ticket(row, row.tenant_id, "promised", promise)
         elif row.transfer_state == "failed" and not history.achieved:
             await self.call_back(row, "transfer")
-        elif _unfinished(outcome, history):
+        elif _unfinished(outcome, history) and not history.end_asked:
             await self._tell_unfinished(row, row.tenant_id)
 
     async def _text(self, row: CallRow, tenant_id: str, outcome: Outcome) -> None:

@@ -9,6 +9,8 @@ from voice.conclusion import FAREWELLS
 
 #: The event that names the agent who took the call.
 CONNECTED = "agent_connected"
+#: The event that says that the business had the call ended.
+END_ASKED = "end_asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,8 @@ class History:
     agent: str | None = None
     #: The last thing on the line was an answer of the agent, heard to its end.
     answered: bool = False
+    #: The business hung up on the caller, from its dashboard.
+    end_asked: bool = False
 
     @property
     def caller_turns(self) -> int:
@@ -55,6 +59,7 @@ async def read_history(handle: TenantHandle, call_id: str) -> History:
         agent=agents[-1] if agents else None,
         achieved=[Outcome(function.effect) for function in functions if function.effect],
         answered=last.get("who") == "agent" and not last.get("cut"),
+        end_asked=any(event.get("name") == END_ASKED for event in events),
     )
 
 

@@ -21,6 +21,7 @@ from voice.endings import (
     TURNS,
     VOICEMAIL,
 )
+from voice.history import END_ASKED
 from voice.ports import CallControl
 from voice.twiml import Addresses
 
@@ -48,7 +49,7 @@ class Steering:
         # Before the carrier is asked: where a stream ends so, nobody takes the call up again.
         running = (*_WITH_US, ASKING, TRANSFERRING, VOICEMAIL)
         closing = await operator.set_stage(call_id, CLOSING, only_from=running)
-        await self._note(call_id, "end_asked")
+        await self._note(call_id, END_ASKED)
         try:
             await self.control.hang_up(row.call_sid)
         except ProviderError:

@@ -203,6 +203,17 @@ async def test_who_was_cut_off_gets_one_text_a_day(desk: Desk) -> None:
     assert len(await _texts(desk)) == 2
 
 
+async def test_on_whom_the_business_hung_up_it_hears_and_writes_nothing(desk: Desk) -> None:
+    await _texts(desk, missedCallText=True)
+    call = await desk.call()
+    for _ in range(2):
+        await desk.says(call, "caller", "Et puis quoi encore ?")
+    asked = JournalEntry(call.id, desk.clock.now(), "event", {"name": "end_asked"})
+    await desk.storage.journal.append([asked])
+    await desk.follow_up.before_the_end(call.id, Outcome.ABANDONED)
+    assert (await _texts(desk), await desk.told(), await desk.tickets()) == ([], set(), [])
+
+
 async def test_no_text_where_none_is_due(desk: Desk) -> None:
     await _texts(desk, missedCallText=True, bookingUrl="javascript:alert(1)")
     await _cut_off(desk, "CA2", "+33199000001")  # a landline
