@@ -343,7 +343,7 @@ def call_resource(leg: Leg, account_sid: str) -> dict[str, Any]:
         "start_time": record.started and format_datetime(record.started),
         "end_time": record.ended and format_datetime(record.ended),
         "duration": str(record.duration) if record.over else None,
-        "price": None,
+        "price": f"-{0.0085 * -(-record.duration // 60):.5f}" if record.over else None,
         "price_unit": "USD",
         "queue_time": "0",
         "trunk_sid": None,

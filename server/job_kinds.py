@@ -15,6 +15,7 @@ from providers.vapi.rest import VapiAccount
 from server.appointment_jobs import appointment_jobs
 from server.calendars import LIMITS as CALENDAR_LIMITS
 from server.calendars import calendar_jobs
+from server.call_prices import price_jobs
 from server.conversations import reminding
 from server.knowledge import PINECONE_LIMITS, document_jobs
 from server.lines import line_jobs
@@ -57,6 +58,7 @@ def job_kinds(
         *assistant_jobs(settings, storage, clock, vapi),
         *person_jobs(settings, storage, clock, vapi),
         *recording_jobs(settings, storage, clock),
+        *price_jobs(settings, database, clock),
         *voicemail_jobs(settings, storage),
         *line_jobs(settings, storage, clock),
         *text_jobs(settings, storage, clock, senders or {}),

@@ -6,7 +6,9 @@ package, whose async client has no time limit and repeats POSTs (§6).
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
+from math import ceil
 from types import TracebackType
 from typing import Final
 from urllib.parse import quote
@@ -36,6 +38,7 @@ class _Call(msgspec.Struct):
     duration: str | int | None = None
     start_time: str | None = None
     end_time: str | None = None
+    price: str | float | None = None
 
 
 class TwilioNumber(msgspec.Struct, frozen=True):
@@ -163,6 +166,22 @@ class TwilioCallControl:
             started_at=instant(call.start_time),
             ended_at=instant(call.end_time),
         )
+
+    async def cents(self, call_sid: str) -> int | None:
+        """What the call cost, in hundredths of the account's currency, rounded up; None while
+        Twilio hasn't said, or for a call that it doesn't know. Prices are negative numbers
+        (https://www.twilio.com/docs/voice/api/call-resource#call-properties)."""
+        try:
+            answer = await self._account.get(_call(call_sid))
+        except ProviderError as error:
+            if error.status == 404:
+                return None
+            raise
+        price = answer.read(_Call).price
+        try:
+            return None if price is None else ceil(abs(Decimal(str(price))) * 100)
+        except (InvalidOperation, OverflowError, ValueError):
+            return None
 
 
 @dataclass(frozen=True, slots=True)
