@@ -228,8 +228,10 @@ class LiveCalls:
             async with asyncio.timeout(KEEP_SECONDS):
                 await entry.claimed.wait()
         except TimeoutError:
-            del self._preparing[call_sid]
-            await let_go(entry.leg)
+            # Claimed at the very moment at which we gave up: then it isn't ours to let go.
+            if self._preparing.get(call_sid) is entry:
+                del self._preparing[call_sid]
+                await let_go(entry.leg)
 
     def claim(
         self, call_sid: str, connect: Callable[[], Awaitable[AgentLeg]]

@@ -196,6 +196,8 @@ class RouteWalk:
             if address.path in _BY_LINK or not only(address.path):
                 continue
             for method, handler in address.handlers.items():
+                if self.few and method == "HEAD":  # the same as GET
+                    continue
                 understood = await self._try(method, address, handler)
                 if not understood and address.path.startswith("/api/"):
                     self.walked.unclear.append(f"{method} {address.path}: {self._said}")

@@ -87,6 +87,7 @@ async def application(directory: Path, url: str) -> AsyncIterator[Starlette]:
         yield app
 
 
+@pytest.mark.timeout(240)
 async def test_a_stranger_sees_and_changes_nothing(
     walk: Walk, dentist: Tenant, url: str, tmp_path: Path
 ) -> None:

@@ -5,7 +5,7 @@ import time
 import psutil
 
 
-def gone(pid: int, seconds: float = 5.0) -> bool:
+def gone(pid: int, seconds: float = 20.0) -> bool:
     """Whether no such process runs, within so long. One that nobody has buried doesn't run."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

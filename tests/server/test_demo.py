@@ -102,7 +102,7 @@ def test_ends_when_told_to_and_leaves_nobody(tmp_path: Path, number: signal.Sign
         children = family(process)
         assert len(children) == 3
         process.send_signal(number)
-        assert process.wait(timeout=20) == 130
+        assert process.wait(timeout=45) == 130
     assert all(gone(child) for child in children)
 
 
@@ -124,7 +124,7 @@ async def test_a_real_model_is_used_when_a_key_is_exported(tmp_path: Path) -> No
         request = (await asyncio.wait_for(asked, 30)).decode()
         children = family(process)
         process.send_signal(signal.SIGTERM)
-        await asyncio.to_thread(process.wait, 20)
+        await asyncio.to_thread(process.wait, 45)
     server.close()
     await server.wait_closed()
     assert "GET /v1/realtime?model=" in request
@@ -137,4 +137,4 @@ def test_a_key_in_the_file_pays_for_no_demo(tmp_path: Path) -> None:
     with demo(tmp_path) as process:
         assert "The model is emulated" in read_until(process, "model is")[0]
         os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(timeout=20) == 130
+        assert process.wait(timeout=45) == 130

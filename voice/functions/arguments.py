@@ -171,7 +171,9 @@ def _rules(shape: type[msgspec.Struct]) -> Mapping[str, Mapping[str, Any]]:
     _, components = msgspec.json.schema_components((shape,), ref_template="{name}")
     rules = {}
     for name, rule in components[shape.__name__]["properties"].items():
-        (rules[name],) = (k for k in rule.get("anyOf", (rule,)) if k.get("type") != "null")
+        (kind,) = (k for k in rule.get("anyOf", (rule,)) if k.get("type") != "null")
+        # Words to choose from are a string: vendors want to be told.
+        rules[name] = {"type": "string", **kind} if "enum" in kind else kind
     return rules
 
 

@@ -40,6 +40,8 @@ ENOUGH: dict[str, dict[str, Any]] = {
     "create_ticket": {"subject": "Panne"},
     "take_message": {"message": "Rappelez-moi"},
     "transfer_call": {},
+    "send_text": {"what": "information", "message": "12 rue des Lilas"},
+    "refuse_recording": {},
     "end_call": {},
 }
 
