@@ -201,8 +201,8 @@ async def test_a_connection_that_hangs_is_replaced(
         backend = (await connection.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one()
     os.kill(backend, signal.SIGSTOP)
     try:
-        life.node.register.pace = register.pace._replace(patience=0.2)
-        async with asyncio.timeout(5):
+        life.node.register.pace = register.pace._replace(patience=1.5)
+        async with asyncio.timeout(15):
             await life.node.turn()
             assert life.node._failing
             await life.node.turn()
