@@ -19,6 +19,7 @@ from storage.call_register import StreamToken
 from storage.nodes import Node, NodeRegister
 from storage.schema import call_logs, nodes
 from tests.fakes.clock import START, FakeClock
+from tests.fakes.processes import gone
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -190,6 +191,7 @@ async def test_a_database_that_fails_ends_no_beating(
     assert [row.id for row in await register.living()] == [life.id]
 
 
+@pytest.mark.long  # freezes a process of the database that other tests share
 @pytest.mark.parametrize("dialect", ["postgresql"], indirect=True, scope="session")
 async def test_a_connection_that_hangs_is_replaced(
     register: NodeRegister, database: Database, clock: FakeClock
@@ -208,7 +210,10 @@ async def test_a_connection_that_hangs_is_replaced(
             await life.node.turn()
         assert not life.node._failing
     finally:
+        # It ends instead of doing late, in another test's time, what it was asked.
+        os.kill(backend, signal.SIGTERM)
         os.kill(backend, signal.SIGCONT)
+        assert gone(backend)
 
 
 async def test_a_node_that_has_left_enters_no_more(
