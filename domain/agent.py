@@ -18,6 +18,7 @@ from domain import placeholders
 from domain.catalogue.persona import Persona, Trade
 from domain.catalogue.persona_en import PERSONA as ENGLISH
 from domain.catalogue.persona_fr import PERSONA as FRENCH
+from domain.folding import bare_words
 from domain.memory import MOST_LINES
 from domain.messages import language_of
 from domain.messages import text as sentence
@@ -234,7 +235,7 @@ def normalise_sector(text: str | None) -> str:
 
 def normalise_agent_type(text: str | None) -> AgentType:
     """The type behind any id that a dashboard has used; RECEPTION, which can do all, otherwise."""
-    return _AGENT_TYPES.get("".join(_fold(text or "").split()), AgentType.RECEPTION)
+    return _AGENT_TYPES.get("".join(bare_words(text or "").split()), AgentType.RECEPTION)
 
 
 def function_names(
@@ -302,7 +303,7 @@ def _recorded(phone_config: Mapping[str, Any]) -> bool:
 
 
 def _voice(text: str) -> str:
-    return "male" if _fold(text) in _MALE else "female"
+    return "male" if bare_words(text) in _MALE else "female"
 
 
 def _own_instructions(sections: Sequence[Mapping[str, Any]], agent_type: AgentType) -> str:
@@ -475,7 +476,7 @@ def _opening(profile: AgentProfile, company: str) -> str:
     if titled and line:
         return persona.lines[line].format(name=titled["name"])
     prefix = _trade(persona, profile).prefix
-    if not prefix or titled or not _ESTABLISHMENTS.isdisjoint(_fold(company).split()):
+    if not prefix or titled or not _ESTABLISHMENTS.isdisjoint(bare_words(company).split()):
         return company
     return f"{prefix} {company}"
 
@@ -657,7 +658,7 @@ def _company(profile: AgentProfile) -> str:
 def _agent_name(profile: AgentProfile) -> str:
     """ "" when the tenant left a word that is no name ("Assistant")."""
     name = _plain(profile.name, _MAX_NAME)
-    return "" if _fold(name) in _NO_NAME else name
+    return "" if bare_words(name) in _NO_NAME else name
 
 
 def _known(company: str, name: str) -> dict[str, str]:
@@ -692,20 +693,13 @@ def _one_line(text: str) -> str:
     return " ".join(shown.split())
 
 
-def _fold(text: str) -> str:
-    """Lower case, ASCII letters and digits, single spaces between words."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(c for c in decomposed if not unicodedata.combining(c))
-    return " ".join(re.findall(r"[a-z0-9]+", plain))
-
-
 def _letters(text: str) -> str:
-    return _fold(text).replace(" ", "")
+    return bare_words(text).replace(" ", "")
 
 
 def _words(text: str) -> list[str]:
     """Folded words in the singular, near enough to compare."""
-    words = _fold(text[:200]).split()
+    words = bare_words(text[:200]).split()
     return [word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words]
 
 

@@ -4,9 +4,9 @@ Pure. The whole message must be such a word, but for case, accents and punctuati
 them, "je voudrais arrêter à 15 h" is a sentence (text-channels.md §7).
 """
 
-import re
-import unicodedata
 from typing import Final, Literal
+
+from domain.folding import bare_words
 
 Order = Literal["stop", "stop_marketing", "start", "help"]
 
@@ -74,11 +74,4 @@ def order_in(message: str) -> Order | None:
     again, `help`; None when it is something else. "Oui" and "annuler" are answers, not these."""
     if len(message) > _LONGEST:
         return None
-    return _WORDS.get(_plain(message))
-
-
-def _plain(message: str) -> str:
-    """Letters and digits in lower case, without accents; one space between words."""
-    bare = unicodedata.normalize("NFKD", message.casefold())
-    letters = "".join(c for c in bare if not unicodedata.combining(c))
-    return " ".join(re.findall(r"[a-z0-9]+", letters))
+    return _WORDS.get(bare_words(message))

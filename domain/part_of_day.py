@@ -1,9 +1,10 @@
 """Morning, afternoon, evening: as people say it, and of which a time is."""
 
 import re
-import unicodedata
 from datetime import time
 from typing import Final, Literal
+
+from domain.folding import bare_words
 
 PartOfDay = Literal["morning", "afternoon", "evening"]
 
@@ -19,9 +20,7 @@ _PARTS: Final[tuple[tuple[PartOfDay, re.Pattern[str]], ...]] = (
 
 def named_part(text: str | None) -> PartOfDay | None:
     """ "ce matin", "l'après-midi", "evening" …; None when it names none, or several."""
-    plain = unicodedata.normalize("NFKD", (text or "")[:80].casefold())
-    plain = "".join(c for c in plain if not unicodedata.combining(c))
-    plain = re.sub(r"[^a-z0-9]+", " ", plain)
+    plain = bare_words((text or "")[:80])
     named = [part for part, words in _PARTS if words.search(plain)]
     return named[0] if len(named) == 1 else None
 

@@ -2,8 +2,10 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
+from domain.folding import unaccented
 from domain.phone import DEFAULT_REGION, normalise
 
 #: RFC 5321 §4.5.3.1: 64 octets before the @, 255 after it, 254 in all.
@@ -71,11 +73,10 @@ def split_name(name: str) -> tuple[str, str]:
     return first, last.strip()
 
 
-def folded(text: str) -> str:
-    """For searching: without accents and case."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(character for character in plain if not unicodedata.combining(character))
+def searchable(name: str, names: Iterable[str]) -> str:
+    """What a person is found by: their name and all that were heard, without case and accents."""
+    return unaccented(" ".join([name, *names]))
 
 
 def _words(name: str) -> frozenset[str]:
-    return frozenset(re.findall(r"[^\W_]+", folded(name)))
+    return frozenset(re.findall(r"[^\W_]+", unaccented(name)))

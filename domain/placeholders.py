@@ -5,9 +5,10 @@ aloud to callers).
 """
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Final
+
+from domain.folding import bare_name
 
 _VARIABLE: Final = re.compile(
     r"[$#@]?\{\{?\s*(?P<braces>[^{}]{0,80}?)\s*\}\}?"
@@ -68,5 +69,4 @@ _BRACES: Final = str.maketrans("{}", "()")
 
 def _name(found: re.Match[str]) -> str:
     written = next((group for group in found.groups() if group), "")
-    plain = unicodedata.normalize("NFKD", written.casefold())
-    return "".join(character for character in plain if character.isascii() and character.isalnum())
+    return bare_name(written)

@@ -7,7 +7,7 @@ counts: the business must know of it.
 import re
 from typing import Final
 
-from domain.people import folded
+from domain.folding import unaccented
 
 #: Affirmations, after folding: "on vous rappelle", "vous serez rappelé", "je vous fais rappeler",
 #: "quelqu'un va vous rappeler", "nous vous recontactons". Not "que l'on vous rappelle" (a wish, an
@@ -25,6 +25,6 @@ _PROMISE: Final = re.compile(
 
 def promises_call_back(words: str) -> bool:
     """Whether a sentence of these affirms it; a question asks, and an offer waits for an answer."""
-    plain = folded(words).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    plain = unaccented(words).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     sentences = re.findall(r"[^.!?…]+[.!?…]?", plain)
     return any(_PROMISE.search(sentence) and not sentence.endswith("?") for sentence in sentences)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from domain.people import folded
+from domain.folding import unaccented
 
 #: From this score on a human is told at once.
 HOT: Final = 70
@@ -95,7 +95,7 @@ class Qualification:
 
 def project_of(words: str | None, property_type: str | None = None) -> str:
     """buy | sell | rent | estimate, or "" when the words are about something else."""
-    plain = folded(f"{words or ''} {property_type or ''}")
+    plain = unaccented(f"{words or ''} {property_type or ''}")
     for project, stems in _PROJECTS.items():
         if re.search(rf"\b(?:{'|'.join(stems)})", plain):
             return project
@@ -134,14 +134,14 @@ def qualify(answers: Answers, *, real_estate: bool) -> Qualification:
 
 
 def _urgency(deadline: str | None) -> list[tuple[str, int]]:
-    plain = folded(deadline or "")
+    plain = unaccented(deadline or "")
     if _SOON.search(plain):
         return [("soon", 15)]
     return [("later", -10)] if _LATER.search(plain) else []
 
 
 def _money(answers: Answers, project: str) -> list[tuple[str, int]]:
-    plain = folded(answers.financing or "")
+    plain = unaccented(answers.financing or "")
     if _UNFINANCED.search(plain):
         return [("unfinanced", -10)]
     if _FINANCED.search(plain):

@@ -5,12 +5,12 @@ question costs less than a booking on the wrong day.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from domain.folding import unaccented
 from domain.messages import language_of
 from domain.number_words import english, french
 
@@ -204,9 +204,8 @@ def _iso_day(text: str, timezone: str | None) -> date | None:
 
 def _fold(text: str) -> str:
     """Lower case, without accents, apostrophes and commas; single spaces."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(c for c in decomposed if not unicodedata.combining(c))
-    return " ".join(re.sub(r"['’,\u2010-\u2015]|-(?=[a-z])|(?<=[a-z])-", " ", plain).split())
+    marks = r"['’,\u2010-\u2015]|-(?=[a-z])|(?<=[a-z])-"
+    return " ".join(re.sub(marks, " ", unaccented(text)).split())
 
 
 _PARTS_OF_DAY: Final = re.compile(

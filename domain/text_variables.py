@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, time
 from typing import Final, Literal
 
+from domain.folding import bare_name
 from domain.messages import language_of
 from domain.spoken import calendar_day
 
@@ -77,25 +78,19 @@ VARIABLES: Final = (
 BY_NAME: Final[Mapping[str, Variable]] = {each.name: each for each in VARIABLES}
 
 
-def folded(name: str) -> str:
-    """A name without case, accents and separators: "Rdv_Date" is "rdvdate"."""
-    plain = unicodedata.normalize("NFKD", name.casefold())
-    return "".join(c for c in plain if c.isascii() and c.isalnum())
-
-
 _KNOWN: Final[Mapping[str, Variable]] = {
-    folded(name): each for each in VARIABLES for name in (each.name, *each.aliases)
+    bare_name(name): each for each in VARIABLES for name in (each.name, *each.aliases)
 }
 
 
 def variable(name: str) -> Variable | None:
     """The variable that is called this, in any spelling we know."""
-    return _KNOWN.get(folded(name))
+    return _KNOWN.get(bare_name(name))
 
 
 def suggestion(name: str) -> str | None:
     """The variable that was probably meant by an unknown name."""
-    close = difflib.get_close_matches(folded(name), _KNOWN, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(bare_name(name), _KNOWN, n=1, cutoff=0.6)
     return _KNOWN[close[0]].name if close else None
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from domain.people import folded
+from domain.folding import unaccented
 
 #: A message taken, a call to return, a request; the dashboard's own categories stand beside them
 #: (real-users.md §2.1: technique, facturation, question, reclamation…).
@@ -31,7 +31,7 @@ _NOT_URGENT: Final = re.compile(
 def is_urgent(*texts: str | None) -> bool:
     """Whether what somebody said can't wait. Errs towards yes: somebody looks once too often."""
     for text in texts:
-        plain = folded(text or "").replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+        plain = unaccented(text or "").replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
         if _URGENT.search(_NOT_URGENT.sub(" ", plain)):
             return True
     return False

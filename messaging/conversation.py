@@ -5,13 +5,13 @@ everything else the agent answers, unless a person has taken over.
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from domain.agent import AgentProfile, introduction
+from domain.folding import bare_words
 from domain.messages import text
 
 #: How long we wait for more after a message: people write in bursts (text-channels.md §1.8).
@@ -117,7 +117,7 @@ def decide(
         return OnlyMedia()
     # Several messages are a story: only a single one is taken at its word.
     if len(burst) == 1 and about is not None and now - about.at <= ABOUT_FOR:
-        said = plain(words)
+        said = bare_words(words)
         if said in _CONFIRM:
             return Confirm(about.appointment_id)
         if said in _CANCEL:
@@ -128,13 +128,6 @@ def decide(
 def button(verb: str, appointment_id: str, sequence: int) -> str:
     """What a button bears: `verb` is confirm, move or cancel."""
     return f"appt:{verb}:{appointment_id}:{sequence}"
-
-
-def plain(words: str) -> str:
-    """Lower case without accents and punctuation, for whole messages to be compared."""
-    folded = unicodedata.normalize("NFKD", words.casefold())
-    folded = "".join(c for c in folded if not unicodedata.combining(c))
-    return " ".join(re.sub(r"[^a-z0-9]+", " ", folded).split())
 
 
 def disclosed(

@@ -284,9 +284,7 @@ async def _conversation(
 
 def _received(message: IncomingMessage, tenant: Tenant) -> Received:
     words = message.text
-    if message.media and not words:
-        words = ""
-    elif message.media:
+    if message.media and words:
         words = f"{words}\n{shown_media([each.kind for each in message.media], tenant.locale)}"
     media: list[Mapping[str, Any]] = [msgspec.to_builtins(each) for each in message.media]
     return Received(

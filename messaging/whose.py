@@ -5,12 +5,12 @@ Nobody is meant by default.
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from domain.folding import unaccented
 from domain.tenant import Tenant
 
 #: How long a business that wrote may be the one that is answered (issue 6: "in the last 30 days").
@@ -100,6 +100,4 @@ def _active_at(each: Candidate) -> tuple[datetime, bool]:
 
 
 def _folded(text: str) -> str:
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(c for c in plain if not unicodedata.combining(c))
-    return " ".join(re.sub(r"[^\w°.)]+", " ", plain).split()).strip(" .!")
+    return " ".join(re.sub(r"[^\w°.)]+", " ", unaccented(text)).split()).strip(" .!")

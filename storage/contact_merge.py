@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from domain.errors import NotFound
-from domain.people import folded
+from domain.people import searchable
 from storage.conflicts import insert_unless_taken
 from storage.history import remember
 from storage.schema import contact_proposals as proposals
@@ -67,7 +67,7 @@ def _together(winner: sa.RowMapping, loser: sa.RowMapping) -> dict[str, Any]:
     return {
         "name": name,
         "names": names,
-        "folded": folded(" ".join([name, *names])),
+        "folded": searchable(name, names),
         "notes": "\n\n".join(notes) or None,
         "language": winner["language"] or loser["language"],
         "preferred_channel": winner["preferred_channel"] or loser["preferred_channel"],

@@ -13,7 +13,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from domain.errors import Conflict, Invalid, NotFound
-from domain.people import folded, fuller_name, names_seen, plain_name
+from domain.folding import unaccented
+from domain.people import fuller_name, names_seen, plain_name, searchable
 from domain.phone import normalise
 from storage.contact_claims import Key, claim, hold, keys_of, owners_of
 from storage.contact_merge import absorb, propose
@@ -171,7 +172,11 @@ class Contacts:
         names = names_seen(list(row["names"]), name)
         better = fuller_name(row["name"], name) if name else row["name"]
         if names != row["names"] or better != row["name"]:
-            values |= {"names": names, "name": better, "folded": folded(" ".join([better, *names]))}
+            values |= {
+                "names": names,
+                "name": better,
+                "folded": searchable(better, names),
+            }
         await self._scope.connection.execute(
             self._scope.update(table).where(table.c.id == contact_id).values(**values)
         )
@@ -299,7 +304,7 @@ class Contacts:
             )
             .correlate(table)
         )
-        return sa.or_(has_address, table.c.folded.contains(folded(search), autoescape=True))
+        return sa.or_(has_address, table.c.folded.contains(unaccented(search), autoescape=True))
 
     async def history(self, contact_id: str) -> Sequence[Change]:
         """What was changed and merged, the earliest first."""
@@ -358,7 +363,7 @@ class Contacts:
         if "name" in values:
             values["name"] = plain_name(values["name"])
             values["names"] = names_seen(list(row["names"]), values["name"])
-            values["folded"] = folded(" ".join([values["name"], *values["names"]]))
+            values["folded"] = searchable(values["name"], values["names"])
         changed = differences(dict(row), {name: values[name] for name in changes})
         if changed:
             await self._scope.connection.execute(

@@ -4,12 +4,12 @@
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 
+from domain.folding import bare_words
 from domain.tenant import Tenant
 
 
@@ -80,9 +80,7 @@ def is_yes(speech: str, digits: str) -> bool:
 def fold(text: str) -> str:
     """Lower case, no accents, no punctuation, single spaces: what the ear compares."""
     text = text.replace("œ", "oe").replace("Œ", "oe").replace("æ", "ae").replace("&", " et ")
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(c for c in plain if not unicodedata.combining(c))
-    return " ".join(re.findall(r"[a-z0-9]+", plain))
+    return bare_words(text)
 
 
 # Words that callers put around a name, and forms of companies; alone they identify nobody.

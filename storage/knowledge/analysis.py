@@ -7,7 +7,6 @@ A term is a word of letters and digits, without spaces.
 
 import re
 import threading
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -16,6 +15,7 @@ from typing import Final
 import snowballstemmer  # type: ignore[import-untyped]
 
 from domain import number_words
+from domain.folding import unaccented
 from domain.messages import language_of
 from storage.knowledge.words import ENGLISH, FRENCH, Words
 
@@ -53,9 +53,7 @@ class _Token:
 
 def fold(text: str) -> str:
     """Lower case without accents; œ and æ as two letters, every apostrophe and hyphen as one."""
-    text = unicodedata.normalize("NFKD", text.casefold())
-    text = "".join(c for c in text if not unicodedata.combining(c)).translate(_LETTERS)
-    return text
+    return unaccented(text).translate(_LETTERS)
 
 
 _LETTERS: Final = str.maketrans(

@@ -2,7 +2,7 @@
 
 import re
 
-from domain.people import folded
+from domain.folding import unaccented
 from domain.phone import normalise
 from voice.functions.context import CallContext
 from voice.functions.function import Refused
@@ -56,5 +56,5 @@ def same_person(one: str, other: str) -> bool:
 
 
 def _name_words(name: str) -> frozenset[str]:
-    plain = "".join(c if c.isalnum() else " " for c in folded(name))
+    plain = "".join(c if c.isalnum() else " " for c in unaccented(name))
     return frozenset(word for word in plain.split() if word not in _TITLES)

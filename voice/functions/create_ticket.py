@@ -1,11 +1,11 @@
 """create_ticket: a request that somebody of the tenant's must deal with."""
 
-import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
 
+from domain.folding import unaccented
 from domain.messages import language_of
 from domain.outcome import Outcome
 from domain.tickets import CALLBACK, REQUEST
@@ -101,8 +101,7 @@ def prepare(arguments: Arguments, context: CallContext) -> Arguments:
 
 def _priority(word: str | None) -> str:
     """A word that we don't know doesn't lose a request: it is medium."""
-    plain = unicodedata.normalize("NFKD", (word or "").casefold())
-    plain = "".join(char for char in plain if not unicodedata.combining(char))
+    plain = unaccented(word or "")
     known = _PRIORITY_WORDS.get(plain, plain)
     return known if known in PRIORITIES else "medium"
 

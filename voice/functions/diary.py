@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from domain.agenda import Agenda, Resource, Service
 from domain.availability import Slot, days, free_slots, slot_at
-from domain.people import folded
+from domain.folding import unaccented
 from domain.spoken import spoken_instant
 from storage import TenantRows
 from storage.agenda import gathered
@@ -191,7 +191,7 @@ def _named(said: str | None, names: Sequence[str]) -> int | None:
 
 
 def _words(text: str) -> frozenset[str]:
-    plain = "".join(c if c.isalnum() else " " for c in folded(text))
+    plain = "".join(c if c.isalnum() else " " for c in unaccented(text))
     return frozenset(plain.split()) - _SMALL_WORDS
 
 

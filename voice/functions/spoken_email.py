@@ -1,7 +1,8 @@
 """An e-mail address, as it is said aloud, spelled or mis-transcribed → as it is written."""
 
 import re
-import unicodedata
+
+from domain.folding import unaccented
 
 _AT = re.compile(r"\b(?:arr?obas[es]?|arr?obaz|a commercial|at sign)\b")
 _AT_ENGLISH = re.compile(r"\s(?:at|chez)\s")
@@ -41,8 +42,7 @@ def read_email(heard: str) -> str | None:
 
 def _plain(text: str) -> str:
     """Lower case, unaccented (addresses are), without what surrounds an address."""
-    text = unicodedata.normalize("NFKD", text.casefold()).replace("’", "'")
-    text = "".join(char for char in text if not unicodedata.combining(char))
+    text = unaccented(text).replace("’", "'")
     if named := re.search(r"<([^<>]+)>", text):
         text = named[1]
     return text.strip(" \t\n\"'.,;:").removeprefix("mailto:")
