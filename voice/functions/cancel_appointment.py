@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from domain.messages import language_of
 from domain.outcome import Outcome
 from storage import Change, TenantRows
 from voice.functions.arguments import Phrase, schema
 from voice.functions.context import CallContext
 from voice.functions.diary import holder_of
-from voice.functions.facts import PARAMETERS, Facts, iso_day, plain_name, require_facts
+from voice.functions.facts import PARAMETERS, Facts, prepared
 from voice.functions.function import Answer, unavailable
 from voice.functions.refusals import door_of, when
 from voice.functions.sentences import say
@@ -55,13 +53,7 @@ def spec(locale: str) -> FunctionSpec:
 
 def prepare(arguments: Arguments, context: CallContext) -> Arguments:
     """The day in ISO; Refused when it can't be read, or when nothing was said."""
-    facts = msgspec.structs.replace(
-        arguments,
-        name=plain_name(arguments.name),
-        date=iso_day(arguments.date, context),
-    )
-    require_facts(facts, context)
-    return facts
+    return prepared(arguments, context)
 
 
 def failed(arguments: Arguments, context: CallContext) -> Answer:
@@ -71,14 +63,7 @@ def failed(arguments: Arguments, context: CallContext) -> Answer:
 
 async def run(arguments: Arguments, context: CallContext, rows: TenantRows) -> Answer:
     """{status: "cancelled", appointment_id, spoken}, or what says nothing."""
-    found = await verified(
-        context,
-        rows,
-        name=arguments.name,
-        day=arguments.day,
-        code=arguments.code,
-        appointment_id=arguments.appointment_id,
-    )
+    found = await verified(arguments, context, rows)
     if not found:
         return not_verified(context)
     if len(found) > 1:

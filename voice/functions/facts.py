@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date as calendar_day
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
@@ -49,7 +49,25 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.date is None else calendar_day.fromisoformat(self.date)
 
 
-def iso_day(text: str | None, context: CallContext) -> str | None:
+F = TypeVar("F", bound=Facts)
+
+
+def prepared(said: F, context: CallContext) -> F:
+    """The day in ISO, and the name if it can be somebody's. Refused when the day can't be read, or
+    when nothing was said that could prove anything: whoever answers our own text about an
+    appointment needn't say anything more of it."""
+    facts = msgspec.structs.replace(said, name=person(said.name), date=_iso_day(said.date, context))
+    if facts.code or facts.appointment_id or (facts.name and facts.date):
+        return facts
+    if context.known_appointments:
+        return facts
+    raise Refused(
+        "ask for the name and the day of the appointment, or for its confirmation code",
+        sentence="appointment_facts_missing",
+    )
+
+
+def _iso_day(text: str | None, context: CallContext) -> str | None:
     """The day that was said, in ISO; Refused when it can't be read."""
     if text is None:
         return None
@@ -60,21 +78,3 @@ def iso_day(text: str | None, context: CallContext) -> str | None:
             sentence="appointment_day_unreadable",
         )
     return day.isoformat()
-
-
-def plain_name(name: str | None) -> str | None:
-    """The name if it can be somebody's."""
-    return person(name)
-
-
-def require_facts(facts: Facts, context: CallContext) -> None:
-    """Refused when nothing was said that could prove anything. Whoever answers our own text about
-    an appointment needn't say anything more of it."""
-    if facts.code or facts.appointment_id or (facts.name and facts.date):
-        return
-    if context.known_appointments:
-        return
-    raise Refused(
-        "ask for the name and the day of the appointment, or for its confirmation code",
-        sentence="appointment_facts_missing",
-    )

@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from domain.memory import remembered
 from domain.messages import language_of
 from storage import Appointment, TenantRows
 from voice.functions.arguments import schema
 from voice.functions.context import CallContext
-from voice.functions.facts import PARAMETERS, Facts, iso_day, plain_name, require_facts
+from voice.functions.facts import PARAMETERS, Facts, prepared
 from voice.functions.function import Answer, unavailable
 from voice.functions.refusals import when
 from voice.functions.sentences import say
@@ -48,13 +46,7 @@ def spec(locale: str) -> FunctionSpec:
 
 def prepare(arguments: Arguments, context: CallContext) -> Arguments:
     """The day in ISO; Refused when it can't be read, or when nothing was said."""
-    facts = msgspec.structs.replace(
-        arguments,
-        name=plain_name(arguments.name),
-        date=iso_day(arguments.date, context),
-    )
-    require_facts(facts, context)
-    return facts
+    return prepared(arguments, context)
 
 
 def failed(arguments: Arguments, context: CallContext) -> Answer:
@@ -65,14 +57,7 @@ def failed(arguments: Arguments, context: CallContext) -> Answer:
 async def run(arguments: Arguments, context: CallContext, rows: TenantRows) -> Answer:
     """{status: "found", appointments: [{appointment_id, start, spoken, service?}], known_of_them?:
     lines about their earlier calls and texts}, or what says nothing."""
-    found = await verified(
-        context,
-        rows,
-        name=arguments.name,
-        day=arguments.day,
-        code=arguments.code,
-        appointment_id=arguments.appointment_id,
-    )
+    found = await verified(arguments, context, rows)
     if not found:
         return not_verified(context)
     spoken = say(context.locale, "appointment_found", when=when(found[0].start_utc, context))

@@ -14,7 +14,7 @@ from storage import Change, TenantRows, Unavailable
 from voice.functions.arguments import schema
 from voice.functions.context import CallContext
 from voice.functions.diary import holder_of
-from voice.functions.facts import PARAMETERS, Facts, iso_day, plain_name, require_facts
+from voice.functions.facts import PARAMETERS, Facts, prepared
 from voice.functions.function import Answer, Refused, unavailable
 from voice.functions.refusals import door_of, not_had, when
 from voice.functions.sentences import say
@@ -75,14 +75,7 @@ def prepare(arguments: Arguments, context: CallContext) -> Arguments:
             "start can't be read; call check_availability and send a slot's start as it is",
             sentence="start_unreadable",
         )
-    facts = msgspec.structs.replace(
-        arguments,
-        start=start.isoformat(),
-        name=plain_name(arguments.name),
-        date=iso_day(arguments.date, context),
-    )
-    require_facts(facts, context)
-    return facts
+    return prepared(msgspec.structs.replace(arguments, start=start.isoformat()), context)
 
 
 def failed(arguments: Arguments, context: CallContext) -> Answer:
@@ -93,14 +86,7 @@ def failed(arguments: Arguments, context: CallContext) -> Answer:
 async def run(arguments: Arguments, context: CallContext, rows: TenantRows) -> Answer:
     """{status: "moved", appointment_id, spoken}; {status, spoken, alternatives}; or what says
     nothing."""
-    found = await verified(
-        context,
-        rows,
-        name=arguments.name,
-        day=arguments.day,
-        code=arguments.code,
-        appointment_id=arguments.appointment_id,
-    )
+    found = await verified(arguments, context, rows)
     if not found:
         return not_verified(context)
     if len(found) > 1:

@@ -15,6 +15,7 @@ from storage import Appointment, TenantRows
 from storage.functions import StoredResult, TextTurn
 from voice.functions.contact import same_person
 from voice.functions.context import CallContext
+from voice.functions.facts import Facts
 from voice.functions.function import Answer
 from voice.functions.sentences import say
 
@@ -31,20 +32,14 @@ NOT_VERIFIED: Final = "not_verified"
 _WINDOW: Final = timedelta(days=1)
 
 
-async def verified(
-    context: CallContext,
-    rows: TenantRows,
-    *,
-    name: str | None = None,
-    day: date | None = None,
-    code: str | None = None,
-    appointment_id: str | None = None,
-) -> Sequence[Appointment]:
+async def verified(facts: Facts, context: CallContext, rows: TenantRows) -> Sequence[Appointment]:
     """The appointments to come that this caller has proved to be theirs, by start; none when they
-    haven't, or have no tries left. `appointment_id`: only that one, if it was proved before.
+    haven't, or have no tries left. `facts` were prepared; with an `appointment_id` only that one,
+    if it was proved before.
 
     Takes the tenant's lock, so that tries made at once are counted one after the other.
     """
+    name, day, code, appointment_id = facts.name, facts.day, facts.code, facts.appointment_id
     await rows.appointments.lock()
     said = await _said(context, rows)
     known = await _known(context, rows, said)
