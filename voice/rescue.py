@@ -31,6 +31,8 @@ HEAD_START_SECONDS = 1.5
 #: A call that can't be redirected for so long is left to the sweeper.
 GIVE_UP_SECONDS = 30.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 4.0
+#: Codes of a request that got no answer (`providers.http`): it was done, or it wasn't.
+_UNANSWERED = frozenset({"timeout", "transport"})
 
 
 class Orphans(Protocol):
@@ -124,7 +126,7 @@ class Rescue:
         try:
             return await tries(self._redirect, row)
         except ProviderError as error:
-            if error.retryable:
+            if _may_pass(error):
                 raise
         # Refused: it is over, most likely. Whether it is, the carrier's own record says.
         return "over" if await self.endings.settle(row) else "refused"
@@ -152,6 +154,8 @@ class Rescue:
 
 
 def _may_pass(error: BaseException) -> bool:
+    """Also what may have been done: then the row says so by the next try, or the call is asked once
+    more where it goes on, which gets the same answer (`Openings.just_answered`)."""
     if isinstance(error, ProviderError):
-        return error.retryable
+        return error.retryable or error.code in _UNANSWERED
     return isinstance(error, OperatorError)

@@ -11,11 +11,14 @@ import pytest
 
 from domain.errors import OperatorError, ProviderError
 from domain.tenant import Tenant
+from providers.http import Limits
+from providers.twilio.rest import TwilioAccount, TwilioCallControl
 from storage import CallRow, Database, NewCall, Storage
 from storage.call_register import StreamToken
 from storage.nodes import Node, NodeRegister
 from tests.databases import migrated_file
 from tests.fakes.clock import FakeClock
+from tests.fakes.scripted_http import HANG_UP, answer, scripted
 from voice import rescue as module
 from voice.endings import ASKING, CLOSING, DIALLING, LIVE, OPENING, TRANSFERRING, Endings
 from voice.journal import Journal
@@ -313,6 +316,38 @@ async def test_what_may_pass_is_tried_again(case: Case) -> None:
     async with case.running():
         await case.became("redirected")
     assert case.carrier.redirected == [row.call_sid]
+
+
+@pytest.mark.parametrize("unanswered", [HANG_UP, None])
+async def test_a_redirection_that_got_no_answer_is_tried_again(
+    case: Case, unanswered: bytes | None
+) -> None:
+    """Through our own door, which repeats no such request by itself: nobody knows whether it was
+    done, and only the row can tell."""
+    row = await case.call()
+    quick = Limits(connect=0.2, read=0.05, total=0.5)
+    async with (
+        scripted(unanswered, unanswered, answer(200, {})) as twilio,
+        TwilioAccount(twilio.url, "AC1", "token", limits=quick) as account,
+    ):
+        rescue = case.rescue()
+        rescue.control = TwilioCallControl(account)
+        async with case.running(rescue):
+            await case.became("redirected")
+        assert [got.form for got in twilio.got] == [{"Url": CONTINUE, "Method": "POST"}] * 3
+    assert (await case.now(row)).node_id == US
+
+
+async def test_a_redirection_that_was_done_without_an_answer_is_not_done_again(case: Case) -> None:
+    row = await case.call()
+
+    async def done(_: str) -> None:
+        await case.goes_on(row)
+        raise ProviderError("twilio", "no answer", retryable=False, code="transport")
+
+    case.carrier.meanwhile = done
+    async with case.running():
+        await case.became("went_on")
 
 
 async def test_it_is_not_tried_again_once_the_call_has_gone_on(case: Case) -> None:
