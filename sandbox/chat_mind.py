@@ -67,7 +67,8 @@ def _turns(messages: Sequence[Message]) -> list[list[Stimulus]]:
         if role == "assistant":
             for call in message.get("tool_calls") or ():
                 names[call["id"]] = call["function"]["name"]
-            turns.append([])
+            if message.get("tool_calls") or _plain(_text(message)):
+                turns.append([])  # otherwise it has answered nothing
         elif role == "tool":
             turns[-1].append(Result(names[message["tool_call_id"]], _text(message)))
         elif role == "user":

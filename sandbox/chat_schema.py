@@ -1,6 +1,8 @@
 """What the emulated chat endpoint refuses, in the vendor's words as far as they are known.
 
-https://platform.openai.com/docs/api-reference/chat/create. Pure.
+https://platform.openai.com/docs/api-reference/chat/create. In the order of roles it is as strict as
+Mistral's servers, which take the same requests and refuse a user behind a result, and an assistant
+at the end (https://github.com/avante-corp/avante.nvim/issues/2562). Pure.
 """
 
 import re
@@ -14,6 +16,8 @@ _FIELDS = frozenset(
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _MAX_TOOLS = 128
+#: invalid_request_message_order
+_WRONG_ORDER = "3230"
 
 
 class Refused(Exception):
@@ -50,20 +54,30 @@ def _check_messages(messages: Any) -> None:
     if not isinstance(messages, list) or not messages:
         raise Refused("Invalid 'messages': empty array.", "messages", "empty_array")
     waiting: set[str] = set()
+    before = ""
     for at, message in enumerate(messages):
         where = f"messages[{at}]"
         role = message.get("role") if isinstance(message, dict) else None
         if role not in _ROLES:
             raise Refused(f"Invalid value: {role!r}.", f"{where}.role", "invalid_value")
+        behind_result, before = before == "tool", role
         if role == "tool":
             _check_result(message, waiting, where)
             continue
         _all_answered(waiting, where)
+        if behind_result and role != "assistant":
+            raise Refused(f"Unexpected role '{role}' after role 'tool'", code=_WRONG_ORDER)
         calls = message.get("tool_calls")
         if calls is not None:
             waiting = _check_calls(role, calls, where)
         _check_content(message.get("content"), where, optional=bool(calls))
     _all_answered(waiting, f"messages[{len(messages)}]")
+    if before == "assistant":
+        raise Refused(
+            "Expected last role User or Tool (or Assistant with prefix True) for serving but got "
+            "assistant",
+            code=_WRONG_ORDER,
+        )
 
 
 def _check_result(message: Mapping[str, Any], waiting: set[str], where: str) -> None:

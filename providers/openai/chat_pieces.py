@@ -66,7 +66,7 @@ class ChunkReader:
         text, useful = "", False
         if isinstance(delta, Mapping):
             text = self._text(delta.get("content"))
-            useful = bool(text) or self._fragments(delta.get("tool_calls"))
+            useful = self._fragments(delta.get("tool_calls")) or bool(text)
         reason = choice.get("finish_reason")
         if isinstance(reason, str) and reason:
             self.finished = reason

@@ -19,6 +19,7 @@ from domain.language_model import (
     TextPiece,
 )
 from providers.openai.chat import OpenAIChat
+from providers.openai.chat_messages import wire_messages
 from providers.openai.chat_pieces import MAX_TEXT
 from providers.openai.compatible import Patience
 from tests.fakes.dripping_http import (
@@ -178,13 +179,28 @@ async def test_function_calls_are_put_together_by_index() -> None:
             [("x", '{"a":1}')],
             id="an id of its own for each fragment",
         ),
+        pytest.param(
+            [
+                ("Je", fragment('{"a":1}', index=0, id="a", name="x")),
+                (" note.", fragment("", index=0)),
+            ],
+            [("x", '{"a":1}')],
+            id="text in the same chunk",
+        ),
     ],
 )
 async def test_servers_that_shape_function_calls_differently(
     fragments: list[Any], expected: list[tuple[str, str]]
 ) -> None:
-    got = await pieces(*(called(each) for each in fragments), finished("stop"), DONE)
-    *requests, done = got
+    chunks = [each if isinstance(each, tuple) else ("", each) for each in fragments]
+    sent = [
+        event({"choices": [{"delta": {"content": text, "tool_calls": [part]}}]})
+        for text, part in chunks
+    ]
+    got = await pieces(*sent, finished("stop"), DONE)
+    said_too = [each.text for each in got if isinstance(each, TextPiece)]
+    assert said_too == [text for text, _ in chunks if text]
+    *requests, done = got[len(said_too) :]
     assert [(each.name, each.arguments) for each in requests] == expected  # type: ignore[union-attr]
     ids = [each.id for each in requests]  # type: ignore[union-attr]
     assert all(ids)
@@ -361,11 +377,35 @@ async def test_the_conversation_as_strict_servers_want_it() -> None:
             {"role": "assistant", "content": "Je regarde.", "tool_calls": calls},
             {"role": "tool", "tool_call_id": "c1", "content": '{"ok":true}'},
             {"role": "tool", "tool_call_id": "c2", "content": '{"status":"unknown"}'},
+            {"role": "assistant", "content": "…"},
             {
                 "role": "user",
                 "content": 'Allô ?\n[result] {"late":1}\n[system] Il reste une minute.',
             },
         ]
+
+
+async def test_what_was_said_while_a_function_ran_stands_with_its_request() -> None:
+    """A filler behind the result would be the end of the conversation, and its answer."""
+    call = FunctionRequest("c1", "book", "{}")
+    messages = [
+        *HELLO,
+        ModelMessage("assistant", "Je regarde.", requests=[call]),
+        ModelMessage("assistant", "Un instant."),
+        ModelMessage("function", '{"ok":true}', answers="c1"),
+    ]
+    asked, result, *rest = wire_messages(messages)[1:]
+    assert (asked["content"], result["content"], rest) == (
+        "Je regarde.\nUn instant.",
+        '{"ok":true}',
+        [],
+    )
+    # What is said behind the result is its answer; and Mistral's servers want no such end.
+    messages.append(ModelMessage("assistant", "C'est"))
+    assert wire_messages(messages)[3:] == [
+        {"role": "assistant", "content": "C'est"},
+        {"role": "user", "content": "[silence]"},
+    ]
 
 
 async def test_an_agent_that_speaks_first() -> None:

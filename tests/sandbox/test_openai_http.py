@@ -123,6 +123,24 @@ async def test_a_scenario_is_played_over_the_wire(openai: OpenAIHttpEmulator) ->
     assert [each["said"] != "" for each in openai.asked.chats] == [False, True, True]
 
 
+async def test_who_speaks_before_a_result_was_spoken_of_is_answered(
+    openai: OpenAIHttpEmulator,
+) -> None:
+    calls = [FunctionRequest("c1", "check_availability", "{}")]
+    messages = [
+        ModelMessage("user", bank()["rdv_freins_mardi"].text),
+        ModelMessage("assistant", requests=calls),
+        ModelMessage("assistant", "Un instant."),
+        ModelMessage("function", '{"status":"ok","slots":[]}', answers="c1"),
+    ]
+    assert await said(openai, messages)
+    messages.append(ModelMessage("user", bank()["change_avis_jeudi"].text))
+    assert await said(openai, messages)
+    messages.append(ModelMessage("assistant", "Je cherche"))  # … and broke off
+    assert await said(openai, messages)
+    assert openai.asked.refusals == []
+
+
 async def test_what_no_rule_is_for_isnt_understood(openai: OpenAIHttpEmulator) -> None:
     assert "pas bien compris" in text(await said(openai, [ModelMessage("user", "Blabla")]))
 
@@ -160,6 +178,8 @@ CALLED = {
     "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
 }
 HELLO = {"role": "user", "content": "Bonjour"}
+RESULT = {"role": "tool", "tool_call_id": "c1", "content": "{}"}
+SAID = {"role": "assistant", "content": "Bonjour !"}
 
 
 @pytest.mark.parametrize(
@@ -171,7 +191,9 @@ HELLO = {"role": "user", "content": "Bonjour"}
         ({"messages": [{"role": "user", "content": None}]}, 400, "invalid_type"),
         ({"messages": [HELLO, CALLED]}, 400, None),
         ({"messages": [HELLO, CALLED, HELLO]}, 400, None),
-        ({"messages": [{"role": "tool", "tool_call_id": "c1", "content": "{}"}]}, 400, None),
+        ({"messages": [RESULT]}, 400, None),
+        ({"messages": [HELLO, CALLED, RESULT, HELLO]}, 400, "3230"),
+        ({"messages": [HELLO, SAID]}, 400, "3230"),
         ({"stream_options": {"include_usage": True}}, 400, None),
         ({"tools": []}, 400, None),
         (
