@@ -100,6 +100,7 @@ def script(tenant: Tenant, config: Mapping[str, Any], earlier: Earlier) -> Scrip
         holds=(say("hold_1"), say("hold_2"), say("hold_3")),
         repeat=say("repeat"),
         function_note=say("function_note"),
+        said_note=say("said_note"),
     )
 
 

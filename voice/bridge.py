@@ -59,6 +59,10 @@ MARK_GRACE_SECONDS = 1.5
 #: By our own clock all was played this long ago, and an answer that isn't over brought no more.
 DRY_SECONDS = 0.3
 
+#: A vendor's socket that doesn't answer a ping for so long is dead. Our ears know half a second
+#: after a word that it is over, and 2.5 s after it the caller must hear something.
+ALIVE_SECONDS = 1.2
+
 #: The caller's last frames are kept for an agent that takes over: 15 s of them.
 KEPT_FRAMES = 750
 #: … and given to it from a little before our ears heard them begin: 600 ms.
@@ -224,6 +228,7 @@ class Bridge:
             ev.TransferCall: lambda c: self._later(self._transfer(c.reason)),
             ev.Announce: lambda c: self._announce(c.text),
             ev.ChangeAgent: self._change_agent,
+            ev.CheckAgent: lambda _: self._later(self._check_agent()),
             ev.LeaveStream: lambda command: self._later(self._leave(command.reason)),
         }
 
@@ -303,6 +308,13 @@ class Bridge:
         self._log.warning("agent.lost", reason=command.reason)
         self._metrics.count("agents_lost", command.reason)
         self._later(self._next_agent(leg, command.reason))
+
+    async def _check_agent(self) -> None:
+        leg = self._leg
+        if leg is not None:
+            alive = await leg.answers(ALIVE_SECONDS)
+            if leg is self._leg:
+                self._feed(ev.AgentChecked(alive))
 
     async def _leave(self, reason: str) -> None:
         await self._actions.leave(reason)

@@ -20,7 +20,17 @@ from typing import Any
 
 from domain.outcome import Outcome
 from voice import events as ev
-from voice.call_state import Phase, Rescue, Rules, Script, Silence, Spoken, State, Waiting
+from voice.call_state import (
+    Given,
+    Phase,
+    Rescue,
+    Rules,
+    Script,
+    Silence,
+    Spoken,
+    State,
+    Waiting,
+)
 from voice.conclusion import FAREWELLS, conclude, first_words, says
 
 __all__ = ["Call", "Phase", "Rules", "Script"]
@@ -45,7 +55,7 @@ _AFTER_THE_END = (ev.FunctionFinished, ev.AgentCut, ev.CallerSaid)
 _FROM_AN_AGENT = (
     *(ev.CallerSpeechStarted, ev.CallerSpeechStopped, ev.CallerSaid, ev.AgentText),
     *(ev.ResponseStarted, ev.ResponseDone, ev.FunctionCalled),
-    *(ev.AgentFault, ev.AgentLags, ev.AgentGone),
+    *(ev.AgentFault, ev.AgentLags, ev.AgentChecked, ev.AgentGone),
 )
 
 
@@ -97,6 +107,7 @@ class Call:
             ev.FunctionFinished: self._function_finished,
             ev.AgentFault: self._agent_fault,
             ev.AgentLags: self._agent_lags,
+            ev.AgentChecked: self._agent_checked,
             ev.AgentGone: self._agent_gone,
             ev.NoAgentLeft: self._no_agent_left,
             ev.AnnouncementMissing: self._announcement_missing,
@@ -211,8 +222,9 @@ class Call:
         self._do(ev.StartTimer(AGENT, self._patience()))
 
     def _patience(self) -> float:
-        """Who was stuck already gets half the time."""
-        return self._rules.agent_within / (2 if self._state.failures else 1)
+        """Who was stuck already gets half the time, and so does who takes over from such a one."""
+        again = self._state.failures or self._rescue.in_vain
+        return self._rules.agent_within / (2 if again else 1)
 
     def _agent_quiet(self) -> None:
         """No sign of the agent for so long?"""
@@ -243,7 +255,7 @@ class Call:
             return
         if state.responding:
             self._interrupt(cancel=True)
-        self._ask(ev.Respond())
+        self._ask(ev.Respond() if state.sounded else self._first_words())
 
     def _interrupt(self, *, cancel: bool = False) -> None:
         """Silence the agent: what it says, what it makes and what it was asked for."""
@@ -253,6 +265,7 @@ class Call:
     def _response_started(self, _: ev.ResponseStarted) -> None:
         state = self._state
         state.responding = True
+        state.responses += 1
         state.asked = state.owed = False
         state.spoke = False
         state.words_begun |= state.words_due
@@ -271,8 +284,8 @@ class Call:
             if state.phase in (Phase.CLOSING, Phase.LEAVING):
                 state.words_due = False  # these were the last words
             return  # the agent owes its answer all the same
-        self._rescue.held = 0
-        self._rescue.unheard = False
+        self._rescue.held = self._rescue.in_vain = 0
+        self._rescue.unheard = self._rescue.replayed = False
         state.owed = False
         state.sounded = True
         state.spoke = True
@@ -317,6 +330,8 @@ class Call:
         state.failures += 1
         self._record("event", {"name": "response_failed", "code": event.error})
         if state.phase is not Phase.TALKING:
+            if state.words_begun and not state.spoke:
+                self._last_words()
             return
         if state.failures >= FAILURES_BEFORE_LEAVING:
             self._lose_agent("agent_failed")
@@ -336,16 +351,23 @@ class Call:
     def _agent_heard(self, event: ev.AgentHeard) -> None:
         self._state.audible = self._state.dry = False
         for item_id, heard_ms in event.items:
+            self._spoken_of(item_id)
             self._agent_turn(item_id, heard_ms, cut=False)
         if _only_announced(event.items):
             self._settle()
             return
         self._state.heard_anything = True
-        self._rescue.given.clear()
         if self._state.addressed:  # a greeting, or the words after a cut, answer nothing
             self._state.answered = True
             self._state.ever_answered |= self._state.caller_turns > 0
         self._settle()
+
+    def _spoken_of(self, item_id: str) -> None:
+        """The agent was heard to the end: what it had been given before that answer is said."""
+        spoken = self._state.spoken.get(item_id)
+        if spoken is not None and not item_id.startswith(ev.ANNOUNCEMENT):
+            given = self._rescue.given
+            given[:] = [each for each in given if each.response >= spoken.response]
 
     def _agent_cut(self, event: ev.AgentCut) -> None:
         self._state.audible = self._state.dry = False
@@ -374,6 +396,8 @@ class Call:
             self._state.introduced |= not cut or len(text) >= len(self._script.disclosure)
             self._state.last_was_caller &= not text
             self._heard_of_recording(text)
+            if spoken.of_a_lost_agent and text:
+                self._said_by_a_lost_agent(text)
         turn = {"who": "agent", "text": text, "heard_until_ms": round(heard_ms), "cut": cut}
         if item_id.startswith(ev.ANNOUNCEMENT):
             turn["announced"] = True  # nothing that another agent must know
@@ -413,7 +437,7 @@ class Call:
         state.addressed = True
         state.answered = state.owed = False
         self._rescue.noticed = True
-        self._rescue.presumed = self._rescue.unheard = False
+        self._rescue.presumed = self._rescue.unheard = self._rescue.replayed = False
         self._rescue.deaf = 0
         state.caller_began.append(self._now)
         del state.caller_began[:-8]  # a bound: transcripts that never came
@@ -469,6 +493,7 @@ class Call:
 
     def _caller_said(self, event: ev.CallerSaid) -> None:
         began = self._state.caller_began.pop(0) if self._state.caller_began else self._now
+        self._rescue.replayed = False
         if event.text.strip():
             self._caller_turn(event.text.strip(), began)
 
@@ -544,7 +569,7 @@ class Call:
         respond = not then and state.phase is Phase.TALKING and not state.functions
         self._do(ev.GiveResult(event.function_call_id, output, respond))
         if not then:
-            self._rescue.given.append(self._note(event, output))
+            self._rescue.given.append(Given(self._note(event, output), self._state.responses))
         if respond:
             self._expect_agent()
         elif then == "end":
@@ -678,7 +703,7 @@ class Call:
         self._do(ev.Announce(words))
 
     def _announcement_missing(self, _: ev.AnnouncementMissing) -> None:
-        if self._state.phase in (Phase.CLOSING, Phase.LEAVING) and not self._state.ready:
+        if self._state.phase in (Phase.CLOSING, Phase.LEAVING):
             self._state.words_due = False
             self._settle()
 
@@ -734,17 +759,22 @@ class Call:
                 self._settle()
             return
         state.responding = state.words_due = False
-        if not state.ready or rescue.changes >= self._rules.agents:
+        rescue.in_vain += 1
+        in_vain = rescue.changes >= self._rules.agents or rescue.in_vain > self._rules.in_vain
+        if not state.ready or in_vain:
             self._leave_stream(reason)
             return
         rescue.changes += 1
         rescue.orphans.update(state.functions)
-        spoken_to_nobody = rescue.unheard or rescue.deaf > 0 or rescue.loud_since is not None
-        rescue.replaying = state.caller_speaking or bool(state.caller_began) or spoken_to_nobody
+        to_nobody = rescue.unheard or rescue.deaf > 0 or rescue.loud_since is not None
+        to_nobody |= rescue.replayed or rescue.checking
+        rescue.replaying = state.caller_speaking or bool(state.caller_began) or to_nobody
         rescue.deaf = 0
-        rescue.unheard = rescue.presumed = False
-        rescue.notes[:0] = rescue.given
+        rescue.unheard = rescue.presumed = rescue.replayed = rescue.checking = False
+        rescue.notes[:0] = [each.note for each in rescue.given]
         rescue.given.clear()
+        for spoken in state.spoken.values():
+            spoken.of_a_lost_agent = True
         state.ready = False
         state.failures = 0
         state.caller_began.clear()
@@ -761,12 +791,12 @@ class Call:
     def _take_over(self) -> None:
         """The next agent is there: it knows what was said, and goes on from there."""
         state, rescue = self._state, self._rescue
-        replaying = rescue.replaying or state.caller_speaking
+        rescue.replayed = rescue.replaying or state.caller_speaking
         rescue.replaying = state.caller_speaking = False
         if state.sounded:
             self._do(ev.StopTimer(OPENING))
         self._give_notes()
-        if replaying:  # it will hear for itself
+        if rescue.replayed:  # it will hear for itself
             state.owed = True
             self._watch_agent()
         elif state.functions:
@@ -787,25 +817,39 @@ class Call:
         state = self._state
         self._rescue.orphans.discard(event.function_call_id)
         self._rescue.notes.append(self._note(event, output))
-        if not state.ready:
-            return
-        self._give_notes()
+        if state.ready:
+            self._give_notes()
         if then == "end":
             self._close(event.detail or "agent", self._script.goodbye)
         elif then == "transfer":
             self._leave(event.detail)
-        elif state.phase is Phase.TALKING and not state.functions and not state.caller_speaking:
+        elif state.phase is Phase.TALKING and state.ready and not self._busy():
             self._ask(ev.Respond())
+
+    def _busy(self) -> bool:
+        return bool(self._state.functions) or self._state.caller_speaking
 
     def _note(self, event: ev.FunctionFinished, output: str) -> str:
         note = self._script.function_note
         return note.replace("{name}", event.name).replace("{result}", output)
 
     def _give_notes(self) -> None:
-        for note in self._rescue.notes:
+        """What an agent that is lost before it has spoken of them leaves to the next."""
+        rescue = self._rescue
+        for note in (*rescue.said, *rescue.notes):
             self._do(ev.TellAgent(note, role="system"))
-        self._state.last_was_caller |= bool(self._rescue.notes)
-        self._rescue.notes.clear()
+        rescue.given += [Given(note, self._state.responses) for note in rescue.notes]
+        self._state.last_was_caller |= bool(rescue.notes)
+        rescue.said.clear()
+        rescue.notes.clear()
+
+    def _said_by_a_lost_agent(self, text: str) -> None:
+        """It was still on the line when the next one was told what had been said."""
+        note = self._script.said_note.replace("{text}", text)
+        if self._state.ready:
+            self._do(ev.TellAgent(note, role="system"))
+        else:
+            self._rescue.said.append(note)
 
     # --------------------------------------------------------------- lines of our own
 
@@ -866,7 +910,7 @@ class Call:
             rescue.loud_since, rescue.noticed = self._now, state.caller_speaking
             if not state.ready:
                 state.caller_speaking = True
-                if state.audible:
+                if state.audible and not self._final():
                     self._interrupt()
             return
         since, rescue.loud_since = rescue.loud_since, None
@@ -881,12 +925,22 @@ class Call:
 
     def _unnoticed(self, seconds: float) -> None:
         """The caller was loud for so long, and the agent didn't notice."""
+        owes = self._agent_owes() or self._state.audible
         if seconds < self._rules.deaf_after:
-            return
-        if self._agent_owes() or self._state.audible:
+            if not (owes or self._rescue.checking):  # a cough, or "oui" to a dead line
+                self._rescue.checking = True
+                self._do(ev.CheckAgent())
+        elif owes:
             self._rescue.unheard = True
         else:
             self._deaf_agent()
+
+    def _agent_checked(self, event: ev.AgentChecked) -> None:
+        if not self._rescue.checking:
+            return
+        if not event.alive:
+            self._lose_agent("agent_gone")
+        self._rescue.checking = False
 
     def _deaf_agent(self) -> None:
         """The caller has spoken, and the agent didn't notice. Once may be noise, or too soft for
@@ -957,7 +1011,7 @@ class Call:
         if item_id not in spoken:
             while len(spoken) >= 16:  # a bound: items whose audio never came
                 spoken.pop(next(iter(spoken)))
-            spoken[item_id] = Spoken(began=self._now)
+            spoken[item_id] = Spoken(began=self._now, response=self._state.responses)
         return spoken[item_id]
 
 

@@ -27,6 +27,7 @@ class Rules:
     # with two nodes, three where one of them froze. What the agent says at once is soon enough.
     hold_after_cut: float = 0.1
     agents: int = 4  # changes of agent on one stream, then the stream is left
+    in_vain: int = 3  # … and so many in a row without a sound in between
     deaf_after: float = 0.8  # loud for so long and the agent heard nothing: is it deaf?
     # By our own ears the caller has fallen silent, and the agent, who heard them speak, doesn't say
     # so: longer than any of ours waits for a hesitating caller (voice/turn_taking.py: 1.24 s).
@@ -53,6 +54,7 @@ class Script:
     repeat: str = ""  # the agent heard nothing, the caller did speak
     recording: str = ""  # the notice that calls are recorded; "" when they aren't
     function_note: str = ""  # a note to an agent that didn't ask for it: "{name}", "{result}"
+    said_note: str = ""  # a note to an agent that takes over, of the last one's words: "{text}"
 
 
 class Phase(Enum):
@@ -71,6 +73,16 @@ class Spoken:
 
     text: str = ""
     began: float = 0.0
+    response: int = 0  # of which response, counted on this stream
+    of_a_lost_agent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What an agent was told of and has to speak of, as a note."""
+
+    note: str
+    response: int  # the last one begun by then: it can't speak of this
 
 
 @dataclass(slots=True)
@@ -97,15 +109,19 @@ class Rescue:
     was_cut: bool = False  # the line was dead before this stream, and nothing has sounded since
     held: int = 0  # lines of ours since the agent last sounded
     changes: int = 0  # agents lost on this stream
+    in_vain: int = 0  # … since one of them last sounded
     replaying: bool = False  # the caller's last words are played to the next agent
+    replayed: bool = False  # … were, and it hasn't shown yet that it heard them
     orphans: set[str] = field(default_factory=set)  # functions that an agent now gone asked for
     notes: list[str] = field(default_factory=list)  # their results, while nobody is there
     loud_since: float | None = None  # by our own ears
     noticed: bool = False  # … and the agent heard it too
     hushed: float | None = None  # by our own ears: since when, if nothing has sounded since
+    checking: bool = False  # whether an agent that shows nothing of a short word is there at all
     presumed: bool = False  # that the caller has finished: the agent didn't say so
     unheard: bool = False  # the caller spoke to an agent that owed an answer, and didn't notice
-    given: list[str] = field(default_factory=list)  # results, as notes, not spoken of to the end
+    given: list[Given] = field(default_factory=list)  # results, not spoken of to the end
+    said: list[str] = field(default_factory=list)  # notes of the lost agent's last words
     deaf: int = 0  # how often it didn't
 
 
@@ -120,6 +136,7 @@ class State:
     phase: Phase = Phase.OPENING
     caller_speaking: bool = False
     responding: bool = False
+    responses: int = 0  # begun so far
     audible: bool = False
     announcing: bool = False  # … and it is a line of our own
     dry: bool = False  # … but what came has been played, and more is due

@@ -47,6 +47,11 @@ _NEARLY_OVER_MS: Final = 1200
 _MURMUR_BY_WORDS_MS: Final = 800
 #: Speech of which nothing was understood and that is worth asking again for.
 _WORTH_ASKING_MS: Final = 700
+#: So many of them in a row: the transcriber hears nothing, whatever is said.
+_DEAF_AFTER: Final = 3
+#: An answer that was stopped after so long without a sound hung: somebody of the three is late. The
+#: heart waits 4 s at first, then half of it (`Rules.agent_within`), our limits add up to more.
+STUCK_SECONDS: Final = 1.5
 #: What is kept until the caller's stream is there.
 _MAX_KEPT: Final = 4000
 _MAX_QUEUE: Final = 8
@@ -111,6 +116,7 @@ class CascadeLeg:
         self._waiting_ms: int | None = None  # the turn is over, its words are awaited
         self._words: str | None = None  # of this pause
         self._hearing: asyncio.Task[None] | None = None
+        self._wordless = 0  # turns in a row that were worth asking again for
         # The agent.
         self._reply: Reply | None = None  # being made, or held
         self._making: asyncio.Task[None] | None = None
@@ -152,7 +158,12 @@ class CascadeLeg:
             self._over = True
             self._gone.set()
 
+    async def answers(self, seconds: float) -> bool:
+        """It listens with ears of its own; its models are asked sentence by sentence."""
+        return True
+
     async def close(self) -> None:
+        self._suspect_if_stuck()
         self._over = True
         self._closed.set()
         try:
@@ -251,6 +262,8 @@ class CascadeLeg:
 
     def interrupt(self, heard: Sequence[tuple[str, float, float]], *, cancel: bool) -> None:
         self._queue.clear()
+        if cancel:
+            self._suspect_if_stuck()
         for reply in self._recent:
             for item_id, heard_ms, _ in heard:
                 reply.cut(item_id, heard_ms)
@@ -333,6 +346,11 @@ class CascadeLeg:
         if making is not None:
             making.cancel()
         self.event(ev.ResponseDone(reply.response_id, "cancelled", dict(reply.usage)))
+
+    def _suspect_if_stuck(self) -> None:
+        """An answer is given up before any of the three has said that it failed."""
+        if self._reply is not None and self._reply.silent_seconds >= STUCK_SECONDS:
+            self._failed()
 
     # ------------------------------------------------------------------------- the caller
 
@@ -527,6 +545,7 @@ class CascadeLeg:
             return
         self.event(ev.CallerSaid(self.new_id("caller"), words))
         if words:
+            self._wordless = 0
             self._drop_cut()
             self._memory.caller(words)
             self._reply_to(words)
@@ -538,9 +557,13 @@ class CascadeLeg:
     def _nothing_said(self, spoken_ms: int) -> None:
         """Noise, or words that nobody could make out."""
         self._drop_cut()
-        if self._result_due:
+        asks = spoken_ms >= _WORTH_ASKING_MS
+        self._wordless += asks
+        if self._wordless >= _DEAF_AFTER:
+            self._lose("stt_empty", "no words, whatever is said")
+        elif self._result_due:
             self._want(None)
-        elif spoken_ms >= _WORTH_ASKING_MS:
+        elif asks:
             self._want(text("fr" if self._spec.language == "fr" else "en", "repeat"))
         else:  # there is nothing to answer
             response = self.new_id("resp")

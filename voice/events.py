@@ -164,6 +164,13 @@ class AgentLags:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentChecked:
+    """The answer to `CheckAgent`."""
+
+    alive: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AgentGone:
     """The agent's connection is closed."""
 
@@ -221,6 +228,7 @@ Event = (
     | FunctionFinished
     | AgentFault
     | AgentLags
+    | AgentChecked
     | AgentGone
     | NoAgentLeft
     | AnnouncementMissing
@@ -342,6 +350,11 @@ class ChangeAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckAgent:
+    """See whether the agent's connection is alive; `AgentChecked` follows."""
+
+
+@dataclass(frozen=True, slots=True)
 class LeaveStream:
     """Close the stream without ending the call: Twilio asks the action address what to do."""
 
@@ -363,5 +376,6 @@ Command = (
     | TransferCall
     | Announce
     | ChangeAgent
+    | CheckAgent
     | LeaveStream
 )

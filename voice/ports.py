@@ -101,6 +101,11 @@ class AgentLeg(Protocol):
         is over and the caller doesn't speak (in which case the vendor answers by itself)."""
         ...
 
+    async def answers(self, seconds: float) -> bool:
+        """Whether the vendor's end of the connection gives a sign of life in so many seconds. Not
+        to be asked again before it has answered."""
+        ...
+
     async def close(self) -> None:
         """Close the connection, within two seconds. Idempotent."""
         ...

@@ -32,6 +32,7 @@ MESSAGES: Final[Mapping[str, str]] = {
     ),
     # Notes to the agent; {keys} is filled in when the keys are known
     "function_note": "[{{name}} answered: {{result}}]",
+    "said_note": "[This was still said to the caller before you: {{text}}]",
     "keys_pressed": "[Keys pressed: {{keys}}]",
     "introduce": (
         "The caller didn't hear your greeting. In your next answer, first introduce yourself in "

@@ -25,6 +25,7 @@ MESSAGES: Final[Mapping[str, str]] = {
     "hold_3": "Merci de patienter, je suis à vous tout de suite.",
     "repeat": "Pardon, je n'ai pas bien entendu. Pouvez-vous répéter ?",
     "resume": "Excusez-moi, nous avons été coupés. Je vous écoute.",
+    "resume_done": "Excusez-moi, nous avons été coupés. {done} Je vous écoute.",
     "function_unavailable": "Je n'y ai pas accès pour le moment.",
     # What an assistant elsewhere is told to write of a call, for the business
     "vapi_summary": (
@@ -39,6 +40,7 @@ MESSAGES: Final[Mapping[str, str]] = {
         "en une phrase, comme ici : « {greeting} » Puis réponds à ce qu'il vient de dire."
     ),
     "function_note": "[{{name}} a répondu : {{result}}]",
+    "said_note": "[Ceci a encore été dit à l'appelant avant toi : {{text}}]",
     # When something fails
     "technical_apology": (
         "{company}, bonjour. Nous rencontrons un souci technique, toutes nos excuses. "

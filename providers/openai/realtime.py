@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 import picows
 
 from domain.errors import OperatorError, ProviderError
+from providers.liveness import answers
 from providers.openai.lateness import Sent
 from providers.openai.realtime_events import Audio, HeardUntil
 from providers.openai.realtime_protocol import RealtimeProtocol, append
@@ -338,6 +339,9 @@ class RealtimeLeg(picows.WSListener):
 
     def resume_writing(self) -> None:
         """… and what was dropped stays dropped."""
+
+    async def answers(self, seconds: float) -> bool:
+        return await answers(self._transport, seconds)
 
     # -------------------------------------------------------------------------- ending
 

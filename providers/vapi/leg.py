@@ -17,6 +17,7 @@ import picows
 
 from domain.clock import Clock
 from domain.errors import CoccinelleError
+from providers.liveness import answers
 from providers.vapi.protocol import Audio, Output, VapiProtocol
 from providers.vapi.rest import VapiAccount, VapiCall
 from voice.events import AgentGone, AgentReady, FunctionCalled
@@ -285,6 +286,9 @@ class VapiLeg(picows.WSListener):
             self._listener.on_agent_event(gone)
         else:
             self._kept.append(gone)
+
+    async def answers(self, seconds: float) -> bool:
+        return await answers(self._transport, seconds)
 
     def abandon(self) -> None:
         """Nobody wants this leg: no report, no farewell; but Vapi's line is given back."""

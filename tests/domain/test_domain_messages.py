@@ -56,7 +56,7 @@ def test_what_the_voice_engine_says(key: str) -> None:
 def test_sentences_can_be_spoken(catalogue: dict[str, str]) -> None:
     for key, template in catalogue.items():
         assert template.strip() == template
-        notes = ("keys_pressed", "function_note")
+        notes = ("keys_pressed", "function_note", "said_note")
         # A caller listens to the others; a model reads these, with each answer.
         for_model = key in ("introduce", "turns_note") or key.startswith("text_note")
         marks = re.search(r"[<>\[\]*_#|/]", template)

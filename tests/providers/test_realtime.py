@@ -452,6 +452,16 @@ async def test_a_silent_vendor_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
         server.connection.transport.resume_reading()
 
 
+async def test_a_vendor_is_asked_whether_it_is_there() -> None:
+    async with realtime_server() as server, leg_to(server) as leg:
+        assert await leg.answers(1.0)
+        assert await leg.answers(1.0), "again"
+        assert server.connection is not None
+        server.connection.transport.pause_reading()
+        assert not await leg.answers(0.1)
+        server.connection.transport.resume_reading()
+
+
 async def test_nobody_listens_for_too_long(server: RealtimeServer) -> None:
     async with leg_to(server) as leg:
         second = base64.b64encode(bytes(7998)).decode()

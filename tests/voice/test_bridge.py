@@ -48,6 +48,7 @@ class Leg:
         self.done: list[tuple[Any, ...]] = []
         self.listener: Bridge | None = None
         self.closed = False
+        self.alive = True
 
     def listen(self, listener: Bridge) -> None:
         self.listener = listener
@@ -70,6 +71,10 @@ class Leg:
 
     def give_result(self, function_call_id: str, output: str, *, respond: bool) -> None:
         self.done.append(("result", function_call_id, output, respond))
+
+    async def answers(self, seconds: float) -> bool:
+        self.done.append(("answers?",))
+        return self.alive
 
     async def close(self) -> None:
         self.closed = True

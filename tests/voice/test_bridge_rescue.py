@@ -75,6 +75,25 @@ async def test_words_that_nobody_understood_are_played_to_the_next() -> None:
         await second.close()
 
 
+@pytest.mark.parametrize("alive", [True, False])
+async def test_a_short_word_to_which_nothing_comes(alive: bool) -> None:
+    """ "Oui." Either the agent took it for a cough, or its line is dead: it is asked."""
+    async with talking() as world:
+        second = Leg()
+        world.actions.others.append(second)
+        world.leg.alive = alive
+        world.speak()
+        world.bridge.on_agent_event(ev.ResponseDone("r", "completed"))
+        heard(world)
+        for payload in (QUIET,) * 60 + (SPEECH,) * 18 + (QUIET,) * 30:
+            world.frame(payload)
+        await asyncio.sleep(0.02)
+        assert world.leg.done.count(("answers?",)) == 1
+        assert world.leg.closed is not alive
+        assert second.done.count(("hear", SPEECH)) == (0 if alive else 18)
+        await second.close()
+
+
 async def test_an_announcement_is_no_item_of_the_agents() -> None:
     async with talking() as world:
         with_lines(world)

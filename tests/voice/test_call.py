@@ -27,6 +27,7 @@ SCRIPT = Script(
     holds=("Un instant, s'il vous plaît.", "Je suis toujours là."),
     repeat="Pardon, pouvez-vous répéter ?",
     function_note="[{name} : {result}]",
+    said_note="[Dit : {text}]",
 )
 
 

@@ -259,12 +259,31 @@ def test_time_that_runs_out_before_the_agent_is_there_ends_the_call() -> None:
     assert line.done[-1] == ev.HangUp("maximum")
 
 
-@pytest.mark.parametrize("status", ["failed", "incomplete", "cancelled"])
-def test_last_words_that_come_to_nothing_are_not_waited_for(status: str) -> None:
+def test_last_words_that_come_to_nothing_are_not_waited_for() -> None:
     line = talking()
     end_call(line)
     line.on(ev.ResponseStarted("r2"))
-    assert ev.HangUp("done") in line.on(ev.ResponseDone("r2", status))
+    assert ev.HangUp("done") in line.on(ev.ResponseDone("r2", "cancelled"))
+
+
+@pytest.mark.parametrize("status", ["failed", "incomplete"])
+def test_a_goodbye_that_the_vendor_fails_is_ours(status: str) -> None:
+    line = talking()
+    end_call(line)
+    line.on(ev.ResponseStarted("r2"))
+    commands = line.on(ev.ResponseDone("r2", status))
+    assert ev.Announce(SCRIPT.goodbye) in commands
+    assert not ends(commands)
+    line.announced()
+    assert line.done[-1] == ev.HangUp("done")
+
+
+def test_a_goodbye_that_nobody_can_say_is_not_waited_for() -> None:
+    line = talking()
+    end_call(line)
+    line.on(ev.ResponseStarted("r2"))
+    line.on(ev.ResponseDone("r2", "failed"))
+    assert ends(line.on(ev.AnnouncementMissing()))
 
 
 def test_a_transfer_whose_announcement_comes_to_nothing_goes_on() -> None:

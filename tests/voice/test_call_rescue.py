@@ -211,12 +211,105 @@ def test_a_ladder_that_never_answers_is_left() -> None:
     assert ev.LeaveStream("no_agent") in line.fire("opening")
 
 
-def test_agents_are_not_changed_for_ever() -> None:
+@pytest.mark.parametrize(("sounds", "changes"), [(True, RULES.agents), (False, RULES.in_vain)])
+def test_agents_are_not_changed_for_ever(sounds: bool, changes: int) -> None:
     line = talking()
-    for _ in range(RULES.agents):
+    for _ in range(changes):
         assert ev.ChangeAgent("agent_gone") in line.on(ev.AgentGone("1006"))
         line.on(ev.AgentReady())
+        if sounds:
+            line.agent_speaks("Je vous écoute.", "i2")
     assert ev.LeaveStream("agent_gone") in line.on(ev.AgentGone("1006"))
+
+
+def test_vendors_that_take_calls_and_are_silent_are_left_within_seconds() -> None:
+    """Each connects, and answers nothing."""
+    line = talking()
+    asks(line)
+    began = line.now
+    while not any(isinstance(each, ev.LeaveStream) for each in line.done):
+        if isinstance(line.fire("agent")[-1], ev.StartTimer) and "opening" in line.timers:
+            line.on(ev.AgentReady())
+    assert line.now - began <= 4 + 2 + RULES.in_vain * (2 + 2)
+
+
+def test_what_was_still_on_the_line_is_told_to_the_next() -> None:
+    """All of the sentence was at the carrier when its agent died: the caller heard it."""
+    line = talking()
+    asks(line)
+    line.on(ev.ResponseStarted("r"))
+    line.on(ev.AgentText("i2", "Mardi à dix heures ou à onze heures ?"))
+    line.on(ev.AgentAudioStarted("i2"))
+    line.on(ev.AgentGone("1006"))
+    line.on(ev.AgentReady())
+    commands = line.on(ev.AgentHeard((("i2", 2000.0),)), after=2.0)
+    note = "[Dit : Mardi à dix heures ou à onze heures ?]"
+    assert ev.TellAgent(note, role="system") in commands
+
+
+def test_what_was_heard_before_the_next_has_come_is_told_to_it() -> None:
+    line = talking()
+    line.on(ev.ResponseStarted("r"))
+    line.on(ev.AgentText("i2", "Mardi ou jeudi ?"))
+    line.on(ev.AgentAudioStarted("i2"))
+    line.on(ev.AgentGone("1006"))
+    line.on(ev.CallerAudible(True), after=1)
+    line.on(ev.AgentCut((("i2", 500.0, 1000.0),)))
+    line.on(ev.CallerAudible(False), after=1)
+    commands = line.on(ev.AgentReady())
+    assert ev.TellAgent("[Dit : Mardi ou]", role="system") in commands
+    assert line.call.phase is Phase.TALKING
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_transfer_that_a_lost_agent_asked_for_is_made(ready: bool) -> None:
+    line = talking()
+    line.on(ev.FunctionCalled("f1", "transfer_call", "{}"))
+    line.on(ev.AgentGone("1006"))
+    if ready:
+        line.on(ev.AgentReady())
+    result = {"status": "transferring"}
+    line.on(ev.FunctionFinished("f1", "transfer_call", result, None, "transfer", "wanted"))
+    assert line.call.phase is Phase.LEAVING
+
+
+def test_our_last_words_are_not_broken_off_by_a_caller_whom_nobody_hears() -> None:
+    line = talking()
+    line.on(ev.ResponseStarted("r"))
+    line.on(ev.FunctionCalled("f1", "end_call", "{}"))
+    line.on(ev.FunctionFinished("f1", "end_call", {"status": "ok"}, None, "end", "done"))
+    line.on(ev.AgentGone("1006"))
+    line.on(ev.AgentAudioStarted("announcement-1"))
+    assert not [each for each in line.on(ev.CallerAudible(True)) if isinstance(each, ev.Interrupt)]
+    assert ev.HangUp("done") in line.on(ev.AgentHeard((("announcement-1", 900.0),)))
+
+
+def test_a_question_survives_two_agents() -> None:
+    """The second took it, and died before it showed that it had heard it."""
+    line = talking()
+    line.on(ev.CallerSpeechStarted())
+    line.on(ev.CallerSpeechStopped(), after=1.0)
+    line.on(ev.AgentGone("1006"))
+    assert line.call.words_lost
+    line.on(ev.AgentReady())
+    assert not line.call.words_lost
+    line.on(ev.AgentGone("1006"))
+    assert line.call.words_lost, "the third must hear it"
+    line.on(ev.AgentReady())
+    line.on(ev.CallerSpeechStarted())
+    line.on(ev.CallerSpeechStopped(), after=1.0)
+    line.on(ev.CallerSaid("c", "Vous êtes ouverts demain ?"))
+    line.on(ev.AgentGone("1006"))
+    assert not line.call.words_lost, "it is written down"
+
+
+def test_a_greeting_that_is_late_is_still_the_greeting() -> None:
+    line = Line()
+    line.on(ev.AgentReady())
+    line.on(ev.ResponseStarted("r"))
+    line.fire("hold")
+    plays(line, HOLD_1)
+    assert line.said(line.fire("agent")) == [SCRIPT.greeting]
 
 
 def test_the_maximum_ends_a_call_without_an_agent_too() -> None:
@@ -258,6 +351,8 @@ def test_not_every_noise_is_a_question(noise: str) -> None:
     line = talking()
     if noise == "short":
         commands = speaks_unheard(line, 0.5)
+        assert ev.CheckAgent() in commands
+        assert line.on(ev.AgentChecked(alive=True)) == []
     elif noise == "heard":
         line.on(ev.CallerAudible(True))
         line.on(ev.CallerSpeechStarted())
@@ -266,6 +361,17 @@ def test_not_every_noise_is_a_question(noise: str) -> None:
         line.agent_speaks("Une longue phrase", "i2", heard=False)
         commands = speaks_unheard(line)
     assert announced(commands) == []
+
+
+def test_a_short_word_to_a_dead_line_is_heard_by_the_next() -> None:
+    """ "Oui", in a third of a second, and the agent's socket is half dead."""
+    line = talking()
+    assert ev.CheckAgent() in speaks_unheard(line, 0.35)
+    assert ev.CheckAgent() not in speaks_unheard(line, 0.35), "one at a time"
+    commands = line.on(ev.AgentChecked(alive=False), after=1.2)
+    assert ev.ChangeAgent("agent_gone") in commands
+    assert announced(commands) == [HOLD_1]
+    assert line.call.words_lost
 
 
 # ------------------------------------------------------------------- an agent of its own
@@ -377,6 +483,13 @@ def test_words_to_an_agent_that_was_silent_already_are_played_to_the_next() -> N
     assert line.call.words_lost
 
 
+BOOKED = '[book_appointment : {"status":"booked"}]'
+
+
+def told(commands: list[ev.Command]) -> list[ev.TellAgent]:
+    return [each for each in commands if isinstance(each, ev.TellAgent)]
+
+
 def test_a_result_of_which_nobody_has_spoken_is_told_to_the_next() -> None:
     line = talking()
     asks(line)
@@ -385,10 +498,9 @@ def test_a_result_of_which_nobody_has_spoken_is_told_to_the_next() -> None:
     line.on(ev.ResponseDone("r", "completed"))
     line.on(ev.FunctionFinished("f1", "book_appointment", {"status": "booked"}, Outcome.BOOKED))
     line.on(ev.AgentGone("1006"))
-    told = [each for each in line.on(ev.AgentReady()) if isinstance(each, ev.TellAgent)]
-    assert len(told) == 1
-    assert "booked" in told[0].text
-    assert told[0].role == "system"
+    notes = told(line.on(ev.AgentReady()))
+    assert [each.text for each in notes] == [BOOKED]
+    assert notes[0].role == "system"
 
 
 def test_a_result_that_was_spoken_of_is_not_told_again() -> None:
@@ -401,6 +513,36 @@ def test_a_result_that_was_spoken_of_is_not_told_again() -> None:
     line.agent_speaks("C'est réservé", "i5")
     line.on(ev.AgentGone("1006"))
     assert not [each for each in line.on(ev.AgentReady()) if isinstance(each, ev.TellAgent)]
+
+
+def test_words_from_before_a_result_do_not_speak_of_it() -> None:
+    """ "Je regarde.", with the function in the same response; then the model dies."""
+    line = talking()
+    asks(line)
+    line.on(ev.ResponseStarted("r"))
+    line.on(ev.AgentText("i5", "Je regarde."))
+    line.on(ev.AgentAudioStarted("i5"))
+    line.on(ev.FunctionCalled("f1", "book_appointment", "{}"))
+    line.on(ev.ResponseDone("r", "completed"))
+    line.on(ev.FunctionFinished("f1", "book_appointment", {"status": "booked"}, Outcome.BOOKED))
+    line.on(ev.AgentHeard((("i5", 900.0),)), after=0.9)
+    line.on(ev.AgentGone("1006"))
+    assert [each.text for each in told(line.on(ev.AgentReady()))] == [BOOKED]
+
+
+def test_a_result_is_told_until_somebody_has_spoken_of_it() -> None:
+    line = talking()
+    asks(line)
+    line.on(ev.ResponseStarted("r"))
+    line.on(ev.FunctionCalled("f1", "book_appointment", "{}"))
+    line.on(ev.ResponseDone("r", "completed"))
+    line.on(ev.FunctionFinished("f1", "book_appointment", {"status": "booked"}, Outcome.BOOKED))
+    for _ in range(2):
+        line.on(ev.AgentGone("1006"))
+        assert [each.text for each in told(line.on(ev.AgentReady()))] == [BOOKED]
+    line.agent_speaks("C'est réservé", "i5")
+    line.on(ev.AgentGone("1006"))
+    assert not told(line.on(ev.AgentReady()))
 
 
 # ----------------------------------------------------------------------------- late
