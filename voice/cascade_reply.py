@@ -106,6 +106,7 @@ class Reply:
         self._told = 0  # sentences whose words were reported for this item
         self._opened = asyncio.Event()
         self._base = 0  # where the present item begins, in bytes
+        self._opened_at = 0.0
         self._ends_at = 0.0  # when what was sent will have been played
         self.sent = 0
         self._ahead = asyncio.Semaphore(_AHEAD)
@@ -123,6 +124,13 @@ class Reply:
         return self._opened.is_set()
 
     @property
+    def silent_seconds(self) -> float:
+        """For how long it has been wanted and nothing of it sounded; 0.0 while it does."""
+        if not self.is_open:
+            return 0.0
+        return max(0.0, self._now() - max(self._opened_at, self._ends_at))
+
+    @property
     def unheard_ms(self) -> float:
         """Sound that was made and not sent, or sent and cut."""
         return (len(self._sound) - self.sent) / BYTES_PER_MS
@@ -136,6 +144,7 @@ class Reply:
         self._base = self.sent
         self.items[self.item_id] = self._base
         self._told = sum(1 for begin, _ in self._begins if begin < self.sent)
+        self._opened_at = self._now()
         self._opened.set()
         self._audience.event(ev.ResponseStarted(self.response_id))
         if self.sent and self._told:
@@ -336,19 +345,27 @@ async def model_words(
     pieces: AsyncGenerator[ModelPiece, None], count: Callable[[Mapping[str, int]], None]
 ) -> AsyncGenerator[str | FunctionRequest, None]:
     """A model's answer: whole sentences as they are generated, then the functions it asks for.
-    `count` is told the usage."""
+    `count` is told the usage. ProviderError for an answer with nothing to say or do: filtered,
+    thoughts alone, a smile."""
     splitter = SentenceSplitter()
     requests: list[FunctionRequest] = []
+    why = ""
+    empty = True
     async with contextlib.aclosing(pieces):
         async for piece in pieces:
             if isinstance(piece, TextPiece):
                 for sentence in splitter.feed(piece.text):
+                    empty = False
                     yield sentence
             elif isinstance(piece, FunctionRequest):
                 requests.append(piece)
             else:
+                why = piece.why
                 count(piece.usage)
     for sentence in splitter.rest():
+        empty = False
         yield sentence
     for request in requests:
         yield request
+    if empty and not requests:
+        raise ProviderError("llm", f"an empty answer ({why})", retryable=True, code="empty")

@@ -234,6 +234,36 @@ async def test_a_voice_or_a_model_that_is_down_is_told() -> None:
         assert on.ear.of(ev.ResponseDone)[0].status == "failed"
 
 
+@pytest.mark.parametrize("empty", ["", "…", "🙂 👍"])
+async def test_an_answer_without_a_word_or_a_function_has_failed(empty: str) -> None:
+    async with connected(says=(empty, "Me revoilà.")) as on:
+        on.leg.respond()
+        await on.ear.until_done()
+        done = on.ear.of(ev.ResponseDone)[0]
+        assert (done.status, done.error) == ("failed", "llm_empty")
+        on.leg.respond()  # as the heart does
+        await on.ear.until_done(2)
+        assert on.ear.text == "Me revoilà."
+
+
+async def test_ears_that_never_find_a_word_are_the_end_of_the_leg() -> None:
+    heard = ("", "", "Demain.", "", "", "")
+    async with connected(*heard, speaking=Speaking(ms=1)) as on:
+        on.leg.say("Bonjour à vous.")
+        await on.ear.until_done()
+        for turn in range(len(heard)):
+            assert not on.ear.of(ev.AgentGone)
+            hear(on.leg, QUIET * 20 + SENTENCE, 300)
+            await asyncio.sleep(0.05)
+            hear(on.leg, b"", 1200)
+            if turn < len(heard) - 1:
+                await on.ear.until_done(turn + 2)
+                await asyncio.sleep(0.1)  # what was said has been played
+        await on.ear.until(lambda: on.ear.of(ev.AgentGone))
+        assert on.ear.events[-1] == ev.AgentGone("stt_empty")
+        assert on.ear.text.count("pas bien") == 4
+
+
 async def test_deaf_ears_are_the_end_of_the_leg() -> None:
     async with connected(FAILURE) as on:
         hear(on.leg, QUIET * 20 + SENTENCE, 1800)
@@ -269,6 +299,30 @@ async def test_a_cascade_that_failed_must_show_a_sign_before_the_next_call() -> 
         with pytest.raises(ProviderError):
             await connector.connect(SPEC)
         await (await connector.connect(SPEC)).close()
+
+
+@pytest.mark.parametrize("given_up_by", ["stopped", "closed"])
+@pytest.mark.parametrize("patience", [0.05, 5.0])
+async def test_an_answer_that_was_given_up_after_a_silence_is_a_reason_for_doubt(
+    given_up_by: str, patience: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voice.cascade_leg.STUCK_SECONDS", patience)
+    monkeypatch.setattr("voice.cascade._PROBE_SECONDS", 0.1)
+    models = CascadeModels(Hearing([""]), Thinking(["Oui."], pace=30), Speaking(), VOICES)
+    async with asyncio.TaskGroup() as tasks:
+        connector = CascadeConnector(models, tasks)
+        leg = await connector.connect(SPEC)
+        leg.listen(Ear(leg))
+        leg.respond()
+        await asyncio.sleep(0.1)
+        if given_up_by == "stopped":
+            leg.interrupt([], cancel=True)
+        await leg.close()
+        if patience > 1:
+            await (await connector.connect(SPEC)).close()
+        else:
+            with pytest.raises(ProviderError):
+                await connector.connect(SPEC)
 
 
 async def test_closing_stops_everything() -> None:
