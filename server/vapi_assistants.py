@@ -54,6 +54,9 @@ SKEW: Final = timedelta(hours=1)
 ACCOUNT_SECONDS: Final = 900.0
 SOON: Final = timedelta(seconds=5)
 
+#: What Vapi says of a body that it doesn't take.
+_REFUSED: Final = (400, 422)
+
 Specs = Callable[[Sequence[str], str], Sequence[FunctionSpec]]
 
 
@@ -138,9 +141,9 @@ class Provisioning:
         self._plan = plan
 
     async def provision(self, tenant_id: str, *, check: bool = False) -> str | datetime:
-        """Bring one up to date: unchanged | created | updated | adopted | unwanted | gone; or when
-        to try again, because somebody else is at it. `check`: see whether it is still there.
-        Raises ProviderError, OperatorError."""
+        """Bring one up to date: unchanged | created | updated | adopted | unwanted | refused |
+        gone; or when to try again, because somebody else is at it. `check`: see whether it is still
+        there, and whether Vapi still refuses what it has refused. ProviderError, OperatorError."""
         by = secrets.token_hex(8)
         deployment_id = await self._storage.assistants.deployment_id()
         try:
@@ -150,14 +153,20 @@ class Provisioning:
                     return claim
                 wanted = await self.wanted(rows, deployment_id)
                 if wanted is None or (self._is_done(claim, wanted) and not check):
-                    await rows.assistants.give_back(by)
+                    await rows.assistants.settled(by)
                     return "unwanted" if wanted is None else "unchanged"
+                if claim.refused_hash == wanted.hash and not check:
+                    await rows.assistants.give_back(by)
+                    return "refused"
         except NotFound:
             return "gone"
         try:
             return await self._converge(tenant_id, deployment_id, claim, wanted)
         except ProviderError as error:
-            await self._failed(tenant_id, claim, wanted, error)
+            known = (error.vendor, str(error.status or ""), error.code)
+            words = " ".join(part for part in known if part)
+            async with self._storage.tenant(tenant_id).write() as rows:
+                await rows.assistants.failed(by, words)
             raise
 
     async def wanted(self, rows: TenantRows, deployment_id: str) -> Wanted | None:
@@ -186,35 +195,52 @@ class Provisioning:
         if claim.assistant_id is not None:
             if self._is_done(claim, wanted) and await self._is_there(claim.assistant_id):
                 async with self._storage.tenant(tenant_id).write() as rows:
-                    await rows.assistants.give_back(claim.by)
+                    await rows.assistants.settled(claim.by)
                 return "unchanged"
-            if await self._updated(claim.assistant_id, wanted):
+            if await self._updated(tenant_id, claim, claim.assistant_id, wanted):
                 return await self._store(tenant_id, claim, claim.assistant_id, wanted, "updated")
             async with self._storage.tenant(tenant_id).write() as rows:
                 if not await rows.assistants.lost(claim.by):
                     return self._clock.now() + SOON
         if claim.asked_at is not None:
             orphan = await self._orphan(tenant_id, deployment_id, claim.asked_at)
-            if orphan is not None and await self._updated(orphan, wanted):
+            if orphan is not None and await self._updated(tenant_id, claim, orphan, wanted):
                 return await self._store(tenant_id, claim, orphan, wanted, "adopted")
         async with self._storage.tenant(tenant_id).write() as rows:
             if not await rows.assistants.asking(claim.by):
                 return self._clock.now() + SOON
-        made = await self._account.create_assistant(wanted.body)
+        made = await self._created(tenant_id, claim, wanted)
         return await self._store(tenant_id, claim, made.id, wanted, "created")
 
     async def _is_there(self, assistant_id: str) -> bool:
         return await self._account.get_assistant(assistant_id) is not None
 
-    async def _updated(self, assistant_id: str, wanted: Wanted) -> bool:
+    async def _updated(
+        self, tenant_id: str, claim: Claim, assistant_id: str, wanted: Wanted
+    ) -> bool:
         """False: there is no such assistant."""
         try:
             await self._account.update_assistant(assistant_id, wanted.body)
         except ProviderError as error:
             if error.status == 404:
                 return False
+            if error.status in _REFUSED:
+                async with self._storage.tenant(tenant_id).write() as rows:
+                    await rows.assistants.refused(claim.by, wanted.hash)
             raise
         return True
+
+    async def _created(self, tenant_id: str, claim: Claim, wanted: Wanted) -> Assistant:
+        try:
+            return await self._account.create_assistant(wanted.body)
+        except ProviderError as error:
+            async with self._storage.tenant(tenant_id).write() as rows:
+                # One may have come of an earlier request, whatever becomes of this one.
+                if claim.asked_at is None and _made_nothing(error):
+                    await rows.assistants.not_made(claim.by)
+                if error.status in _REFUSED:
+                    await rows.assistants.refused(claim.by, wanted.hash)
+            raise
 
     async def _store(
         self, tenant_id: str, claim: Claim, assistant_id: str, wanted: Wanted, what: str
@@ -238,21 +264,6 @@ class Provisioning:
                 return each.id
         return None
 
-    async def _failed(
-        self, tenant_id: str, claim: Claim, wanted: Wanted, error: ProviderError
-    ) -> None:
-        status = error.status or 0
-        refused = status in (400, 422)
-        undone = 400 <= status < 500 and status not in (408, 409, 429)
-        known = (error.vendor, str(error.status or ""), error.code)
-        async with self._storage.tenant(tenant_id).write() as rows:
-            await rows.assistants.failed(
-                claim.by,
-                " ".join(part for part in known if part),
-                undone=undone,
-                refused=wanted.hash if refused else None,
-            )
-
     # --------------------------------------------------------------------------- reconciling
 
     async def reconcile(self) -> None:
@@ -268,7 +279,8 @@ class Provisioning:
             await self._wake_if_due(tenant_id, deployment_id, there)
         for each in ours:
             if each.created_at <= self._clock.now() - ORPHAN_AGE:
-                await self._remove_orphan(each, belongs_to(each.metadata, deployment_id) or "")
+                tenant_id = belongs_to(each.metadata, deployment_id) or ""
+                await self._remove_orphan(each, tenant_id, deployment_id)
 
     async def _wake_if_due(self, tenant_id: str, deployment_id: str, there: set[str]) -> None:
         try:
@@ -280,25 +292,27 @@ class Provisioning:
         if wanted is None:
             return
         missing = state.assistant_id is None or state.assistant_id not in there
-        refused = state.error is not None and state.config_hash == wanted.hash
+        refused = state.refused_hash == wanted.hash
         if (missing or state.config_hash != wanted.hash) and not refused:
             async with self._storage.tenant(tenant_id).write() as rows:
                 await wake(rows.jobs, tenant_id, check=missing)
 
-    async def _remove_orphan(self, orphan: Assistant, tenant_id: str) -> None:
+    async def _remove_orphan(self, orphan: Assistant, tenant_id: str, deployment_id: str) -> None:
         """Under the claim of the tenant that it was made for, so that nobody adopts it while it is
-        removed."""
+        removed. One that will be adopted stays."""
         by = secrets.token_hex(8)
         handle = self._storage.tenant(tenant_id)
+        waits = False
         try:
             async with handle.write() as rows:
                 claim = await rows.assistants.claim(by)
+                if isinstance(claim, datetime):
+                    return  # being made or adopted: look again next time
+                if claim.asked_at is not None:
+                    waits = await self.wanted(rows, deployment_id) is not None
         except NotFound:
             claim = None  # the tenant is gone, and nobody can adopt it
-        if isinstance(claim, datetime):
-            return  # being made or adopted: look again next time
         try:
-            waits = claim is not None and claim.asked_at is not None
             if not waits and not await self._storage.assistants.is_stored(orphan.id):
                 await self._account.delete_assistant(orphan.id)
                 log.info("assistant.orphan_removed", tenant_id=tenant_id)
@@ -335,6 +349,12 @@ class Provisioning:
             log.error("vapi.account_refused", status=error.status)
             return Again(self._clock.now() + timedelta(seconds=ACCOUNT_SECONDS))
         return Again(done) if isinstance(done, datetime) else None
+
+
+def _made_nothing(error: ProviderError) -> bool:
+    """Of a request with this answer there can be no assistant."""
+    status = error.status or 0
+    return 400 <= status < 500 and status not in (408, 409, 429)
 
 
 def assistant_jobs(

@@ -35,22 +35,24 @@ _LONGEST_ERROR: Final = 300
 class Claim:
     """What is known of a tenant's assistant to the one who holds its claim. `asked_at`: somebody
     asked for one before, and never stored an answer. `assistant_id`, `config_hash`: the one that
-    calls use, and what it was made of."""
+    calls use, and what it was made of. `refused_hash`: of what Vapi doesn't take."""
 
     by: str
     assistant_id: str | None
     config_hash: str | None
     asked_at: datetime | None
+    refused_hash: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class AssistantState:
-    """For operators. `error`: why the last attempt failed."""
+    """As `Claim`, without one. `error`: why the last attempt failed."""
 
     tenant_id: str
     assistant_id: str | None
-    config_hash: str | None
-    error: str | None
+    config_hash: str | None = None
+    refused_hash: str | None = None
+    error: str | None = None
 
 
 async def wake(jobs: Jobs, tenant_id: str, *, check: bool = False) -> None:
@@ -86,8 +88,9 @@ class Assistants:
         row = await self._row()
         tenant_id = self._scope.tenant_id
         if row is None:
-            return AssistantState(tenant_id, None, None, None)
-        return AssistantState(tenant_id, await self.usable(), row["config_hash"], row["error"])
+            return AssistantState(tenant_id, None)
+        known = (row["config_hash"], row["refused_hash"], row["error"])
+        return AssistantState(tenant_id, await self.usable(), *known)
 
     async def claim(self, by: str) -> Claim | datetime:
         """The claim, `by`'s alone from the commit on and for CLAIM; or until when another has it.
@@ -112,7 +115,8 @@ class Assistants:
         if not taken.rowcount:
             until: datetime = row["claimed_until"]
             return until
-        return Claim(by, await self.usable(), row["config_hash"], row["asked_at"])
+        known = (row["config_hash"], row["asked_at"], row["refused_hash"])
+        return Claim(by, await self.usable(), *known)
 
     async def asking(self, by: str) -> bool:
         """Note, before the request, that one is asked for; since when, if that isn't the first
@@ -128,6 +132,7 @@ class Assistants:
             assistant_id=assistant_id,
             config_hash=config_hash,
             asked_at=None,
+            refused_hash=None,
             error=None,
             **_FREE,
         )
@@ -157,16 +162,25 @@ class Assistants:
         await self._set(None)
         return True
 
-    async def failed(
-        self, by: str, error: str, *, undone: bool = False, refused: str | None = None
-    ) -> bool:
-        """It came to nothing, and the claim is given back; calls use what they used before.
-        `undone`: none can have come of it. `refused`: the hash of what Vapi doesn't take, which
-        needn't be sent again. False when the claim was lost meanwhile."""
-        values: dict[str, Any] = {"asked_at": None} if undone else {}
-        if refused is not None:
-            values["config_hash"] = refused
-        return await self._change(by, error=error[:_LONGEST_ERROR], **values, **_FREE)
+    async def not_made(self, by: str) -> bool:
+        """None can have come of what was asked for after `asking`: there is nothing to look for.
+        The claim is kept. False when it was lost meanwhile."""
+        return await self._change(by, asked_at=None)
+
+    async def refused(self, by: str, config_hash: str) -> bool:
+        """Vapi doesn't take what is made of this: it needn't be sent again. The claim is kept.
+        False when it was lost meanwhile."""
+        return await self._change(by, refused_hash=config_hash)
+
+    async def failed(self, by: str, error: str) -> bool:
+        """It came to nothing, and the claim is given back; calls use what they used before. False
+        when it was lost meanwhile."""
+        return await self._change(by, error=error[:_LONGEST_ERROR], **_FREE)
+
+    async def settled(self, by: str) -> bool:
+        """All is as it should be, whatever failed before, and the claim is given back. False when
+        it was lost meanwhile."""
+        return await self._change(by, error=None, **_FREE)
 
     async def give_back(self, by: str) -> bool:
         """The claim, with nothing changed. False when it was lost meanwhile."""

@@ -19,9 +19,10 @@ assistant_claims = sa.Table(
     # When we first asked for one whose id isn't known: it may exist, and is to be looked for.
     instant("asked_at"),
     text("assistant_id"),  # made or adopted by this deployment
-    text("config_hash"),  # of what Vapi was sent last
-    text("error"),  # why that failed, if it did
+    text("config_hash"),  # of what that one was made of
+    text("error"),  # why the last attempt failed, if it did
     updated(),
+    text("refused_hash"),  # of what Vapi doesn't take
     one_of("channel_type", CHANNEL_TYPES),
 )
 

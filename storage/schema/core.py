@@ -286,6 +286,8 @@ call_logs = sa.Table(
     text("node_id"),  # whose bridge carries it: a row of nodes, as long as that lives
     text("vapi_call_id"),  # the call at Vapi that serves it, the latest if there were several
     text("contact_id"),  # whom the number proposes; it identifies nobody
+    sa.Column("vapi_cost_cents", sa.Integer),  # of a US dollar: Vapi's part, beside the carrier's
+    instant("vapi_passed_at"),  # another agent has it since then: that call commands nothing
     sa.UniqueConstraint("call_sid"),
     # What function_calls refers to: a function runs for the call's own tenant or not at all.
     sa.UniqueConstraint("tenant_id", "id"),

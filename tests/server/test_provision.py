@@ -12,6 +12,7 @@ import pytest
 from sandbox.brain import Brain
 from sandbox.twilio import TwilioEmulator
 from sandbox.vapi import VapiEmulator
+from sandbox.vapi_faults import Outage
 from server.__main__ import main
 from server.settings import Settings
 from tests.databases import migrated_file
@@ -204,3 +205,10 @@ async def test_brings_the_assistants_of_all_tenants_up_to_date(
         code, out, _ = await coccinelle("provision", "--vapi")
         assert code == 1
         assert out.count("failed: vapi") == 2
+        monkeypatch.setenv("VAPI_API_KEY", "vapi-private-key")
+        assert await coccinelle("tenants", "create", "--name", "Institut Rose")
+        for _ in range(2):  # what Vapi refuses is sent again, and said again
+            vapi.faults.outages.append(Outage(status=400, method="POST"))
+            code, out, _ = await coccinelle("provision", "--vapi")
+            assert code == 1
+            assert (out.count("unchanged"), out.count("failed: vapi")) == (2, 1)

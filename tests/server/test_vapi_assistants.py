@@ -19,9 +19,9 @@ from providers.vapi.rest import Assistant, VapiAccount
 from sandbox.brain import Brain
 from sandbox.vapi import VapiEmulator
 from sandbox.vapi_faults import Outage
-from server.vapi_assistants import ORPHAN_AGE, Plan, Provisioning
+from server.vapi_assistants import ORPHAN_AGE, RECONCILE, Plan, Provisioning
 from storage import Database, Storage
-from storage.assistants import CLAIM, PROVISION
+from storage.assistants import CLAIM, PROVISION, AssistantState
 from storage.schema import tenants
 from tests.databases import migrated_file
 from tests.fakes.clock import FakeClock
@@ -84,8 +84,16 @@ class World:
             before = await rows.channels.get("phone")
             await rows.channels.save("phone", enabled=True, config={**before.config, **config})
 
+    async def state(self) -> AssistantState:
+        async with self.storage.tenant(self.tenant.id).read() as rows:
+            return await rows.assistants.state()
+
     async def woken(self) -> list[str]:
         return [each.key or "" for each in await self.storage.jobs.waiting()]
+
+    async def forget_jobs(self) -> None:
+        async with self.storage.tenant(self.tenant.id).write() as rows:
+            await rows.jobs.cancel(f"{PROVISION}:{self.tenant.id}")
 
     def posts(self) -> int:
         return sum(method == "POST" for method, _, _ in self.vapi.requests)
@@ -202,6 +210,40 @@ async def test_killed_while_storing(world: World, monkeypatch: pytest.MonkeyPatc
     assert world.posts() == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "method"), [(401, "GET"), (402, "GET"), (403, "PATCH"), (400, "PATCH")]
+)
+async def test_who_is_refused_while_adopting_forgets_no_orphan(
+    world: World, status: int, method: str
+) -> None:
+    world.account.dies = "after"
+    with pytest.raises(Killed):
+        await world.provision()
+    world.account.dies = ""
+    world.clock.advance(CLAIM)
+    world.vapi.faults.outages.append(Outage(status=status, method=method))
+    with pytest.raises(ProviderError):
+        await world.provision(check=True)
+    assert await world.provision(check=True) == "adopted"
+    assert world.posts() == 1
+    assert [*world.vapi.assistants] == [await world.usable()]
+
+
+async def test_a_second_request_that_is_refused_says_nothing_of_the_first(world: World) -> None:
+    world.account.dies = "after"
+    with pytest.raises(Killed):
+        await world.provision()
+    world.account.dies = ""
+    world.clock.advance(CLAIM)
+    (late,) = world.vapi.assistants.items()
+    world.vapi.assistants.clear()  # not listed yet
+    world.vapi.faults.outages.append(Outage(status=402, method="POST"))
+    with pytest.raises(ProviderError):
+        await world.provision()
+    world.vapi.assistants.update([late])
+    assert await world.provision() == "adopted"
+
+
 async def test_an_answer_that_is_lost(world: World) -> None:
     world.vapi.faults.outages.append(Outage(status=0, method="POST", done=True))
     with pytest.raises(ProviderError):
@@ -238,25 +280,61 @@ async def test_one_that_vapi_refuses_is_said_and_not_sent_again(world: World) ->
     world.vapi.faults.outages.append(Outage(status=400, method="POST"))
     with pytest.raises(ProviderError):
         await world.provision()
-    async with world.storage.tenant(world.tenant.id).write() as rows:
-        assert (await rows.assistants.state()).error == "vapi 400"
-        await rows.jobs.cancel(f"{PROVISION}:{world.tenant.id}")
+    assert (await world.state()).error == "vapi 400"
+    await world.forget_jobs()
     await world.provisioning().reconcile()
     assert await world.woken() == []
+    asked = len(world.vapi.requests)
+    assert await world.provision() == "refused"
+    assert len(world.vapi.requests) == asked
     await world.save_phone(sara={"assistantName": "Léa"})
     assert await world.woken() == [f"{PROVISION}:{world.tenant.id}"]
     assert await world.provision() == "created"
-    async with world.storage.tenant(world.tenant.id).read() as rows:
-        assert (await rows.assistants.state()).error is None
+    assert (await world.state()).error is None
+
+
+async def test_a_change_that_vapi_refuses_is_no_unchanged_assistant(world: World) -> None:
+    await world.provision()
+    await world.save_phone(sara={"assistantName": "Léa"})
+    await world.forget_jobs()
+    for _ in range(2):  # whoever asks by hand hears it each time
+        world.vapi.faults.outages.append(Outage(status=400, method="PATCH"))
+        with pytest.raises(ProviderError):
+            await world.provision(check=True)
+    assert await world.provision() == "refused"
+    assert (await world.state()).error == "vapi 400"
+    await world.provisioning().reconcile()
+    assert await world.woken() == []
+    assert await world.provision(check=True) == "updated"  # Vapi takes it by now
+    state = await world.state()
+    assert (state.error, state.refused_hash) == (None, None)
+
+
+@pytest.mark.parametrize("status", [401, 503])
+async def test_a_check_that_failed_keeps_no_assistant_from_being_made_again(
+    world: World, status: int
+) -> None:
+    await world.provision()
+    world.vapi.faults.outages.append(Outage(status=status, method="GET"))
+    with pytest.raises(ProviderError):
+        await world.provision(check=True)
+    assert (await world.state()).error == f"vapi {status}"
+    gone = dict(world.vapi.assistants)
+    world.vapi.assistants.clear()
+    await world.forget_jobs()
+    await world.provisioning().reconcile()
+    assert await world.woken() == [f"{PROVISION}:{world.tenant.id}"]
+    world.vapi.assistants.update(gone)
+    assert await world.provision(check=True) == "unchanged"
+    assert (await world.state()).error is None
 
 
 async def test_one_deleted_at_vapi_is_made_again(world: World) -> None:
     await world.provision()
     gone = await world.usable()
     world.vapi.assistants.clear()
-    async with world.storage.tenant(world.tenant.id).write() as rows:
-        await rows.jobs.cancel(f"{PROVISION}:{world.tenant.id}")
-    await world.provisioning().reconcile()
+    await world.forget_jobs()
+    assert await world.provisioning().run_reconcile(Job("1", RECONCILE, {}, 1)) is None
     (job,) = await world.storage.jobs.waiting()
     assert job.kind == PROVISION
     woken = Job("1", PROVISION, {"check": True}, 1, world.tenant.id)
@@ -297,6 +375,33 @@ async def test_an_orphan_that_is_about_to_be_adopted_stays(world: World) -> None
     assert await world.provision() == "adopted"
 
 
+async def test_an_orphan_that_nobody_will_adopt_goes(world: World) -> None:
+    world.account.dies = "after"
+    with pytest.raises(Killed):
+        await world.provision()
+    await world.save_phone(ladder=["realtime"])
+    world.clock.advance(ORPHAN_AGE)
+    await world.provisioning().reconcile()
+    assert world.vapi.assistants == {}
+
+
+async def test_what_an_assistant_is_made_of_wakes_its_job(world: World) -> None:
+    key = f"{PROVISION}:{world.tenant.id}"
+    await world.provision()
+    await world.forget_jobs()
+    async with world.storage.tenant(world.tenant.id).write() as rows:
+        await rows.channels.new_instructions("Reste bref, toujours.", activate=True)
+    assert key in await world.woken()
+    assert await world.provision() == "updated"
+    (made,) = world.vapi.assistants.values()
+    assert "Reste bref, toujours." in made["model"]["messages"][0]["content"]
+    for status, then in (("suspended", "unwanted"), ("active", "unchanged")):
+        await world.forget_jobs()
+        await world.storage.operator.set_tenant_status(world.tenant.id, status)
+        assert key in await world.woken()
+        assert await world.provision() == then
+
+
 async def test_a_deleted_tenants_assistant_goes(world: World) -> None:
     await world.provision()
     async with world.storage.operator._database.write() as connection:
@@ -321,6 +426,12 @@ async def test_an_imported_assistant_is_no_call_s(world: World) -> None:
 
 
 async def test_an_account_that_refuses_us_is_no_dead_letter(world: World) -> None:
-    world.vapi.faults.outages.append(Outage(status=401))
-    again = await world.provisioning().run(Job("1", PROVISION, {}, 1, world.tenant.id))
+    provisioning = world.provisioning()
+    world.vapi.faults.outages.append(Outage(status=401, times=2))
+    again = await provisioning.run(Job("1", PROVISION, {}, 1, world.tenant.id))
     assert isinstance(again, Again)
+    assert isinstance(await provisioning.run_reconcile(Job("1", RECONCILE, {}, 1)), Again)
+    # One that Vapi is down for is tried again as any job is.
+    world.vapi.faults.outages.append(Outage(status=503))
+    with pytest.raises(ProviderError):
+        await provisioning.run_reconcile(Job("1", RECONCILE, {}, 1))

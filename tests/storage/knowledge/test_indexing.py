@@ -166,6 +166,19 @@ async def test_a_text_becomes_ready_and_answers(
     )
 
 
+async def test_the_first_text_wakes_the_assistant_once_it_answers(
+    storage: Storage, garage: Tenant, indexing: Indexing
+) -> None:
+    async with storage.tenant(garage.id).write() as rows:
+        await rows.jobs.cancel(f"{PROVISION}:{garage.id}")
+    document_id = await add(storage, garage, text())
+    woken = [(each.kind, each.key) for each in await storage.jobs.waiting()]
+    assert PROVISION not in dict(woken)
+    await indexing.index(job(garage, document_id))
+    woken = [(each.kind, each.key) for each in await storage.jobs.waiting()]
+    assert (PROVISION, f"{PROVISION}:{garage.id}") in woken
+
+
 async def test_a_file_keeps_its_rows_and_its_bytes(
     storage: Storage, garage: Tenant, indexing: Indexing
 ) -> None:
