@@ -78,6 +78,8 @@ def _failed(kind: str, error: ProviderError) -> Finding:
     elif error.status in (400, 404, 422):
         also = ", TTS_VOICE_FEMALE and TTS_VOICE_MALE" if kind == "TTS" else ""
         cure = f"check {kind}_MODEL{also}, and that {kind}_BASE_URL ends with /v1 if it should"
+    elif kind == "TTS" and error.code == "unexpected_answer":
+        cure = "set TTS_FORMAT to wav, or use a server that gives 16-bit mono as PCM or WAV"
     else:
         cure = f"is {kind}_BASE_URL right, and is its server running?"
     return Finding("fail", f"{kind}: {error.reason}", cure)

@@ -38,4 +38,10 @@ def text_to_speech(settings: Settings) -> "OpenAISpeech | None":
         return None
     from providers.openai.speech import OpenAISpeech
 
-    return OpenAISpeech(server.base_url, server.api_key, server.model)
+    return OpenAISpeech(
+        server.base_url,
+        server.api_key,
+        server.model,
+        form=settings.tts_format,
+        rate=settings.tts_sample_rate,
+    )

@@ -633,7 +633,7 @@ class Settings(BaseSettings):
         None,
         _CASCADE,
         "Text to speech that speaks OpenAI's protocol, `/v1` included: the third link. "
-        "16-bit PCM or WAV; 24,000 samples a second without a header.",
+        "It must answer in 16-bit mono, as PCM or WAV.",
         _HTTP,
         "http://127.0.0.1:9003/v1",
         meanwhile="there is no cascade: it needs STT, LLM and TTS.",
@@ -663,6 +663,23 @@ class Settings(BaseSettings):
         "a voice's name",
         "fm_jean",
         shown="`TTS_VOICE_FEMALE`",
+    )
+
+    tts_format: Literal["pcm", "wav"] = _about(
+        "pcm",
+        _CASCADE,
+        "What it is asked for; whichever of the two comes is taken. A WAV says its own rate: for "
+        "servers that can't say the rate of their PCM.",
+        "pcm or wav",
+        "wav",
+    )
+    tts_sample_rate: Annotated[int, Field(ge=8_000, le=48_000)] = _about(
+        24_000,
+        _CASCADE,
+        "Samples a second of its PCM, where the answer doesn't say it "
+        "(`Content-Type: audio/pcm;rate=…`). With a wrong one the voice is too high or too low.",
+        "a number from 8000 to 48000",
+        "22050",
     )
 
     # -- Vapi

@@ -1,16 +1,16 @@
 """Text to speech behind any server that speaks OpenAI's `audio/speech`.
 
-https://platform.openai.com/docs/api-reference/audio/createSpeech, in the form `pcm`: 24,000 16-bit
-samples a second, without a header.
+https://platform.openai.com/docs/api-reference/audio/createSpeech, in the form `pcm` (at OpenAI
+24,000 16-bit samples a second, without a header) or `wav`.
 """
 
 import contextlib
 import re
 from collections.abc import AsyncGenerator, Iterator
-from typing import Final
+from typing import Final, Literal
 
 from providers.openai.compatible import CompatibleServer, Patience, Waiting
-from providers.openai.speech_stream import SpeechStream
+from providers.openai.speech_stream import RATES, SpeechStream
 
 VENDOR: Final = "tts"
 
@@ -24,13 +24,20 @@ PATIENCE: Final = Patience(
 )
 
 #: What a server may say that it sends, and isn't what was asked for.
-_FOREIGN: Final = re.compile(r"application/json|text/|audio/(mpeg|mp3|ogg|opus|aac|flac|webm|mp4)")
+_FOREIGN: Final = re.compile(
+    r"application/json|text/[a-z]*|audio/(mpeg|mp3|ogg|opus|aac|flac|webm|mp4)"
+)
+#: What a type may say of samples without a header (RFC 2586): `audio/L16;rate=16000;channels=1`.
+_PARAMETER: Final = re.compile(r';\s*(rate|channels)\s*=\s*"?(\d{1,9})\b')
+
+Form = Literal["pcm", "wav"]
 
 
 class OpenAISpeech:
     """A TextToSpeech. `base_url` is `http(s)://host/v1`, `api_key` "" for a server that wants none;
-    `rate`: samples a second of a server that answers without a header, and of all that is given.
-    An async context manager, or to be closed with `aclose()`."""
+    `form`: what is asked for, though either is taken; `rate`: samples a second of all that is
+    given, and of what a server sends without saying its rate. An async context manager, or to be
+    closed with `aclose()`."""
 
     def __init__(
         self,
@@ -38,12 +45,14 @@ class OpenAISpeech:
         api_key: str,
         model: str,
         *,
+        form: Form = "pcm",
         rate: int = RATE,
         patience: Patience = PATIENCE,
     ) -> None:
         self._server = CompatibleServer(VENDOR, base_url, api_key, patience)
         self._speech = self._server.client.audio.speech.with_streaming_response
         self._model = model
+        self._form: Form = form
         self._rate = rate
 
     @property
@@ -75,12 +84,12 @@ class OpenAISpeech:
     async def _speak(self, text: str, voice: str) -> AsyncGenerator[bytes, None]:
         waiting = Waiting(self._server)
         request = self._speech.create(
-            model=self._model, input=text, voice=voice, response_format="pcm"
+            model=self._model, input=text, voice=voice, response_format=self._form
         )
-        stream = SpeechStream(self._rate)
         async with contextlib.AsyncExitStack() as stack:
             response = await waiting.of(stack.enter_async_context(request))
-            self._check(response.headers.get("content-type", ""))
+            rate = self._rate_of(response.headers.get("content-type", "").strip().lower())
+            stream = SpeechStream(self._rate, rate)
             chunks = response.iter_bytes()
             while True:
                 try:
@@ -93,6 +102,8 @@ class OpenAISpeech:
                     waiting.progressed()  # how long it took to use isn't the vendor's concern
         if not stream.given:
             raise self._server.unusable("an answer without a sound")
+        if stream.missing:
+            raise self._server.unusable("ended before its WAV was whole", "cut")
 
     def _read(self, stream: SpeechStream, chunk: bytes) -> bytes:
         try:
@@ -100,9 +111,17 @@ class OpenAISpeech:
         except ValueError as error:
             raise self._server.unusable(f"an answer that is no speech: {error}") from error
 
-    def _check(self, content_type: str) -> None:
-        if _FOREIGN.match(content_type.strip().lower()):
-            raise self._server.unusable("an answer of another kind than was asked for")
+    def _rate_of(self, content_type: str) -> int | None:
+        """The rate that the answer's type names, if it does. Raises ProviderError for a type that
+        isn't what was asked for."""
+        foreign = _FOREIGN.match(content_type)
+        if foreign:
+            raise self._server.unusable(f"an answer in {foreign.group()}, and neither PCM nor WAV")
+        said = {name: int(value) for name, value in _PARAMETER.findall(content_type)}
+        rate = said.get("rate")
+        if said.get("channels", 1) != 1 or (rate is not None and rate not in RATES):
+            raise self._server.unusable("an answer that isn't mono, or has no rate of speech")
+        return rate
 
 
 def parts(text: str) -> Iterator[str]:

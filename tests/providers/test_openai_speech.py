@@ -107,12 +107,41 @@ async def test_a_wav_of_another_rate_is_resampled() -> None:
         assert abs(len(got) / 2 - len(PCM) / 2 * 24_000 / rate) <= 2
 
 
-@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0xFFFFFFF0])
+@pytest.mark.parametrize(
+    ("content_type", "rate"),
+    [
+        ("audio/pcm", 24_000),
+        ("audio/pcm;rate=16000", 16_000),
+        ('Audio/L16; codec=pcm; rate="22050"; channels=1', 22_050),
+        ("application/octet-stream", 24_000),
+    ],
+)
+async def test_the_rate_that_an_answers_type_names(content_type: str, rate: int) -> None:
+    async with (
+        dripping([head(content_type=content_type), chunk(PCM), END]) as server,
+        mouth(server) as tts,
+    ):
+        got = b"".join([each async for each in tts.speak("Bonjour.", "x")])
+    assert abs(len(got) / 2 - len(PCM) / 2 * 24_000 / rate) <= 2
+
+
+async def test_a_rate_and_a_form_of_its_own() -> None:
+    async with (
+        dripping([HEAD, chunk(PCM), END]) as server,
+        OpenAISpeech(server.url, "", "piper", form="wav", rate=16_000, patience=QUICK) as tts,
+    ):
+        assert tts.rate == 16_000
+        assert b"".join([each async for each in tts.speak("Bonjour.", "x")]) == PCM
+        assert server.body()["response_format"] == "wav"
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0xFFFFFFF0, 0x7FFFFFFF - 36])
 def test_a_wav_whose_length_nobody_knew(size: int) -> None:
     file = bytearray(wav(PCM))
     struct.pack_into("<I", file, 40, size)
     stream = SpeechStream(24_000)
     assert stream.feed(bytes(file[:1000])) + stream.feed(bytes(file[1000:])) == PCM
+    assert not stream.missing
 
 
 def test_what_stands_before_and_behind_a_wavs_samples_isnt_spoken() -> None:
@@ -120,6 +149,24 @@ def test_what_stands_before_and_behind_a_wavs_samples_isnt_spoken() -> None:
     listed = file[:12] + b"LIST" + struct.pack("<I", 3) + b"abc\0" + file[12:] + b"LIST\x04\0\0\0ab"
     stream = SpeechStream(24_000)
     assert b"".join(stream.feed(listed[at : at + 5]) for at in range(0, len(listed), 5)) == PCM
+
+
+#: Of MPEG-1 at 128 kbit/s and 44.1 kHz, of MPEG-2 at 64 kbit/s and 24 kHz: header, bytes a frame.
+MP3 = [(b"\xff\xfb\x90\x64", 417), (b"\xff\xf3\x84\xc4", 192)]
+
+
+@pytest.mark.parametrize(("header", "size"), MP3)
+@pytest.mark.parametrize("step", [3, 5000])
+def test_an_mp3_without_a_label_is_told_from_samples_that_look_like_one(
+    header: bytes, size: int, step: int
+) -> None:
+    def fed(data: bytes) -> bytes:
+        stream = SpeechStream(24_000)
+        return b"".join(stream.feed(data[at : at + step]) for at in range(0, len(data), step))
+
+    with pytest.raises(ValueError, match="MP3"):
+        fed((header + bytes(size - 4)) * 3)
+    assert fed(header + PCM) == header + PCM
 
 
 @pytest.mark.parametrize(
@@ -160,6 +207,19 @@ def test_what_is_no_speech(data: bytes) -> None:
         pytest.param(
             [head(content_type="audio/mpeg"), chunk(PCM), END], "unexpected_answer", None, id="mp3"
         ),
+        pytest.param(
+            [head(content_type="audio/pcm;rate=400"), chunk(PCM), END],
+            "unexpected_answer",
+            None,
+            id="no rate of speech",
+        ),
+        pytest.param(
+            [head(content_type="audio/L16;rate=16000;channels=2"), chunk(PCM), END],
+            "unexpected_answer",
+            None,
+            id="stereo",
+        ),
+        pytest.param([HEAD, chunk(wav(PCM)[:-50]), END], "cut", None, id="a WAV without its end"),
         pytest.param([whole(500, b"")], "", 500, id="500"),
         pytest.param(
             [whole(429, {"error": {"code": "rate_limit_exceeded"}})],

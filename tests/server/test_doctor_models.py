@@ -6,6 +6,7 @@ import pytest
 
 from server.doctor_findings import Finding
 from server.doctor_models import SLOW_SECONDS, examine_models
+from server.models import text_to_speech
 from server.settings import Settings
 from tests.fakes.clock import FakeClock
 from tests.fakes.dripping_http import DONE, END, DrippingHttp, Step, chunk, dripping, event, head
@@ -31,11 +32,13 @@ async def findings(server: DrippingHttp | None, **values: Any) -> list[Finding]:
 
 async def test_all_answer() -> None:
     async with dripping(HEARD, SAID, SPOKEN) as server:
-        found = await findings(server, llm_api_key="sk-llm", tts_voice_male="fm_jean")
+        more = {"tts_voice_male": "fm_jean", "tts_format": "wav", "tts_sample_rate": 16_000}
+        found = await findings(server, llm_api_key="sk-llm", **more)
         assert [each.level for each in found] == ["ok"] * 3
         assert [each.what.split()[1] for each in found] == ["whisper", "mistral", "kokoro"]
         assert server.got[1].headers["authorization"] == "Bearer sk-llm"
         assert [server.body(at)["voice"] for at in (2, 3)] == ["ff_siwis", "fm_jean"]
+        assert server.body(2)["response_format"] == "wav"
 
 
 async def test_what_isnt_set_isnt_asked() -> None:
@@ -59,6 +62,24 @@ async def test_a_refusal_and_its_cure(status: int, cure: str) -> None:
     assert [each.level for each in found] == ["ok", "fail", "ok"]
     assert cure in found[1].cure
     assert "sk-llm" not in str(found)
+
+
+async def test_a_voice_in_another_format() -> None:
+    mp3: list[Step] = [head(content_type="audio/mpeg"), chunk(b"ID3"), END]
+    async with dripping(HEARD, SAID, mp3) as server:
+        (_, _, found) = await findings(server)
+    assert found.level == "fail"
+    assert "audio/mpeg" in found.what
+    assert "TTS_FORMAT" in found.cure
+
+
+async def test_the_rate_of_a_voice() -> None:
+    values = {"tts_base_url": "http://127.0.0.1:1/v1", "tts_model": "m", "tts_voice_female": "f"}
+    for given, rate in (({}, 24_000), ({"tts_sample_rate": 22_050}, 22_050)):
+        mouth = text_to_speech(Settings.of(**values, **given))
+        assert mouth is not None
+        async with mouth:
+            assert mouth.rate == rate
 
 
 async def test_a_slow_one() -> None:
