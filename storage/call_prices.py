@@ -1,4 +1,5 @@
-"""What calls cost, as the carrier says: it knows a while after they have ended."""
+"""What calls cost, as the carrier says: it knows a while after they have ended. What Vapi takes for
+its part, it tells by itself (`storage.vapi_calls`)."""
 
 from datetime import timedelta
 from typing import Final, NamedTuple

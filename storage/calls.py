@@ -53,6 +53,7 @@ CALL_COLUMNS = (
     table.c.contact_id,
     table.c.cost_cents,
     table.c.recording_url,
+    table.c.vapi_cost_cents,
 )
 
 #: An address at Twilio (twilio.md §4.8), also one that the earlier service stored.
@@ -119,8 +120,9 @@ class CallRow:
     detail: str
     node_id: str | None  # whose bridge carries it
     contact_id: str | None = None  # whom the number proposes
-    cost_cents: int | None = None  # None: nobody has said
+    cost_cents: int | None = None  # the carrier's; None: nobody has said
     recording_url: str | None = None
+    vapi_cost_cents: int | None = None  # of a US dollar, beside the carrier's
 
 
 @dataclass(frozen=True, slots=True)

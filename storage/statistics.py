@@ -37,8 +37,10 @@ _HELD: Final = "held"
 @dataclass(slots=True)
 class CallCounts:
     """Calls that began. `seconds` talked in all; `wait_seconds` from the ring to the answer, of
-    those that were `answered`; `answered_within`: seconds → how many were by then; `cost_cents` of
-    those whose cost is known (`priced`). `outcomes` of those that have ended."""
+    those that were `answered`; `answered_within`: seconds → how many were by then; `cost_cents` at
+    the carrier, of those whose cost is known (`priced`), in the currency of its account;
+    `vapi_cost_cents` at Vapi, of a US dollar (`vapi_priced`): the two don't add up. `outcomes` of
+    those that have ended."""
 
     total: int = 0
     inbound: int = 0
@@ -56,6 +58,8 @@ class CallCounts:
     outcomes: dict[str, int] = field(default_factory=dict)
     cost_cents: int = 0
     priced: int = 0
+    vapi_cost_cents: int = 0
+    vapi_priced: int = 0
 
 
 @dataclass(slots=True)
@@ -274,10 +278,23 @@ def _call_figures(
         "wait_seconds": sa.func.coalesce(sa.func.sum(waited), 0),
         "cost_cents": sa.func.coalesce(sa.func.sum(it.cost_cents), 0),
         "priced": sa.func.count(it.cost_cents),
+        "vapi_cost_cents": sa.func.coalesce(sa.func.sum(it.vapi_cost_cents), 0),
+        "vapi_priced": sa.func.count(it.vapi_cost_cents),
         # SQLite's days are exact to 40 µs.
         **{f"within_{each}": _count(waited < each + 0.001) for each in ANSWERED_WITHIN},
     }
     return (it.direction, it.call_status, it.outcome), figures
+
+
+_SUMMED: Final = (
+    "answered",
+    "with_appointment",
+    "seconds",
+    "cost_cents",
+    "priced",
+    "vapi_cost_cents",
+    "vapi_priced",
+)
 
 
 def _add_calls(counts: CallCounts, row: sa.RowMapping) -> None:
@@ -290,7 +307,7 @@ def _add_calls(counts: CallCounts, row: sa.RowMapping) -> None:
     if row["outcome"] is not None:
         counts.ended += total
         counts.outcomes[row["outcome"]] = counts.outcomes.get(row["outcome"], 0) + total
-    for name in ("answered", "with_appointment", "seconds", "cost_cents", "priced"):
+    for name in _SUMMED:
         setattr(counts, name, getattr(counts, name) + int(row[name]))
     counts.wait_seconds += float(row["wait_seconds"])
     for each in ANSWERED_WITHIN:

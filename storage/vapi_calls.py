@@ -50,7 +50,7 @@ class VapiCalls:
         statement = (
             sa.update(table)
             .where(table.c.id == call_id, table.c.outcome.is_(None))
-            .values(vapi_call_id=vapi_call_id)
+            .values(vapi_call_id=vapi_call_id, vapi_passed_at=None)
         )
         try:
             async with self._database.write() as connection:
@@ -58,9 +58,19 @@ class VapiCalls:
         except IntegrityError:
             return False
 
-    async def find(self, vapi_call_id: str) -> CallRow | None:
-        """Our call, if one is served by it."""
+    async def give_up(self, call_id: str) -> None:
+        """Another agent has this call, or will: what serves it at Vapi commands nothing any more.
+        What it cost and says of itself is still to be taken."""
+        going_on = (table.c.vapi_call_id.is_not(None), table.c.vapi_passed_at.is_(None))
+        statement = sa.update(table).where(table.c.id == call_id, *going_on)
+        async with self._database.write() as connection:
+            await connection.execute(statement.values(vapi_passed_at=self._clock.now()))
+
+    async def find(self, vapi_call_id: str, *, serving: bool = False) -> CallRow | None:
+        """Our call, if one is served by it, or was. `serving`: only if it still is."""
         statement = sa.select(*CALL_COLUMNS).where(table.c.vapi_call_id == vapi_call_id)
+        if serving:
+            statement = statement.where(table.c.vapi_passed_at.is_(None))
         async with self._database.read() as connection:
             row = (await connection.execute(statement)).mappings().first()
         return None if row is None else CallRow(**row)
@@ -97,19 +107,21 @@ class VapiCalls:
             return True
 
     async def report(self, call_id: str, report: VapiReport) -> bool:
-        """Fill in what is missing: the summary and the cost if they are told, and the words only if
-        we heard none ourselves. The same report twice changes nothing. False when there is no such
-        call."""
+        """Fill in what is missing: the cost if it is told, the summary if Vapi had the call to its
+        end, and the words only if we heard none ourselves. The same report twice changes nothing.
+        False when there is no such call."""
         async with self._database.write() as connection:
-            statement = sa.select(table.c.transcript).where(table.c.id == call_id)
+            columns = (table.c.transcript, table.c.vapi_passed_at)
+            statement = sa.select(*columns).where(table.c.id == call_id)
             call = (await connection.execute(statement.with_for_update())).first()
             if call is None:
                 return False
             values: dict[str, object] = {}
-            if report.summary:
+            # Of a call that another agent went on with, Vapi knows the beginning only.
+            if report.summary and call.vapi_passed_at is None:
                 values["summary"] = report.summary
             if report.cost_cents is not None:
-                values["cost_cents"] = report.cost_cents
+                values["vapi_cost_cents"] = report.cost_cents
             heard = await self._heard(connection, call_id)
             if not heard and report.turns:
                 await connection.execute(

@@ -63,12 +63,14 @@ class CallJson(TypedDict):
 
 class CallDetail(CallJson):
     """All that happened on it; `turns` as they were heard, `latencies` in ms. `timeline` is all of
-    it in order, by `kind`: turn | function | latency | usage | event. `cost_cents` null: nobody
+    it in order, by `kind`: turn | function | latency | usage | event. `cost_cents` (the
+    carrier's, in the currency of its account) and `vapi_cost_cents` (of a US dollar) null: nobody
     has said yet; `usage` are the model's tokens. `recording`: there is one to be listened to."""
 
     contact_id: str | None
     timeline: list[dict[str, Any]]
     cost_cents: int | None
+    vapi_cost_cents: int | None
     recording: bool
     detail: str | None
     transcript: str | None

@@ -169,6 +169,7 @@ def describe_fully(
         "contact_id": call.contact_id,
         "timeline": [{**each.data, "kind": each.kind, "at": _iso(each.at)} for each in timeline],
         "cost_cents": call.cost_cents,
+        "vapi_cost_cents": call.vapi_cost_cents,
         "detail": call.detail,
         "transcript": call.transcript if call.ended_at else transcript(turns),
         "analysis": _analysis(call),

@@ -239,6 +239,7 @@ def _call(call: CallRow) -> Mapping[str, Any]:
         "contact_id": call.contact_id,
         "transcript": call.transcript,
         "cost_cents": call.cost_cents,
+        "vapi_cost_cents": call.vapi_cost_cents,
     }
 
 
@@ -282,6 +283,7 @@ CALLS: Final = {
     "summary": "Résumé",
     "transcript": "Transcription",
     "cost_cents": "Coût (centimes)",
+    "vapi_cost_cents": "Coût Vapi (cents US)",
     "id": "Identifiant",
 }
 APPOINTMENTS: Final = {

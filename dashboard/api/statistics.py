@@ -33,8 +33,9 @@ class StatisticsQuery(msgspec.Struct, frozen=True):
 
 
 class CallFigures(TypedDict):
-    """`answered_within`: seconds → how many were answered by then; `cost_cents` null: of none is it
-    known, `priced` of how many it is."""
+    """`answered_within`: seconds → how many were answered by then; `cost_cents` at the carrier, in
+    the currency of its account, null: of none is it known, `priced` of how many it is;
+    `vapi_cost_cents` likewise at Vapi, of a US dollar."""
 
     total: int
     inbound: int
@@ -50,6 +51,8 @@ class CallFigures(TypedDict):
     outcomes: dict[str, int]
     cost_cents: int | None
     priced: int
+    vapi_cost_cents: int | None
+    vapi_priced: int
 
 
 class CostFigure(TypedDict):
@@ -140,7 +143,7 @@ class ChannelMessagesStats(TypedDict):
 
 
 class ChannelCallsStats(TypedDict):
-    """`total_duration` in seconds."""
+    """`total_duration` in seconds; the costs are the carrier's."""
 
     total_calls: int
     completed_calls: int
@@ -269,6 +272,8 @@ def _calls(of: CallCounts) -> CallFigures:
         "outcomes": of.outcomes,
         "cost_cents": of.cost_cents if of.priced else None,
         "priced": of.priced,
+        "vapi_cost_cents": of.vapi_cost_cents if of.vapi_priced else None,
+        "vapi_priced": of.vapi_priced,
     }
 
 

@@ -168,7 +168,7 @@ async def test_statistics(
     assert total["calls"]["outcomes"] == {"informed": 1, "booked": 1, "failed": 1}
     assert total["calls"]["answered_within"] == {"3": 3, "5": 3, "10": 3}
     assert total["calls"]["average_wait_seconds"] == 1.0
-    assert total["calls"]["cost_cents"] is None
+    assert (total["calls"]["cost_cents"], total["calls"]["vapi_cost_cents"]) == (None, None)
     (sms,) = total["texts"]
     assert sms == {
         "channel": "sms",

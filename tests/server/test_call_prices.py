@@ -12,6 +12,7 @@ from providers.twilio.rest import TwilioAccount, TwilioCallControl
 from server.call_prices import ask
 from storage import Database, NewCall, Storage
 from storage.call_prices import GIVEN_UP_AFTER, SETTLED_AFTER, CallPrices
+from storage.vapi_calls import VapiCalls, VapiReport
 from tests.databases import migrated_file
 from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_http import answer, scripted
@@ -84,6 +85,17 @@ async def test_nobody_asks_too_early_nor_for_ever_nor_about_a_price_that_is_know
     assert await prices.unpriced(10) == []
     clock.advance(GIVEN_UP_AFTER - timedelta(minutes=5))
     assert await prices.unpriced(10) == []
+
+
+async def test_the_carrier_is_asked_about_calls_that_vapi_served(
+    database: Database, clock: FakeClock, call_id: str
+) -> None:
+    prices = CallPrices(database, clock)
+    await VapiCalls(database, clock).report(call_id, VapiReport(cost_cents=25))
+    clock.advance(SETTLED_AFTER)
+    assert [each.id for each in await prices.unpriced(10)] == [call_id]
+    assert await prices.priced(call_id, 3)
+    assert await cents(database, clock, call_id) == 3
 
 
 async def test_a_carrier_that_is_away_is_asked_in_the_next_round(

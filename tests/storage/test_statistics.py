@@ -8,6 +8,7 @@ from domain.errors import Invalid
 from domain.outcome import Outcome
 from storage import Storage
 from storage.appointments import NewAppointment
+from storage.call_prices import CallPrices
 from storage.call_register import StreamToken
 from storage.calls import CallFilter, NewCall
 from storage.conversations import Received
@@ -15,6 +16,7 @@ from storage.cursors import Part
 from storage.journal import JournalEntry
 from storage.statistics import CallCounts, summed
 from storage.text_rows import NewText
+from storage.vapi_calls import VapiReport
 from tests.fakes.clock import FakeClock
 
 SHORTEST, LONGEST = date(2026, 3, 29), date(2026, 10, 25)  # of 23 and of 25 hours, in Paris
@@ -68,6 +70,9 @@ async def test_what_a_day_came_to(storage: Storage, clock: FakeClock) -> None:
         await _answer(storage, call, clock)
         clock.advance(30)
         await storage.journal.finish(call, Outcome.INFORMED, clock.now())
+    # Each said what its part has cost, in its own money; the others' is not known yet.
+    await storage.vapi_calls.report(call, VapiReport(cost_cents=25))
+    await CallPrices(storage.operator._database, clock).priced(call, 4)
     await ring(storage, tenant.id, clock, clock.now(), 9)  # goes on, unanswered
     async with storage.tenant(tenant.id).write() as rows:
         booked = await rows.appointments.book(
@@ -94,7 +99,8 @@ async def test_what_a_day_came_to(storage: Storage, clock: FakeClock) -> None:
     assert calls.wait_seconds == pytest.approx(67.0, abs=0.01)
     assert calls.seconds == 90
     assert calls.outcomes == {"informed": 3}
-    assert (calls.cost_cents, calls.priced) == (0, 0)
+    assert (calls.cost_cents, calls.priced) == (4, 1)
+    assert (calls.vapi_cost_cents, calls.vapi_priced) == (25, 1)
     assert day.booked == {"sara": 1}
     assert day.cancelled == 1
     assert day.texts["sms"].sent == {"queued": 1}

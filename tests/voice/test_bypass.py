@@ -195,6 +195,7 @@ async def test_what_was_said_and_what_it_came_to(line: Line) -> None:
     assert "caller: Un\n" not in row.transcript
     assert row.agent == "vapi:bypass"
     assert row.summary == "Un devis."
+    assert row.vapi_cost_cents == 25
     assert call["outcome"] == "informed"
 
 
