@@ -35,6 +35,8 @@ MAX_CUSTOM_INSTRUCTIONS: Final = 6000
 _MAX_COMPANY: Final = 120
 _MAX_NAME: Final = 40
 _MAX_ENTRY: Final = 300
+#: … of what a function answered, quoted.
+_MAX_ANSWER: Final = 1000
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: real-users.md §6.1
@@ -198,10 +200,10 @@ class AgentProfile:
 @dataclass(frozen=True, slots=True)
 class CallContext:
     """What is known of one call. `now` is aware, in the tenant's zone; `caller_number` E.164 or
-    None when withheld; `already_done` tells an agent that takes over what was achieved;
-    `has_knowledge`: the tenant has documents to search; `has_texts`: the caller can be sent an SMS;
-    `remembered`: lines about earlier calls and texts (domain/memory.py); `written`: it is no call
-    but a conversation by text.
+    None when withheld; `has_knowledge`: the tenant has documents to search; `has_texts`: the caller
+    can be sent an SMS; `remembered`: lines about earlier calls and texts (domain/memory.py);
+    `written`: it is no call but a conversation by text. An agent that takes over is told what
+    functions have answered: `already_done` those that achieved something, `looked_up` others.
     """
 
     now: datetime
@@ -209,6 +211,7 @@ class CallContext:
     has_transfer: bool
     resumed: bool = False
     already_done: tuple[str, ...] = ()
+    looked_up: tuple[str, ...] = ()
     has_knowledge: bool = False
     has_texts: bool = False
     remembered: tuple[str, ...] = ()
@@ -504,7 +507,12 @@ def about_call(profile: AgentProfile, context: CallContext) -> str:
     `context.now` is naive."""
     if context.now.tzinfo is None:
         raise ValueError("context.now has no time zone")
-    return "\n".join(_bullets(_context(profile, _persona(profile), context)))
+    persona = _persona(profile)
+    lines = _bullets(_context(profile, persona, context))
+    for key, answers in (("already_done", context.already_done), ("looked_up", context.looked_up)):
+        if answers:
+            lines += [f"- {persona.lines[key]}", *(f"> {_data(answer)}" for answer in answers)]
+    return "\n".join(lines)
 
 
 def _instructions(profile: AgentProfile, context: CallContext, about_call: str) -> str:
@@ -595,9 +603,6 @@ def _context(profile: AgentProfile, persona: Persona, context: CallContext) -> l
     else:
         said.append(_caller(lines, context.caller_number, locale))
         said.append(lines["resumed" if context.resumed else "fresh"])
-    done = [_plain(entry, _MAX_ENTRY) for entry in context.already_done]
-    if done:
-        said.append(lines["already_done"].format(done=" ; ".join(done)))
     # What others have said stands in lines of its own: it can't pass for a section.
     said += [line for each in context.remembered[:MOST_LINES] if (line := _plain(each, _MAX_ENTRY))]
     return said
@@ -682,6 +687,7 @@ def _plain(text: str, limit: int) -> str:
     return " ".join(placeholders.remove(_one_line(text)).split())[:limit].strip()
 
 
+_NO_BRACES: Final = str.maketrans("{}", "()")
 _PICTOGRAMS: Final = re.compile("[\U0001f000-\U0001ffff]")
 
 
@@ -691,6 +697,11 @@ def _one_line(text: str) -> str:
     if not shown.isprintable():
         shown = "".join(c for c in shown if c.isspace() or unicodedata.category(c)[0] != "C")
     return " ".join(shown.split())
+
+
+def _data(text: str) -> str:
+    """One line to be quoted, without braces: nothing in it can pass for a variable."""
+    return _one_line(text).translate(_NO_BRACES)[:_MAX_ANSWER]
 
 
 def _letters(text: str) -> str:

@@ -1,5 +1,6 @@
 """Who answers: a tenant's configuration → the agent's brief and the sentences that are ours."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -19,6 +20,7 @@ from domain.memory import Contacted, hinted
 from domain.messages import text
 from domain.tenant import Tenant
 from voice.call import Script
+from voice.events import FunctionFinished
 from voice.history import History
 from voice.ports import AgentSpec, FunctionSpec, TurnDetection
 
@@ -28,6 +30,15 @@ FunctionSpecs = Callable[[Sequence[str], str], Sequence[FunctionSpec]]
 OWN_KEY = "openaiApiKey"
 #: Turns of an earlier stream that the next agent is told.
 HISTORY_TURNS = 40
+#: … and of what functions answered, the latest: so many that achieved something, and others.
+HISTORY_DEEDS = 6
+HISTORY_ANSWERS = 2
+#: Characters of JSON. Five slots take 500; a longer answer can be asked for again.
+LONGEST_ANSWER = 800
+#: … and what is told of a deed whose answer is longer.
+_OF_A_DEED = ("status", "code", "spoken")
+#: Nothing was done, nothing found out.
+_FAILED = frozenset({"error", "invalid"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,16 @@ def earlier(
     return Earlier(history, transfer_failed, resumed=greeted)
 
 
+def resumption(locale: str, history: History, *, transfer_failed: bool) -> str:
+    """The first words after a break: what has been done and nobody has told the caller goes with
+    them, so that they hear it whatever the next agent makes of its brief."""
+    if transfer_failed:
+        return text(locale, "transfer_failed")
+    if history.untold:
+        return text(locale, "resume_done", done=history.untold)
+    return text(locale, "resume")
+
+
 def script(tenant: Tenant, config: Mapping[str, Any], earlier: Earlier) -> Script:
     """Our own sentences, in the language of the tenant's agent."""
     who = profile(tenant, config)
@@ -88,7 +109,7 @@ def script(tenant: Tenant, config: Mapping[str, Any], earlier: Earlier) -> Scrip
         greeting=greeting(who),
         disclosure=disclosure(greeting(who)),
         recording=say("recording_notice") if who.recording else "",
-        resume=say("transfer_failed" if earlier.transfer_failed else "resume"),
+        resume=resumption(locale, earlier.history, transfer_failed=earlier.transfer_failed),
         silence_prompts=(say("silence_prompt_1"), say("silence_prompt_2")),
         silence_goodbye=say("silence_goodbye"),
         fillers=(say("filler_1"), say("filler_2")),
@@ -119,12 +140,14 @@ def brief(
     chosen = config.get("realtime")
     wanted: Mapping[str, Any] = chosen if isinstance(chosen, Mapping) else {}
     voice = str(wanted.get("voice") or who.voice_id or "")
+    deeds, answers = _answered(earlier.history.ran)
     context = CallContext(
         now=moment.now.astimezone(ZoneInfo(tenant.timezone)),
         caller_number=moment.caller_number,
         has_transfer=has_transfer,
         resumed=earlier.resumed,
-        already_done=tuple(outcome.value for outcome in earlier.history.achieved),
+        already_done=deeds,
+        looked_up=answers,
         has_knowledge=moment.has_knowledge,
         has_texts=moment.has_texts,
         remembered=hinted(moment.contacted, tenant.timezone, who.language),
@@ -154,6 +177,27 @@ def brief(
             for who, text in earlier.history.turns[-HISTORY_TURNS:]
         ],
     )
+
+
+def _answered(ran: Sequence[FunctionFinished]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What functions have answered, a line each, oldest first: deeds, and other answers."""
+    deeds, answers = [], []
+    for each in ran:
+        if each.effect is not None:
+            result = each.result
+            if len(_json(result)) > LONGEST_ANSWER:
+                result = {key: result[key] for key in _OF_A_DEED if key in result}
+            deeds.append(f"{each.name} : {_json(result)}")
+        elif not each.then and each.result.get("status") not in _FAILED:
+            answers.append(f"{each.name} : {_json(each.result)}")
+    # The same deed asked for again has the same answer.
+    told = tuple(dict.fromkeys(deeds))[-HISTORY_DEEDS:]
+    short = [line for line in answers[-HISTORY_ANSWERS:] if len(line) <= LONGEST_ANSWER]
+    return told, tuple(short)
+
+
+def _json(result: Mapping[str, Any]) -> str:
+    return json.dumps(dict(result), ensure_ascii=False, separators=(",", ":"))
 
 
 def _turn_detection(wanted: object, default: TurnDetection) -> TurnDetection:

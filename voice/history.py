@@ -1,11 +1,15 @@
 """What is stored of a call so far: read when another stream, or its end, must know it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from domain.outcome import Outcome
+from storage.calls import TimelineEntry
+from storage.functions import StoredResult
 from storage.rows import TenantHandle
 from voice.conclusion import FAREWELLS
+from voice.events import FunctionFinished
 
 #: The event that names the agent who took the call.
 CONNECTED = "agent_connected"
@@ -15,15 +19,22 @@ END_ASKED = "end_asked"
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """`turns`: (who, text), who "caller" or "agent", oldest first, as heard."""
+    """`turns`: (who, text), who "caller" or "agent", oldest first, as heard. `ran`: what functions
+    answered, oldest first."""
 
     turns: Sequence[tuple[str, str]] = ()
-    achieved: Sequence[Outcome] = ()
+    ran: Sequence[FunctionFinished] = ()
     agent: str | None = None
     #: The last thing on the line was an answer of the agent, heard to its end.
     answered: bool = False
+    #: What was achieved last, in the function's words, if no agent has said anything since.
+    untold: str = ""
     #: The business hung up on the caller, from its dashboard.
     end_asked: bool = False
+
+    @property
+    def achieved(self) -> list[Outcome]:
+        return achieved(self.ran)
 
     @property
     def caller_turns(self) -> int:
@@ -42,7 +53,7 @@ class History:
 
 
 async def read_history(handle: TenantHandle, call_id: str) -> History:
-    """All that was said and achieved on this call of this tenant."""
+    """All that was said and done on this call of this tenant."""
     async with handle.read() as rows:
         timeline = await rows.calls.timeline(call_id)
         functions = await rows.functions.of_call(call_id)
@@ -57,14 +68,40 @@ async def read_history(handle: TenantHandle, call_id: str) -> History:
     return History(
         turns=[(turn.data["who"], turn.data["text"]) for turn in turns],
         agent=agents[-1] if agents else None,
-        achieved=[Outcome(function.effect) for function in functions if function.effect],
-        answered=last.get("who") == "agent" and not last.get("cut"),
+        ran=[finished(function) for function in functions],
+        answered=_is_answer(last),
+        untold=_untold(functions, turns),
         end_asked=any(event.get("name") == END_ASKED for event in events),
     )
 
 
-async def read_achieved(handle: TenantHandle, call_id: str) -> list[Outcome]:
-    """What functions have achieved on this call of this tenant, on whichever stream."""
+async def read_functions(handle: TenantHandle, call_id: str) -> list[FunctionFinished]:
+    """What functions have answered on this call of this tenant, on whichever stream and node."""
     async with handle.read() as rows:
-        functions = await rows.functions.of_call(call_id)
-    return [Outcome(function.effect) for function in functions if function.effect]
+        return [finished(function) for function in await rows.functions.of_call(call_id)]
+
+
+def finished(stored: StoredResult) -> FunctionFinished:
+    """As who asked for it was told."""
+    effect = Outcome(stored.effect) if stored.effect else None
+    return FunctionFinished(
+        stored.function_call_id, stored.name, stored.result, effect, stored.then, stored.detail
+    )
+
+
+def achieved(ran: Iterable[FunctionFinished]) -> list[Outcome]:
+    """What they came to."""
+    return [each.effect for each in ran if each.effect is not None]
+
+
+def _is_answer(turn: Mapping[str, Any]) -> bool:
+    return turn.get("who") == "agent" and not turn.get("cut")
+
+
+def _untold(functions: Sequence[StoredResult], turns: Sequence[TimelineEntry]) -> str:
+    """Words that began before a result was there don't speak of it."""
+    last = next((each for each in reversed(functions) if each.effect), None)
+    if last is None or last.finished_at is None:
+        return ""
+    told = any(_is_answer(turn.data) and turn.at >= last.finished_at for turn in turns)
+    return "" if told else str(last.result.get("spoken", ""))

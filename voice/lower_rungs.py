@@ -20,6 +20,7 @@ from storage.call_turns import TURNS as BY_TURNS
 from storage.calls import CallRow
 from storage.journal import JournalEntry
 from voice import turns, twiml
+from voice.agent import resumption
 from voice.endings import DIALLING, TRANSFERRING, TURNS, VOICEMAIL
 from voice.history import CONNECTED, History, read_history
 from voice.ladder import SPEAKING, WITHOUT_AGENT, Rung, first_of, ladder
@@ -125,10 +126,12 @@ class LowerRungs:
         if choice.rung is Rung.TURNS:
             return self._by_turns(choice, history, nobody_answered=nobody_answered), TURNS
         if choice.rung is Rung.TRANSFER:
-            words = self._greeted(choice, history, text(choice.locale, "transfer_wait"))
+            wait = f"{history.untold} {text(choice.locale, 'transfer_wait')}".strip()
+            words = self._greeted(choice, history, wait)
             return owner(choice.locale, words, choice.transfer_number, choice.passed), TRANSFERRING
         key = "voicemail_first"
-        hello = "" if history.turns else text(choice.locale, key, company=choice.tenant.name)
+        hello = text(choice.locale, key, company=choice.tenant.name)
+        hello = history.untold if history.turns else hello
         return voicemail(choice.locale, hello, choice.passed), VOICEMAIL
 
     def _by_turns(self, choice: Choice, history: History, *, nobody_answered: bool) -> Opening:
@@ -137,14 +140,14 @@ class LowerRungs:
         resumed = history.greeted(disclosure(first))
         state, ask = turns.begin(
             facts,
-            text(facts.locale, "turns_cut") if resumed else first,
+            f"{text(facts.locale, 'turns_cut')} {history.untold}".strip() if resumed else first,
             done=bool(history.achieved),
             nobody_answered=nobody_answered,
         )
         by_model = self.model.allowed
         if by_model:
-            key = "transfer_failed" if nobody_answered else "resume"
-            words = text(facts.locale, key) if resumed or nobody_answered else first
+            after_break = resumption(facts.locale, history, transfer_failed=nobody_answered)
+            words = after_break if resumed or nobody_answered else first
             ask = turns.Ask(words, "open")
         return turn_opening(1, choice.passed, ask, state, facts.locale, by_model=by_model)
 

@@ -1,7 +1,7 @@
 """A media stream's life on this node: its token, its agent, its bridge, its end."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -12,7 +12,6 @@ from domain.agent import profile
 from domain.errors import OperatorError, ProviderError
 from domain.knowledge import Knowledge
 from domain.memory import Contacted
-from domain.outcome import Outcome
 from domain.phone import is_mobile, normalise
 from domain.tenant import Tenant
 from storage import Storage
@@ -27,7 +26,7 @@ from voice.call import Call, Phase, Rules
 from voice.endings import CLOSING, DIALLING, LIVE, NO_AGENT, TRANSFERRING, Endings
 from voice.functions.context import CallContext
 from voice.functions.runner import FunctionRunner
-from voice.history import History, read_achieved, read_history
+from voice.history import History, achieved, read_functions, read_history
 from voice.ladder import Rung, ladder
 from voice.live_calls import LiveCalls, let_go
 from voice.media_stream.endpoint import RunStream, Stream
@@ -308,7 +307,7 @@ class Streams:
             identity=Identity(row.id, row.call_sid, row.tenant_id),
             socket=socket,
             encoder=Encoder(details.stream_sid),
-            actions=_Actions(self, row, context, setup),
+            actions=_Actions(self, row, context, setup, _by_id(history.ran)),
             surroundings=replace(
                 self.surroundings,
                 announcements=self.surroundings.announcements.of(setup.spec.gender),
@@ -329,10 +328,10 @@ class Streams:
             log.info("stream.superseded", by=ended_by)
             return
         # A function of an earlier stream may have come to its end after this one had begun.
-        achieved = await read_achieved(self.storage.tenant(row.tenant_id), row.id)
+        ran = await read_functions(self.storage.tenant(row.tenant_id), row.id)
         await self.endings.finish(
             row.id,
-            bridge.call.outcome(achieved),
+            bridge.call.outcome(achieved(ran)),
             agent=bridge.agent_name,
             detail=f"ended_by_{ended_by}",
         )
@@ -353,23 +352,27 @@ async def _assistant(rows: TenantRows, channel: Channel) -> str | None:
     return await rows.assistants.usable() if channel.assistant_id else None
 
 
+def _by_id(ran: Iterable[ev.FunctionFinished]) -> dict[str, ev.FunctionFinished]:
+    return {each.function_call_id: each for each in ran}
+
+
 @dataclass(frozen=True, slots=True)
 class _Actions:
-    """What one call may ask of the outside (`voice.bridge.CallActions`)."""
+    """What one call may ask of the outside (`voice.bridge.CallActions`). `ran`: what functions have
+    answered so far, on this stream and before it, by their calls' ids."""
 
     streams: Streams
     row: CallRow
     context: CallContext
     setup: Setup
-    achieved: set[Outcome] = field(default_factory=set)
+    ran: dict[str, ev.FunctionFinished]
     lost: list[str] = field(default_factory=list)
 
     async def run_function(self, command: ev.RunFunction) -> ev.FunctionFinished:
         finished = await self.streams.functions.run(
             command.function_call_id, command.name, command.arguments, self.context
         )
-        if finished.effect is not None:
-            self.achieved.add(finished.effect)
+        self.ran[finished.function_call_id] = finished
         return finished
 
     async def next_agent(
@@ -381,7 +384,7 @@ class _Actions:
         if rung is Rung.VAPI:
             await self._recall()
         # From memory: a database that is away must not keep a caller waiting.
-        told = History(turns, [*before.achieved, *self.achieved], before.agent)
+        told = History(turns, list(self.ran.values()), before.agent)
         spec = self.streams.brief(self.row, setup, Earlier(told, resumed=True))
         if rung is not None and lost is not None:
             self.lost.append(rung.value)
@@ -389,12 +392,14 @@ class _Actions:
         return await self.streams.agents.connect(spec, setup.rungs, self.lost)
 
     async def _recall(self) -> None:
-        """What Vapi's functions have achieved: they ran at our webhook, on any node."""
+        """What Vapi's functions have answered: they ran at our webhook, on any node."""
         try:
             async with asyncio.timeout(RECALL_SECONDS):
-                self.achieved.update(await read_achieved(self.context.storage, self.row.id))
+                ran = await read_functions(self.context.storage, self.row.id)
         except (OperatorError, TimeoutError) as error:
-            log.warning("call.achieved_not_read", error=type(error).__name__)
+            log.warning("call.functions_not_read", error=type(error).__name__)
+        else:
+            self.ran.update(_by_id(ran))
 
     async def record(self) -> None:
         """A job asks the carrier: nobody on the line waits for it."""

@@ -29,7 +29,7 @@ from voice import turns
 from voice.agent import HISTORY_TURNS, Earlier
 from voice.endings import TRANSFERRING, TURNS, VOICEMAIL
 from voice.events import FunctionFinished
-from voice.history import CONNECTED, History
+from voice.history import CONNECTED, History, achieved, finished
 from voice.ladder import Rung
 from voice.lower_rungs import (
     Choice,
@@ -86,10 +86,13 @@ class _Turn:
         return msgspec.convert(self.row.opening["rules"], turns.State)
 
     @property
+    def answered(self) -> list[FunctionFinished]:
+        """By functions, on this call so far, this turn included."""
+        return [*map(finished, self.runs), *self.ran]
+
+    @property
     def achieved(self) -> list[Outcome]:
-        """On this call so far, this turn included."""
-        earlier = [Outcome(run.effect) for run in self.runs if run.effect]
-        return earlier + [each.effect for each in self.ran if each.effect is not None]
+        return achieved(self.answered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +197,7 @@ class TurnAnswers:
 
     async def _by_model(self, turn: _Turn) -> Reply:
         setup, model = turn.setup, self._lower.model
-        history = History(_told(turn.timeline), turn.achieved)
+        history = History(_told(turn.timeline), turn.answered)
         spec = self._streams.brief(turn.row, setup, Earlier(history, resumed=True))
         instructions = f"{spec.instructions}\n\n{text(turn.locale, 'turns_note')}"
         messages = [ModelMessage("system", instructions), *conversation(turn.timeline, turn.runs)]

@@ -24,6 +24,7 @@ MESSAGES: Final[Mapping[str, str]] = {
     "hold_3": "Thank you for waiting, I'll be right with you.",
     "repeat": "Sorry, I didn't quite hear that. Could you say it again?",
     "resume": "Sorry, we were cut off. I'm listening.",
+    "resume_done": "Sorry, we were cut off. {done} I'm listening.",
     "function_unavailable": "I can't get at that right now.",
     # What an assistant elsewhere is told to write of a call, for the business
     "vapi_summary": (
