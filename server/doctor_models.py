@@ -48,10 +48,10 @@ async def _thinks(settings: Settings) -> str | None:
         return None
     question = [ModelMessage("user", "Réponds par un seul mot : bonjour.")]
     async with model, contextlib.aclosing(model.answer(question)) as answer:
-        async for piece in answer:
-            if isinstance(piece, TextPiece):
-                return model.name
-    raise ProviderError("llm", "an answer without a word", retryable=True, code="empty")
+        words = "".join([each.text async for each in answer if isinstance(each, TextPiece)])
+    if not words.strip():
+        raise ProviderError("llm", "an answer without a word", retryable=True, code="empty")
+    return model.name
 
 
 async def _speaks(settings: Settings) -> str | None:
@@ -78,6 +78,10 @@ def _failed(kind: str, error: ProviderError) -> Finding:
     elif error.status in (400, 404, 422):
         also = ", TTS_VOICE_FEMALE and TTS_VOICE_MALE" if kind == "TTS" else ""
         cure = f"check {kind}_MODEL{also}, and that {kind}_BASE_URL ends with /v1 if it should"
+    elif error.code == "thoughts":
+        cure = "set LLM_THINKING to open, or keep it from thinking (LLM_REQUEST_FIELDS)"
+    elif error.code == "empty":
+        cure = "does it think, or end its thoughts? See LLM_THINKING and LLM_REQUEST_FIELDS"
     elif kind == "TTS" and error.code == "unexpected_answer":
         cure = "set TTS_FORMAT to wav, or use a server that gives 16-bit mono as PCM or WAV"
     else:

@@ -18,7 +18,13 @@ def language_model(settings: Settings) -> "OpenAIChat | None":
         return None
     from providers.openai.chat import OpenAIChat
 
-    return OpenAIChat(server.base_url, server.api_key, server.model)
+    return OpenAIChat(
+        server.base_url,
+        server.api_key,
+        server.model,
+        thinking=settings.llm_thinking == "open",
+        fields=settings.llm_request_fields,
+    )
 
 
 def speech_to_text(settings: Settings) -> "OpenAITranscription | None":

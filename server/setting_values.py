@@ -6,8 +6,10 @@ A check raises ValueError with the end of a sentence that begins with the variab
 import base64
 import binascii
 import ipaddress
+import json
 import re
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import phonenumbers
@@ -211,6 +213,23 @@ _ORIGIN = re.compile(
 )
 
 
+#: Of a chat request, what is ours to say.
+_OUR_FIELDS = frozenset({"model", "messages", "stream", "stream_options", "tools"})
+
+
+def _request_fields(value: object) -> object:
+    """A JSON object → its fields."""
+    try:
+        fields = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError("isn't JSON") from None
+    if not isinstance(fields, dict):
+        raise ValueError("isn't a JSON object")
+    if ours := sorted(_OUR_FIELDS & fields.keys()):
+        raise ValueError(f"sets {', '.join(ours)}, which we do")
+    return fields
+
+
 def _log_level(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -236,6 +255,7 @@ Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_log_level)
 ]
+RequestFields = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_request_fields)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1)]
 #: Neither 0, which could mean "nothing" or "for ever", nor for ever: a hundred years at most.

@@ -35,6 +35,7 @@ from server.setting_values import (
     Origins,
     Port,
     Region,
+    RequestFields,
     Seconds,
     SecondsOrNone,
     Sender,
@@ -628,6 +629,24 @@ class Settings(BaseSettings):
     )
     llm_model: str | None = _about(
         None, _CASCADE, "Its model; goes with `LLM_BASE_URL`.", "a model's name", "mistral-small"
+    )
+    llm_thinking: Literal["tagged", "open"] = _about(
+        "tagged",
+        _CASCADE,
+        "How it marks what it thinks and nobody is to hear: `tagged`, between `<think>` and "
+        "`</think>`, or not at all; `open`, by `</think>` alone, because its chat template begins "
+        "the thought (DeepSeek-R1, Qwen3-Thinking). Better is a model that doesn't think: callers "
+        "wait meanwhile.",
+        "tagged or open",
+        "open",
+    )
+    llm_request_fields: RequestFields = _about(
+        dict,
+        _CASCADE,
+        "Fields that are added to its requests, for instance those that keep it from thinking.",
+        "a JSON object",
+        '{"chat_template_kwargs":{"enable_thinking":false}}',
+        shown="none",
     )
     tts_base_url: HttpUrl | None = _about(
         None,

@@ -1,13 +1,13 @@
 """A language model behind any server that speaks OpenAI's chat completions, streamed.
 
 https://platform.openai.com/docs/api-reference/chat/create. Of the request's many fields only those
-are sent that all servers take; one that some refuse, `stream_options`, is left out for a server
-that has refused it.
+are sent that all servers take, and those that the operator adds; one that some refuse,
+`stream_options`, is left out for a server that has refused it.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
@@ -22,7 +22,7 @@ from domain.language_model import (
     TextPiece,
 )
 from providers.openai.chat_messages import wire_messages, wire_tools
-from providers.openai.chat_pieces import MAX_TEXT, ChunkReader
+from providers.openai.chat_pieces import MAX_TEXT, ChunkReader, UnmarkedThoughts
 from providers.openai.compatible import CompatibleServer, Patience, Waiting
 
 VENDOR: Final = "llm"
@@ -38,13 +38,23 @@ USAGE_SECONDS: Final = 0.3
 
 class OpenAIChat:
     """A LanguageModel. `base_url` is `http(s)://host/v1`, `api_key` "" for a server that wants
-    none. An async context manager, or to be closed with `aclose()`."""
+    none; `thinking`: its answers begin inside a thought; `fields` of its requests beside ours. An
+    async context manager, or to be closed with `aclose()`."""
 
     def __init__(
-        self, base_url: str, api_key: str, model: str, *, patience: Patience = PATIENCE
+        self,
+        base_url: str,
+        api_key: str,
+        model: str,
+        *,
+        thinking: bool = False,
+        fields: Mapping[str, Any] | None = None,
+        patience: Patience = PATIENCE,
     ) -> None:
         self._server = CompatibleServer(VENDOR, base_url, api_key, patience)
         self._model = model
+        self._thinking = thinking
+        self._fields = dict(fields or {})
         self._asks_usage = True
 
     @property
@@ -67,7 +77,7 @@ class OpenAIChat:
         """See `LanguageModel.answer`. The first piece comes, or ProviderError is raised, within the
         server's patience; at most MAX_TEXT characters are answered."""
         taken = frozenset(each.id for message in messages for each in message.requests)
-        reader = ChunkReader(taken)
+        reader = ChunkReader(taken, self._thinking)
         waiting = Waiting(self._server)
         stream = await waiting.of(self._ask(messages, functions))
         try:
@@ -90,6 +100,7 @@ class OpenAIChat:
         self, messages: Sequence[ModelMessage], functions: Sequence[FunctionSpec]
     ) -> AsyncStream[object]:
         body: dict[str, Any] = {
+            **self._fields,
             "model": self._model,
             "messages": wire_messages(messages),
             "stream": True,
@@ -128,6 +139,8 @@ class OpenAIChat:
             text, useful = reader.feed(await waiting.of(anext(stream)))
         except StopAsyncIteration:
             raise self._server.unusable("ended in the middle of an answer", "cut") from None
+        except UnmarkedThoughts as error:
+            raise self._server.unusable(str(error), "thoughts") from error
         except ValueError as error:
             raise self._server.unusable(f"an unreadable answer: {error}") from error
         if useful:

@@ -23,9 +23,14 @@ MAX_REQUESTS: Final = 16
 #: `finish_reason`s after which an answer isn't whole.
 _CUT: Final = {"length": "length", "max_tokens": "length", "content_filter": "filtered"}
 
-# What thinking models put before their answer when their server doesn't take it out.
+# What thinking models put before their answer when their server doesn't take it out. Templates of
+# some (DeepSeek-R1, Qwen3-Thinking) put the first into the prompt: it isn't in the answer.
 _THINK: Final = "<think>"
 _THOUGHT: Final = "</think>"
+
+
+class UnmarkedThoughts(ValueError):
+    """Thoughts that were taken for the answer: only their end is marked."""
 
 
 @dataclass(slots=True)
@@ -37,22 +42,27 @@ class _Call:
 
 @dataclass(slots=True)
 class ChunkReader:
-    """Fed with each chunk in turn. `taken`: ids of requests that the conversation holds already.
+    """Fed with each chunk in turn. `taken`: ids of requests that the conversation holds already;
+    `thinking`: the answer begins inside a thought.
 
     After the chunks: `requests()`, `why`, `usage`. `finished`: the model has said that it ended.
     """
 
     taken: Collection[str] = ()
+    thinking: bool = False
     finished: str = ""
     usage: dict[str, int] = field(default_factory=dict)
     characters: int = 0
     _calls: list[_Call] = field(default_factory=list)
     _places: dict[int, _Call] = field(default_factory=dict)
-    _thoughts: "_Thoughts" = field(default_factory=lambda: _Thoughts())
+    _thoughts: "_Thoughts" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._thoughts = _Thoughts(inside=self.thinking)
 
     def feed(self, chunk: Any) -> tuple[str, bool]:
         """The chunk's text, and whether it held anything of use. Raises ValueError for what is no
-        chunk at all, or too much."""
+        chunk at all, or too much, and UnmarkedThoughts."""
         if not isinstance(chunk, Mapping):
             raise ValueError("no object")
         self._count(chunk.get("usage"))
@@ -154,16 +164,18 @@ class ChunkReader:
 
 
 class _Thoughts:
-    """Leaves out what stands between <think> and </think> at the beginning of an answer."""
+    """Leaves out what stands between <think> and </think> at the beginning of an answer. `inside`:
+    the thought has begun before it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, inside: bool) -> None:
         self._held: str | None = ""  # None: it can't come any more
-        self._inside = False
+        self._inside = inside
+        self._last = ""  # of what was let through: the beginning of an end, perhaps
 
     def without(self, text: str) -> str:
         """What of this text, and of what was held back, is meant to be heard."""
         if self._held is None:
-            return text
+            return self._heard(text)
         self._held += text
         if self._inside:
             return self._after()
@@ -183,12 +195,19 @@ class _Thoughts:
             return ""
         answer = answer.lstrip()
         self._held, self._inside = (None, False) if answer else ("", False)
-        return answer
+        return self._heard(answer)
 
     def rest(self) -> str:
         """What was held back, at the end."""
         held, self._held = self._held or "", None
-        return "" if self._inside else held.lstrip()
+        return "" if self._inside else self._heard(held.lstrip())
+
+    def _heard(self, text: str) -> str:
+        last = self._last + text
+        if _THOUGHT in last:
+            raise UnmarkedThoughts("thoughts of which only the end is marked")
+        self._last = last[1 - len(_THOUGHT) :]
+        return text
 
 
 def flat_usage(raw: Mapping[str, Any]) -> dict[str, int]:

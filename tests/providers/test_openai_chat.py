@@ -272,6 +272,24 @@ async def test_what_a_model_thinks_isnt_said() -> None:
     assert "".join(each.text for each in got if isinstance(each, TextPiece)) == "<3"
 
 
+@pytest.mark.parametrize("begin", ["", "<think>\n"])
+async def test_thoughts_that_began_in_the_prompt_arent_said(begin: str) -> None:
+    texts = (begin, "Il veut", " venir. </thi", "nk>\n\n", "Bonjour.")
+    steps = [head(), *map(said, texts), finished(), DONE]
+    async with dripping(steps) as server, OpenAIChat(server.url, "", "r1", thinking=True) as model:
+        got = [each async for each in model.answer(HELLO)]
+    assert got == [TextPiece("Bonjour."), ModelDone("stop")]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [("Il veut venir.</think>Bonjour.",), ("Il veut.", " </thi", "nk>", "Bonjour"), ("</think>",)],
+)
+async def test_thoughts_of_which_only_the_end_is_marked_are_an_error(texts: Sequence[str]) -> None:
+    got = await failure(head(), *map(said, texts), finished(), DONE)
+    assert (got.code, got.retryable) == ("thoughts", True)
+
+
 async def test_an_answer_without_end_is_cut() -> None:
     lines = [said("bla " * 500)] * 8
     async with dripping([head(), *lines, SILENCE]) as server, chat(server) as model:
@@ -315,6 +333,15 @@ async def test_what_is_sent() -> None:
                 }
             ],
         }
+
+
+async def test_fields_that_the_operator_adds() -> None:
+    fields = {"chat_template_kwargs": {"enable_thinking": False}, "model": "another"}
+    steps = [head(), said("a"), finished(), DONE]
+    async with dripping(steps) as server, OpenAIChat(server.url, "", "m", fields=fields) as model:
+        assert [each async for each in model.answer(HELLO)]
+        assert server.body()["chat_template_kwargs"] == {"enable_thinking": False}
+        assert server.body()["model"] == "m"
 
 
 async def test_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,27 @@ async def test_a_refusal_and_its_cure(status: int, cure: str) -> None:
     assert "sk-llm" not in str(found)
 
 
+def thought(*texts: str) -> list[Step]:
+    words = [event({"choices": [{"delta": {"content": each}}]}) for each in texts]
+    return [head(), *words, *SAID[2:]]
+
+
+async def test_a_model_that_thinks_aloud() -> None:
+    fields = '{"chat_template_kwargs":{"enable_thinking":false}}'
+    once = (HEARD, thought("Un mot.", "</think>", "Bonjour"), SPOKEN)
+    async with dripping(*once, *once) as server:
+        (_, found, _) = await findings(server)
+        assert found.level == "fail"
+        assert "LLM_THINKING" in found.cure
+        (_, found, _) = await findings(server, llm_thinking="open", llm_request_fields=fields)
+        assert found.level == "ok"
+        assert server.body(4)["chat_template_kwargs"] == {"enable_thinking": False}
+    async with dripping(HEARD, SAID, SPOKEN) as server:  # it isn't what the setting says
+        (_, found, _) = await findings(server, llm_thinking="open")
+        assert found.level == "fail"
+        assert "LLM_THINKING" in found.cure
+
+
 async def test_a_voice_in_another_format() -> None:
     mp3: list[Step] = [head(content_type="audio/mpeg"), chunk(b"ID3"), END]
     async with dripping(HEARD, SAID, mp3) as server:

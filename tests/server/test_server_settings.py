@@ -536,3 +536,16 @@ def test_pages_hold_no_secret_of_this_machine(bare_environment: pytest.MonkeyPat
 def test_make_keeps_every_key_from_tests() -> None:
     makefile = (ROOT / "Makefile").read_text()
     assert [name for name in SECRETS if f"-u {name.upper()}" not in makefile] == []
+
+
+def test_fields_of_the_language_models_requests() -> None:
+    text = '{"chat_template_kwargs":{"enable_thinking":false},"temperature":0.2}'
+    assert Settings.of(llm_request_fields=text).llm_request_fields["temperature"] == 0.2
+    assert Settings.of().llm_request_fields == {}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "7", '{"stream":false}', '{"model":"x","top_p":1}'])
+def test_wrong_fields_of_the_language_models_requests(text: str) -> None:
+    (line,) = refused(llm_request_fields=text)
+    assert line.startswith("LLM_REQUEST_FIELDS ")
+    assert "Cure:" in line
