@@ -42,6 +42,9 @@ ALONE = Pace(beat=10.0, dead=30.0, patience=15.0)
 #: A beat is late if it comes this much later than it should, or the database's clock and ours
 #: disagree by this much on how long it took, in seconds.
 _LATE = 0.5
+#: A clock that is this far from the database's is reported: nodes compare each other's stamps (the
+#: life of a stream's token, the order of a timeline). docs/deploy.md.
+_ASTRAY = timedelta(seconds=1)
 #: Calls that are adopted at once.
 _ADOPT = 100
 
@@ -179,6 +182,7 @@ class Node:
     _draining: bool = field(default=False, init=False)
     _failing: bool = field(default=False, init=False)
     _stopped: bool = field(default=False, init=False)
+    _astray: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         assert self.role in ROLES
@@ -253,7 +257,7 @@ class Node:
 
     async def beat(self) -> bool:
         """Say that this node lives, and look who else does; False if it had to enter anew."""
-        began = self.clock.monotonic()
+        began, asked = self.clock.monotonic(), self.clock.now()
         now = database_now(self.database.dialect, self.clock)
         drained = now if self._draining else sa.null()
         insert = postgresql.insert if self.database.dialect == "postgresql" else sqlite.insert
@@ -278,6 +282,7 @@ class Node:
             started_at, seen_at = (await connection.execute(statement)).one()
             rows = (await connection.execute(sa.select(*table.c))).mappings().all()
         self._note(began, seen_at)
+        self._compare(asked, seen_at)
         self._look([NodeRow(**row) for row in rows], seen_at)
         known, self._started_at = self._started_at, started_at
         return known is None or bool(known == started_at)
@@ -295,6 +300,13 @@ class Node:
                 self._steady_since = began
         self._failing = False
         self._seen_at, self._began = seen_at, began
+
+    def _compare(self, asked: datetime, seen_at: datetime) -> None:
+        """Does our clock say what the database's does? By as much as this beat leaves no doubt."""
+        off = max(asked - seen_at, seen_at - self.clock.now())
+        if off > _ASTRAY and not self._astray:
+            log.warning("node.clock_astray", node_id=self.id, seconds=round(off.total_seconds(), 1))
+        self._astray = off > _ASTRAY
 
     def _look(self, rows: Sequence[NodeRow], now: datetime) -> None:
         self._others = [row for row in rows if row.id != self.id]

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from domain.errors import OperatorError
 from domain.outcome import Outcome
 from domain.tenant import Tenant
+from server.clock import SystemClock
 from storage import CallRow, Database, NewCall, OperatorStore, Storage
 from storage.call_register import StreamToken
 from storage.nodes import Node, NodeRegister
@@ -102,6 +104,21 @@ async def test_a_node_is_seen_until_it_stops(
     assert row.draining_at is not None
     await life.node.stop()
     assert await register.living() == await register.dead() == []
+
+
+async def test_a_clock_that_is_not_the_databases_is_reported_once(
+    database: Database, dialect: str
+) -> None:
+    """With SQLite there is no clock but ours."""
+    with capture_logs() as logs:
+        for clock in (FakeClock(START - timedelta(days=365)), SystemClock()):
+            life = Life(database, FakeClock())
+            life.node.clock = clock
+            await life.node.start()
+            await life.node.beat()
+            await life.node.stop()
+    astray = [entry["event"] for entry in logs if entry["event"] == "node.clock_astray"]
+    assert astray == ["node.clock_astray"] * (dialect == "postgresql")
 
 
 async def test_who_does_not_beat_is_dead_and_reaped_once(
