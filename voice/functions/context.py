@@ -1,7 +1,9 @@
 """All that a function may touch while it runs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from domain.clock import Clock
@@ -23,7 +25,9 @@ class CallContext:
     no `call_id`. `contact_id`: who they may be, by their number or address; `email`: where they
     write from.
     `known_appointments`: ids of those that our own texts to them were about. `public_url`: where
-    customers' pages are, without a trailing slash.
+    customers' pages are, without a trailing slash. `opening`: the answer of ours that led to the
+    stream whose agent asks; once the call is answered anew, somebody else serves this caller. None:
+    who asks has no stream.
     """
 
     tenant: Tenant
@@ -41,6 +45,7 @@ class CallContext:
     email: str | None = field(default=None, repr=False)
     known_appointments: frozenset[str] = frozenset()
     public_url: str = ""
+    opening: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
     def occasion(self) -> Occasion:

@@ -133,6 +133,9 @@ class FunctionRunner:
             stored = await _stored(request, context, rows)
             if stored is not None:
                 return stored
+            if await _superseded(context, rows):
+                _log.info("function.superseded", call_id=context.call_id, function=request.name)
+                return _failure(request, context)
             answer = request.refusal or await _run(request, context, rows)
             if request.writes and answer.effect is None:
                 # On PostgreSQL the same request may have been committed while ours ran into it.
@@ -169,6 +172,15 @@ class FunctionRunner:
 async def _run(request: _Request, context: CallContext, rows: TenantRows) -> Answer:
     assert request.function is not None
     return await request.function.run(request.arguments, context, rows)
+
+
+async def _superseded(context: CallContext, rows: TenantRows) -> bool:
+    """Another stream serves this caller: a node that was frozen reads what its agent had asked for,
+    while the next one asks the same in other words. What had begun before is finished."""
+    if context.opening is None or context.call_id is None:
+        return False
+    call = await rows.calls.get(context.call_id)
+    return call is not None and call.opening != context.opening
 
 
 async def _stored(request: _Request, context: CallContext, rows: TenantRows) -> Answer | None:

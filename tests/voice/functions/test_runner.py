@@ -587,3 +587,23 @@ async def test_a_call_of_another_tenant_runs_nothing(shop: Shop, bakery: Shop) -
     assert finished.result["status"] == "error"
     assert not any((await shop.rows()).values())
     assert not any((await bakery.rows()).values())
+
+
+# ------------------------------------------------------------------------ a superseded stream
+
+
+async def test_a_stream_that_another_has_superseded_writes_nothing(shop: Shop) -> None:
+    """Its node was frozen with a function unread; the next stream's agent has taken over."""
+    alone = await shop.call()
+    assert alone.call_id is not None
+    context = replace(alone, opening={})
+    noted = await shop.run("take_message", {"message": "Un"}, context, "call_1")
+    assert noted.effect is not None
+    await shop.storage.operator.reopen(alone.call_id, {"kind": "stream", "nonce": "2"}, "opening")
+    late = await shop.run("take_message", {"message": "Deux"}, context, "call_2")
+    assert (late.effect, late.result["status"]) == (None, "error")
+    again = await shop.run("take_message", {"message": "Un"}, context, "call_1")
+    assert again.result == noted.result, "what was done is told as ever"
+    assert len((await shop.rows())["tickets"]) == 1
+    webhook = await shop.run("take_message", {"message": "Deux"}, alone, "call_3")
+    assert webhook.effect is not None, "who has no stream may be on any node"
