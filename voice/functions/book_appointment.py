@@ -1,7 +1,7 @@
 """book_appointment: a moment becomes the caller's, or it is said that it doesn't."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -117,17 +117,26 @@ def failed(arguments: Arguments, context: CallContext) -> Answer:
 async def run(arguments: Arguments, context: CallContext, rows: TenantRows) -> Answer:
     """{status: "booked", appointment_id, code, spoken} or {status, spoken, alternatives}."""
     start = datetime.fromisoformat(arguments.start).astimezone(ZoneInfo(context.tenant.timezone))
-    own = await _own(start, context, rows)
-    if own is not None and same_person(own.customer_name, arguments.name):
-        return await _booked_already(own, arguments, start, context, rows)
     contact_id = await _contact(arguments, context, rows)
+    # This very call may be booking elsewhere: for an agent that was lost, and now for the next.
+    await rows.appointments.lock()
+    mine = await _of_this_call(context, rows)
+    own = next((each for each in mine if each.start_utc == start), None)
+    if own is not None and same_person(own.customer_name, arguments.name):
+        return await _booked_already(own, arguments, contact_id, context, rows)
     diary = await Diary.open(rows, context, arguments.service, arguments.resource)
     try:
         appointment = await rows.bookings.book(_wish(arguments, start, diary, contact_id))
     except Unavailable as refused:
         if own is not None:
-            return await _booked_already(own, arguments, start, context, rows)
-        return not_had("not_booked", refused, diary.agenda, context)
+            return await _booked_already(own, arguments, contact_id, context, rows)
+        answer = not_had("not_booked", refused, diary.agenda, context)
+        over = start + timedelta(minutes=diary.service.minutes)
+        in_the_way = next((it for it in mine if it.start_utc < over and start < it.end_utc), None)
+        if refused.why != "taken" or in_the_way is None:
+            return answer
+        note = say(context.locale, "note_own", when=when(in_the_way.start_utc, context))
+        return Answer({**answer.result, "note": note})
     return _booked(appointment, arguments, start, context)
 
 
@@ -182,7 +191,7 @@ def _booked(
 async def _booked_already(
     own: Appointment,
     arguments: Arguments,
-    start: datetime,
+    contact_id: str | None,
     context: CallContext,
     rows: TenantRows,
 ) -> Answer:
@@ -198,10 +207,10 @@ async def _booked_already(
         customer_phone=arguments.phone,
         customer_email=email,
         notes=_notes(arguments, context) or own.notes,
-        contact_id=await _contact(arguments, context, rows),
+        contact_id=contact_id,
         change=Change(door_of(context), context.call_id),
     )
-    spoken = say(context.locale, "booked_already", when=when(start, context))
+    spoken = say(context.locale, "booked_already", when=when(own.start_utc, context))
     note = "details_unchanged" if corrected == own else "details_corrected"
     return Answer(
         {
@@ -213,15 +222,9 @@ async def _booked_already(
     )
 
 
-async def _own(start: datetime, context: CallContext, rows: TenantRows) -> Appointment | None:
-    """The appointment at this very moment that this very call has made."""
+async def _of_this_call(context: CallContext, rows: TenantRows) -> list[Appointment]:
+    """What this very call has booked, by start."""
     if context.call_id is None:
-        return None
-    return next(
-        (
-            each
-            for each in await rows.appointments.of_call(context.call_id)
-            if each.status == "confirmed" and each.start_utc == start
-        ),
-        None,
-    )
+        return []
+    booked = await rows.appointments.of_call(context.call_id)
+    return [each for each in booked if each.status == "confirmed"]

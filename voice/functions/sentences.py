@@ -24,6 +24,10 @@ FRENCH: Mapping[str, str] = {
     "details_unchanged": "Les coordonnées déjà notées restent inchangées.",
     "details_corrected": "Les coordonnées du rendez-vous sont corrigées.",
     "not_booked": "Le rendez-vous n'est pas réservé.",
+    "note_own": (
+        "Ce qui occupe ce moment, c'est le rendez-vous que l'appelant a déjà pris pendant cet "
+        "appel : {when}. Pour en changer l'heure : reschedule_appointment."
+    ),
     "not_moved": "Le rendez-vous n'est pas déplacé, il reste au moment prévu.",
     "appointment_found": "Votre rendez-vous est prévu {when}.",
     "appointment_moved": "C'est déplacé : {when}.",
@@ -123,6 +127,10 @@ ENGLISH: Mapping[str, str] = {
     "details_unchanged": "The contact details noted before remain unchanged.",
     "details_corrected": "The contact details of the appointment are corrected.",
     "not_booked": "The appointment is not booked.",
+    "note_own": (
+        "What is in the way is the appointment that the caller has already made on this call: "
+        "{when}. To change its time: reschedule_appointment."
+    ),
     "not_moved": "The appointment is not moved, it stays as it was.",
     "appointment_found": "Your appointment is {when}.",
     "appointment_moved": "It's moved: {when}.",

@@ -1,5 +1,6 @@
 """Booked, or unmistakably not."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from domain.outcome import Outcome
 from storage import NewAppointment, TextTurn
 from storage.appointments import shown_code
+from storage.resources import NewResource
 from tests.fakes.clock import FakeClock
 from tests.voice.functions.shop import CALLER, Shop, both_databases
 
@@ -161,6 +163,34 @@ async def test_the_same_moment_in_other_words_is_not_taken(shop: Shop) -> None:
     assert "corrigées" in again.result["note"]
     assert again.effect is None
     assert len((await shop.rows())["appointments"]) == 1
+
+
+@both_databases
+async def test_an_agent_that_was_lost_and_the_next_one_book_the_same(shop: Shop) -> None:
+    """At once and in other words, with somebody else free at that moment too."""
+    async with shop.storage.tenant(shop.tenant.id).write() as rows:
+        for name in ("Anne", "Léa"):
+            await rows.resources.add(NewResource(name))
+    context = await shop.call()
+    arguments = {"start": TUESDAY, "name": "Marc Durand"}
+    async with asyncio.TaskGroup() as tasks:
+        both = [
+            tasks.create_task(shop.answer("book_appointment", {**arguments, **more}, context))
+            for more in ({}, {"notes": "Peugeot"})
+        ]
+    assert [task.result()["status"] for task in both] == ["booked", "booked"]
+    assert len({task.result()["appointment_id"] for task in both}) == 1
+    assert len((await shop.rows())["appointments"]) == 1
+
+
+async def test_a_call_s_own_appointment_in_the_way_is_named(shop: Shop) -> None:
+    context = await shop.call()
+    await shop.run("book_appointment", {"start": TUESDAY, "name": "Marc Durand"}, context)
+    near = {"start": "2026-11-24T14:15", "name": "Marc Durand"}
+    mine = await shop.answer("book_appointment", near, context)
+    assert mine["status"] == "taken"
+    assert "déjà pris pendant cet appel : demain mardi 24 à quatorze heures." in mine["note"]
+    assert "note" not in await shop.answer("book_appointment", near)
 
 
 async def test_another_call_hears_that_it_is_taken(shop: Shop) -> None:
