@@ -7,7 +7,6 @@ doesn't answer, the rules go on from the very words that it was asked about.
 
 import asyncio
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -27,10 +26,10 @@ from storage.functions import StoredResult
 from storage.journal import JournalEntry
 from voice import turns
 from voice.agent import HISTORY_TURNS, Earlier
-from voice.endings import TRANSFERRING, TURNS, VOICEMAIL
+from voice.endings import TRANSFERRING, TURNS
 from voice.events import FunctionFinished
 from voice.history import CONNECTED, History, achieved, finished
-from voice.ladder import Rung
+from voice.ladder import SPEAKING, Rung
 from voice.lower_rungs import (
     Choice,
     LowerRungs,
@@ -41,8 +40,8 @@ from voice.lower_rungs import (
     passed_of,
     said,
     turn_opening,
-    voicemail,
 )
+from voice.sentence_split import spoken_text
 from voice.streams import Setup
 
 log = structlog.get_logger(__name__)
@@ -56,8 +55,6 @@ ROUNDS = 4
 RULE_STEPS = 4
 #: Characters of an answer that are spoken: Twilio's <Say> takes 4096.
 LONGEST = 1500
-#: What a model writes for eyes.
-_FORMATTING = re.compile(r"[*_#`]+|^\s*[-•]\s+", re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -124,7 +121,7 @@ class TurnAnswers:
         if by_rules:
             return await self._instead(turn)
         if turn.heard.nothing:
-            return self._silence(turn)
+            return await self._silence(turn)
         try:
             async with asyncio.timeout(MODEL_SECONDS):
                 return await self._by_model(turn)
@@ -178,22 +175,23 @@ class TurnAnswers:
             event = turns.Answered(move.name, finished.result)
             state, move = turns.answered(state, event, facts)
         if isinstance(move, turns.Run):  # no rule leads here; a caller must hear something
-            move = turns.Leave("voicemail")
+            move = turns.Leave("below")
         if isinstance(move, turns.Leave):
-            return self._leave(turn, move)
+            return await self._leave(turn, move)
         return self._ask(turn, move, state, by_model=False)
 
     # --------------------------------------------------------------------------- the model
 
-    def _silence(self, turn: _Turn) -> Reply:
-        """Nothing was said: asked again once, then it is the voicemail's turn, or goodbye."""
+    async def _silence(self, turn: _Turn) -> Reply:
+        """Nothing was said: asked again once, then it is the next rung's turn, or goodbye."""
         state = msgspec.structs.replace(turn.state, missed=turn.state.missed + 1)
         if state.missed < turns.MISSES:
             ask = turns.Ask(text(turn.locale, "silence_prompt_1"), "open")
             return self._ask(turn, ask, state, by_model=True)
         if turn.achieved:
-            return self._leave(turn, turns.Leave("end", text(turn.locale, "silence_goodbye")))
-        return self._leave(turn, turns.Leave("voicemail"))
+            bye = turns.Leave("end", text(turn.locale, "silence_goodbye"))
+            return await self._leave(turn, bye)
+        return await self._leave(turn, turns.Leave("below"))
 
     async def _by_model(self, turn: _Turn) -> Reply:
         setup, model = turn.setup, self._lower.model
@@ -215,20 +213,21 @@ class TurnAnswers:
                 result = json.dumps(dict(finished.result), ensure_ascii=False)
                 messages.append(ModelMessage("function", result, answers=request.id))
                 if finished.then:
-                    return self._then(turn, finished, answer.text)
+                    return await self._then(turn, finished, answer.text)
         raise ProviderError("llm", "functions without end", retryable=True, code="rounds")
 
     def _said(self, turn: _Turn, words: str) -> Reply:
         state = msgspec.structs.replace(turn.state, missed=0, done=bool(turn.achieved))
         return self._ask(turn, turns.Ask(speakable(words), "open"), state, by_model=True)
 
-    def _then(self, turn: _Turn, finished: FunctionFinished, words: str) -> Reply:
+    async def _then(self, turn: _Turn, finished: FunctionFinished, words: str) -> Reply:
         """A function ends the conversation: the model's own words go with it, else ours."""
-        locale = turn.locale
+        words = speakable(words)
         if finished.then == "transfer":
-            words = speakable(words) or text(locale, "transfer_wait")
-            return self._leave(turn, turns.Leave("transfer", words))
-        return self._leave(turn, turns.Leave("end", speakable(words) or text(locale, "goodbye")))
+            move = turns.Leave("transfer", words or text(turn.locale, "transfer_wait"))
+        else:
+            move = turns.Leave("end", words or text(turn.locale, "goodbye"))
+        return await self._leave(turn, move)
 
     # --------------------------------------------------------------------------- the answer
 
@@ -238,14 +237,20 @@ class TurnAnswers:
         opening = turn_opening(number, passed, ask, state, turn.locale, by_model=by_model)
         return self._reply(turn, opening, TURNS)
 
-    def _leave(self, turn: _Turn, move: turns.Leave) -> Reply:
-        passed = passed_of(turn.row.opening)
+    async def _leave(self, turn: _Turn, move: turns.Leave) -> Reply:
+        row, passed = turn.row, passed_of(turn.row.opening)
         number = turn.choice.transfer_number
         if move.to == "transfer" and number is not None and Rung.TRANSFER not in passed:
             return self._reply(turn, owner(turn.locale, move.words, number, passed), TRANSFERRING)
         if move.to == "end":
             return self._reply(turn, last_words(turn.locale, move.words), TURNS)
-        return self._reply(turn, voicemail(turn.locale, move.words, passed), VOICEMAIL)
+        # Who isn't understood needs a person, and not another agent.
+        assert row.tenant_id is not None
+        below = passed | SPEAKING | {Rung.TURNS}
+        choice = await self._lower.choose(row.tenant_id, row.call_sid, row.from_number, below)
+        opening, stage = await self._lower.opening(choice, row)
+        said_first = f"{move.words} {opening['say']}".strip()
+        return self._reply(turn, {**opening, "say": said_first}, stage)
 
     def _reply(self, turn: _Turn, opening: Opening, stage: str) -> Reply:
         spoken = said(turn.row.id, opening, self._clock.now())
@@ -302,8 +307,8 @@ def _told(timeline: Sequence[TimelineEntry]) -> list[tuple[str, str]]:
 
 
 def speakable(words: str) -> str:
-    """A model's answer as it is read out: without formatting, cut at a sentence when too long."""
-    plain = " ".join(_FORMATTING.sub(" ", words).split())
+    """A model's answer as it is read out: nothing for the eye, cut at a sentence when too long."""
+    plain = spoken_text(words)
     if len(plain) <= LONGEST:
         return plain
     cut = plain[:LONGEST]

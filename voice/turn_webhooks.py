@@ -31,13 +31,14 @@ from voice.voicemail import Voicemail
 
 log = structlog.get_logger(__name__)
 
-#: How long one request waits for the answer, seconds: Twilio allows 15 (twilio.md §1.2), a caller
-#: less.
-PATIENCE_SECONDS = 4.0
+#: How long one request waits for the answer, seconds: nobody shall hear nothing for 2.5 s (the
+#: issue's rule), of which Twilio takes about one to notice that the caller has stopped.
+PATIENCE_SECONDS = 1.5
 #: How often we look whether another node has answered, seconds.
 LOOK_SECONDS = 0.25
-#: Lines of ours while an answer is made; then whatever answers is stuck.
-WAITS = 6
+#: Lines of ours while an answer is made, about 4 s each; then whatever answers is stuck. Together
+#: they last longer than `STALE`, for what is taken over then must be waited for as well.
+WAITS = 10
 #: A turn that nobody has answered after so long was lost with its node: the model had 14 s, and a
 #: function that it began with its last breath may take 10.
 STALE = timedelta(seconds=25)
@@ -96,7 +97,7 @@ class TurnWebhooks:
             return _twiml(await self._current(row))
         if waited > WAITS:
             passed = passed_of(row.opening) | {Rung.TURNS}
-            return _twiml(await self.openings.go_on(row, passed))
+            return _twiml(await self.openings.go_on(row, passed, attempts=row.attempts))
         await self._claim(row, number, turns.Heard())
         return await self._answer(row, number, waited)
 

@@ -27,8 +27,8 @@ _NAME, _MESSAGE, _DAY = 120, 2000, 100
 #: How an answer is given: one key or words; words alone, at length; a number by keys, ended by #,
 #: or words; anything at all, for a model.
 Listen = Literal["key", "words", "number", "open"]
-#: Where a conversation goes when it is over.
-Target = Literal["end", "transfer", "voicemail"]
+#: Where a conversation goes when it is over; "below": to the next rung of the ladder.
+Target = Literal["end", "transfer", "below"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,13 @@ def after_model(facts: Facts, event: Heard, *, done: bool, words: str = "") -> S
 
 # ---------------------------------------------------------------------------- what was wanted
 
+#: "Ce n'est pas très urgent": no emergency. What isn't surely denied is one.
+_NOT_URGENT = re.compile(
+    r"\b(?:pas|rien|jamais|aucune?|sans|n est plus|not|isn t|nothing|is no|s no)"
+    r"(?: (?:d|de|du tout|l|une?|en|si|tres|trop|vraiment|forcement|specialement|absolument"
+    r"|particulierement|tellement|super|hyper|plus|an|a|any|very|that|really|so|all that))*"
+    r" (?:urgence|urgences|urgent|urgente|emergency)\b"
+)
 _KEYS = {"1": "book", "2": "message", "3": "human", "0": "human"}
 #: In the order in which they are looked for, in folded words (voice.routing.fold).
 _WORDS: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -194,7 +201,7 @@ _WORDS: tuple[tuple[str, re.Pattern[str]], ...] = (
 def _intent(event: Heard) -> str | None:
     if event.digits:
         return _KEYS.get(event.digits[0])
-    words = fold(event.speech[:_MESSAGE])
+    words = _NOT_URGENT.sub(" ", fold(event.speech[:_MESSAGE]))
     return next((name for name, pattern in _WORDS if pattern.search(words)), None)
 
 
@@ -424,7 +431,7 @@ def _booked(state: State, result: Mapping[str, Any], facts: Facts) -> Step:
 def _noted(state: State, result: Mapping[str, Any], facts: Facts) -> Step:
     if result.get("status") == "created":
         return _achieved(state, facts, _say(facts, "turns_noted"))
-    return state, Leave("voicemail", str(result.get("spoken") or ""))
+    return state, Leave("below", str(result.get("spoken") or ""))
 
 
 _RESULTS: Mapping[str, Callable[[State, Mapping[str, Any], Facts], Step]] = {
@@ -454,12 +461,12 @@ def _slots_of(listed: Any) -> tuple[Slot, ...]:
 
 
 def _missed(state: State, facts: Facts, why: str) -> Step:
-    """No usable answer: asked once more, then it is the voicemail's turn, or goodbye."""
+    """No usable answer: asked once more, then it is the next rung's turn, or goodbye."""
     state = _next(state, missed=state.missed + 1)
     if state.done and why == "turns_nothing":
         return state, Leave("end", _say(facts, "goodbye"))
     if state.missed >= MISSES:
-        return state, Leave("end", _say(facts, "goodbye")) if state.done else Leave("voicemail")
+        return state, Leave("end", _say(facts, "goodbye")) if state.done else Leave("below")
     return state, _prefixed(_say(facts, why), _asked(state, facts))
 
 

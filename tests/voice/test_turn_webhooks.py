@@ -219,6 +219,22 @@ async def test_the_owner_s_phone_then_the_voicemail(twilio: Twilio) -> None:
     assert (await the_call(owner))["outcome"] == "message"
 
 
+async def test_who_is_not_understood_by_turns_is_put_through_before_the_voicemail(
+    twilio: Twilio,
+) -> None:
+    owner = await by_turns(twilio, "turns", "transfer", transferNumber=OWNER_PHONE)
+    again = await post(twilio, (await twilio.ring(ForwardedFrom=LINE)).action)
+    wait = await post(twilio, again.action)
+    assert (wait.verbs, wait.said) == (["Say", "Redirect"], text("fr", "transfer_wait"))
+    assert (await post(twilio, again.action)).text == wait.text, "once"
+    dial = await post(twilio, wait.first("Redirect").text or "")
+    assert dial.first("Dial/Number").text == OWNER_PHONE
+    mailbox = await post(twilio, dial.action, DialCallStatus="no-answer")
+    assert mailbox.verbs == ["Say", "Record", "Redirect"], "no more questions"
+    said = [turn["text"] for turn in (await the_call(owner, over=False))["turns"]]
+    assert said.count(wait.said) == 1
+
+
 async def test_without_a_number_nobody_is_rung(twilio: Twilio) -> None:
     await by_turns(twilio, "transfer")
     assert (await twilio.ring(ForwardedFrom=LINE)).verbs == ["Say", "Record", "Redirect"]
@@ -349,9 +365,10 @@ async def test_the_model_talks_and_its_functions_run_once(model: Model, tmp_path
         owner = await by_turns(twilio)
         hello = await twilio.ring(ForwardedFrom=LINE)
         assert text("fr", "turns_menu_message") not in hello.said
-        model.answers = [TICKET, "**C'est** noté.", "Vous pouvez venir mardi."]
+        written = "**C'est** noté, jean_dupont@exemple.fr. [Notre page](https://exemple.fr/x?y=1)."
+        model.answers = [TICKET, written, "Vous pouvez venir mardi."]
         said = await say(twilio, hello, "Je voudrais un devis")
-        assert said.said == "C'est noté."
+        assert said.said == "C'est noté, jean_dupont@exemple.fr. Notre page."
         assert (await say(twilio, hello, "Je voudrais un devis")).text == said.text
         assert len(await tickets(owner)) == 1
         system, greeted, user = model.asked[0]

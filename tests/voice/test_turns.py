@@ -132,6 +132,17 @@ def test_other_slots_then_another_day() -> None:
         ("Laissez-moi laisser un message", "message"),
         ("Vous pouvez me rappeler ?", "message"),
         ("C'est une urgence, je veux un rendez-vous", "urgent"),
+        ("Ce n'est pas normal, c'est urgent", "urgent"),
+        ("Je ne peux pas attendre, urgence", "urgent"),
+        ("Non, urgent", "urgent"),
+        ("Ce n'est pas seulement urgent, c'est grave", "urgent"),
+        ("Ce n'est pas une urgence mais là c'est devenu urgent", "urgent"),
+        ("Ce n'est pas urgent", None),
+        ("C'est pas du tout une urgence, je voudrais un rendez-vous", "book"),
+        ("Il n'y a rien d'urgent, pouvez-vous me rappeler ?", "message"),
+        ("Pas d'urgence, mais passez-moi quelqu'un", "human"),
+        ("It isn't really urgent, I need an appointment", "book"),
+        ("There's no emergency", None),
         ("Je veux parler à un être humain", "human"),
         ("Can I speak to somebody", "human"),
         ("Je voudrais vraiment un rendez-vous pour une personne", "book"),
@@ -220,14 +231,14 @@ def test_an_agent_that_books_nothing_offers_nothing() -> None:
     assert talk.state.step == "message"
 
 
-def test_twice_no_answer_is_the_voicemail_s_turn() -> None:
+def test_twice_no_answer_is_the_next_rung_s_turn() -> None:
     talk = booking()
     talk()
     assert talk.words.startswith(text("fr", "turns_nothing"))
-    assert talk() == Leave("voicemail")
+    assert talk() == Leave("below")
     talk = booking()
     talk("la météo")
-    assert talk("la bourse") == Leave("voicemail")
+    assert talk("la bourse") == Leave("below")
     talk = booking()
     talk()
     talk(digits="1")
@@ -260,7 +271,7 @@ def test_functions_that_fail() -> None:
     talk(digits="1")
     assert talk.words.startswith("Je n'arrive pas.")
     assert talk.state.step == "message"
-    assert talk("Rappelez-moi") == Leave("voicemail", "Je n'arrive pas.")
+    assert talk("Rappelez-moi") == Leave("below", "Je n'arrive pas.")
     empty = Talk(facts(), check_availability={"slots": []})
     empty(digits="1")
     assert empty.words.startswith(text("fr", "turns_none"))
