@@ -92,7 +92,7 @@ class LiveCalls:
         # A place that this node gave may have gone with the stream to another node, and be lost.
         if call_sid in self._bridges or (known and self.places is None):
             return True
-        if not known and not self.draining and self._node_is_full(call_sid):
+        if not known and self.is_full(call_sid):
             return False
         limit = None if under_way else self.per_tenant
         if self.places is None:
@@ -140,9 +140,11 @@ class LiveCalls:
             bridge.hand_over()
         return [bridge.call_id for bridge in leaving]
 
-    def _node_is_full(self, call_sid: str) -> bool:
+    def is_full(self, call_sid: str) -> bool:
+        """This node has no room for one more stream, this call's. Not while it stops: those open
+        elsewhere."""
         coming = len(self._admitted) - (call_sid in self._admitted)
-        return len(self._bridges) + coming >= self.per_node
+        return not self.draining and len(self._bridges) + coming >= self.per_node
 
     def _full(self, tenant_id: str, limit: int | None, call_sid: str) -> bool:
         if limit is None:

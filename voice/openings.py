@@ -18,7 +18,7 @@ from storage.journal import JournalEntry
 from voice import twiml
 from voice.bypass import Bypass
 from voice.endings import ASKING, BROKEN, OPENING, OVERFLOW, REJECTED, Endings
-from voice.ladder import Rung
+from voice.ladder import SPEAKING, Rung
 from voice.line_tests import is_line_test, unread_forwarding
 from voice.live_calls import LiveCalls
 from voice.lower_rungs import KINDS, OWNER, Choice, LowerRungs, listed
@@ -36,6 +36,9 @@ TRIES = 2
 LINE_TEST = "line_test"
 #: A dial of ours rings 20 s and is announced for 10: a call that comes back comes within this.
 OWN_DIAL = timedelta(seconds=60)
+#: What a new call isn't offered by a node that is full: a stream, and a conversation by turns,
+#: whose requests take about as much of a core as a stream does.
+_COSTLY = SPEAKING | {Rung.TURNS}
 #: Where a stream broke Twilio asks `continue` at once; a node that misses the stream's has it ask
 #: again after at least 2 s (voice/rescue.py). Both about the same break are this close, or one of
 #: them finds a stream.
@@ -153,8 +156,16 @@ class Openings:
 
     # ---------------------------------------------------------------------------- the answer
 
+    async def _first(self, found: Found, call_sid: str, from_number: str) -> Choice:
+        """Who takes a new call: while this node is full, the owner's phone or the voicemail."""
+        tenant_id = found.tenant.id
+        choice = await self.lower.choose(tenant_id, call_sid, from_number)
+        if choice.speaks and self.live_calls.is_full(call_sid):
+            choice = await self.lower.choose(tenant_id, call_sid, from_number, _COSTLY)
+        return choice
+
     async def _answer(self, call: NewCall, found: Found) -> Opened:
-        choice = await self.lower.choose(found.tenant.id, call.call_sid, call.from_number)
+        choice = await self._first(found, call.call_sid, call.from_number)
         if not choice.speaks:
             opening, stage = await self.lower.opening(choice)
             return await self._journal(call, stage, opening, found)
@@ -306,7 +317,7 @@ class Openings:
             # Bound by a repeated webhook, or over, since `row` was read.
             return await self._again(await operator.get_call(row.id) or row)
         log.info("call.bound", call_id=row.id, tenant_id=found.tenant.id, found_by=found.by)
-        choice = await self.lower.choose(found.tenant.id, row.call_sid, row.from_number)
+        choice = await self._first(found, row.call_sid, row.from_number)
         if not choice.speaks:
             return await self.reopen(row, *await self.lower.opening(choice))
         admitted = await self.live_calls.admit(row.call_sid, found.tenant.id)
@@ -351,8 +362,9 @@ class Openings:
         attempts: int | None = None,
     ) -> str:
         """A running call goes on with the first rung that is well and that it hasn't `passed`; an
-        apology, and a call-back, when there is none. `nobody_answered`: a transfer has just
-        failed, and whoever is next begins with that. `attempts`: as in `reopen`."""
+        apology, and a call-back, when there is none. Without a stream while this node is full.
+        `nobody_answered`: a transfer has just failed, and whoever is next begins with that.
+        `attempts`: as in `reopen`."""
         assert row.tenant_id is not None, "only bound calls are on a ladder"
         choice = await self.lower.choose(row.tenant_id, row.call_sid, row.from_number, passed)
         if choice.rung is None:
@@ -361,9 +373,10 @@ class Openings:
         if not choice.speaks:
             below = await self.lower.opening(choice, row, nobody_answered=nobody_answered)
             return await self.reopen(row, *below, attempts=attempts)
-        # A fresh stream, with a fresh token.
         if not await self.live_calls.admit(row.call_sid, row.tenant_id, under_way=True):
-            return await self.reopen(row, {"kind": "overflow"}, OVERFLOW, attempts=attempts)
+            passed |= SPEAKING
+            return await self.go_on(row, passed, nobody_answered=nobody_answered, attempts=attempts)
+        # A fresh stream, with a fresh token.
         opening = {
             "kind": "stream",
             "nonce": new_nonce(),

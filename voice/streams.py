@@ -295,7 +295,7 @@ class Streams:
     ) -> Bridge:
         assert row.tenant_id is not None
         history = setup.earlier.history
-        context = self.context(row, setup)
+        context = replace(self.context(row, setup), opening=row.opening)
         return Bridge(
             call=Call(
                 script(setup.tenant, setup.config, setup.earlier),
@@ -324,7 +324,7 @@ class Streams:
             log.info("stream.ended", by=ended_by)
             return
         assert row.tenant_id is not None
-        if not await self._is_ours(row):
+        if not await self.is_ours(row):
             log.info("stream.superseded", by=ended_by)
             return
         # A function of an earlier stream may have come to its end after this one had begun.
@@ -336,7 +336,7 @@ class Streams:
             detail=f"ended_by_{ended_by}",
         )
 
-    async def _is_ours(self, row: CallRow) -> bool:
+    async def is_ours(self, row: CallRow) -> bool:
         """Whether this stream still carries the call. A node that was frozen, or taken for dead,
         finds its streams closed by the carrier: the calls are somebody else's by now, or about to
         be, and not over."""
@@ -452,6 +452,9 @@ class _Actions:
             if not await operator.set_transfer(self.row.id, number, DIALLING, carried_by=node_id):
                 raise ProviderError("storage", _SUPERSEDED, retryable=False)
             await operator.set_stage(self.row.id, TRANSFERRING, carried_by=node_id)
+            # If we were frozen meanwhile, we would begin anew what a rescuer has begun long ago.
+            if not await self.streams.is_ours(self.row):
+                raise ProviderError("storage", _SUPERSEDED, retryable=False)
         except OperatorError as error:
             raise ProviderError("storage", str(error), retryable=True) from error
         await self.streams.control.redirect(

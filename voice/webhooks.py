@@ -195,9 +195,17 @@ class VoiceWebhooks:
     # ------------------------------------------------------------------------- the transfer
 
     async def transfer(self, request: Request) -> Response:
-        """The call was redirected here: ring the owner."""
-        row = await self._transferred(request, "CallSid", DIALLING)
-        return _twiml(await self._dial(row) if row else twiml.hang_up())
+        """The call was redirected here: ring the owner. By a node that was frozen on its way it is
+        so once more, which has ended whatever it was doing: the owner is rung again, or the caller
+        goes on with who had them."""
+        row = await self._transferred(request, "CallSid", DIALLING, ACCEPTED, UNANSWERED)
+        if row is None:
+            return _twiml(twiml.hang_up())
+        if row.transfer_state == UNANSWERED:
+            return _twiml(await self._next(row))
+        if row.transfer_state == ACCEPTED:
+            await self.storage.operator.set_transfer(row.id, row.transfer_number, DIALLING)
+        return _twiml(await self._dial(row))
 
     async def _dial(self, row: CallRow) -> str:
         if not row.transfer_number:

@@ -50,6 +50,8 @@ async def test_a_node_admits_so_many() -> None:
         assert await calls.admit("CA2", "t2")
         assert await calls.admit("CA1", "t1"), "a call that has its place keeps it"
         assert not await calls.admit("CA3", "t1")
+        assert calls.is_full("CA3")
+        assert not calls.is_full("CA2"), "this one has its place"
 
 
 async def test_a_tenant_is_admitted_so_many_times() -> None:

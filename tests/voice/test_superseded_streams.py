@@ -3,10 +3,13 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from storage.call_register import CallRegister
 from tests.voice.carrier import LINE, Served, eventually, greeted, joined, serving
+from voice.endings import TRANSFERRING
 
 
 def adopted(served: Served) -> None:
@@ -30,6 +33,29 @@ async def test_the_carriers_stop_is_no_end_of_the_call(tmp_path: Path) -> None:
             await greeted(served, turns=2)
             await line.stops()
         assert await served.outcome()
+
+
+async def test_a_transfer_that_another_has_begun_is_not_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its node was frozen between the row and the carrier."""
+    set_stage = CallRegister.set_stage
+
+    async def frozen(register: CallRegister, call_id: str, stage: str, **only: Any) -> bool:
+        done = await set_stage(register, call_id, stage, **only)
+        if stage == TRANSFERRING:
+            adopted(served)
+        return done
+
+    monkeypatch.setattr(CallRegister, "set_stage", frozen)
+    async with serving(tmp_path) as served:
+        said = await served.twilio.ring(ForwardedFrom=LINE)
+        async with joined(served, said.token) as line:
+            await greeted(served)
+            await line.presses("9#")
+            assert await line.is_closed() == 1000
+        assert served.posted("Url=") == []
+        assert (await served.twilio.goes_on()).verbs == ["Dial"]
 
 
 @pytest.mark.parametrize(("keys", "would_post"), [("8#", "Status=completed"), ("9#", "Url=")])

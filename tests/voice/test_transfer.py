@@ -259,6 +259,22 @@ async def test_a_stream_lost_after_a_failed_transfer_is_not_told_of_it_again(
     assert [said.text for said in served.sessions[-1].said] == [text("fr-FR", "resume")]
 
 
+async def test_a_redirection_that_comes_late_does_not_end_the_call(served: Served) -> None:
+    """From a node that was frozen on its way to the carrier; whatever ran, it has ended."""
+    transfer = await transferred(served)
+    await transfer.dial()
+    await transfer.key("1")
+    again = await transfer.dial()
+    assert again.first("Dial/Number").text == OWNER_PHONE
+    assert await transfer.state() == "dialling", "who is rung again may not answer"
+    assert (await transfer.done("no-answer")).verbs == ["Connect"]
+    assert (await transfer.dial()).verbs == ["Connect"], "back to the agent, and not to nobody"
+    assert await transfer.state() == "failed"
+    await served.twilio.reports_the_end()
+    await served.outcome()
+    assert (await transfer.dial()).verbs == ["Hangup"]
+
+
 # ----------------------------------------------------------------------- our own dial comes back
 
 

@@ -267,8 +267,8 @@ async def test_a_caller_who_hangs_up_while_it_rings_abandoned(twilio: Twilio) ->
     assert await outcome(owner) == "abandoned"
 
 
-async def test_a_full_node_promises_a_call_back_and_keeps_it(tmp_path: Path) -> None:
-    async with running(tmp_path, max_calls_per_node=1) as twilio:
+async def test_a_tenant_at_its_limit_promises_a_call_back_and_keeps_it(tmp_path: Path) -> None:
+    async with running(tmp_path, max_calls_per_tenant=1) as twilio:
         owner = await twilio.tenant("Garage du Port", LINE)
         assert (await twilio.ring(1, ForwardedFrom=LINE)).verbs == ["Connect"]
         full = await twilio.ring(2, ForwardedFrom=LINE)
@@ -280,12 +280,51 @@ async def test_a_full_node_promises_a_call_back_and_keeps_it(tmp_path: Path) -> 
         assert await outcome(owner) == "overflow"
 
 
+async def test_a_new_call_at_a_full_node_is_put_through_or_leaves_a_message(tmp_path: Path) -> None:
+    async with running(tmp_path, max_calls_per_node=1) as twilio:
+        owner = await twilio.tenant("Garage du Port", LINE)
+        assert (await twilio.ring(1, ForwardedFrom=LINE)).verbs == ["Connect"]
+        mailbox = await twilio.ring(2, ForwardedFrom=LINE, From="anonymous")
+        assert mailbox.verbs == ["Say", "Record", "Redirect"]
+        await owner.put("/api/v1/channels/phone", {"config": {"transferNumber": "+33639980001"}})
+        put_through = await twilio.ring(3, ForwardedFrom=LINE)
+        assert put_through.verbs == ["Say", "Redirect"]
+        assert "Garage du Port" in put_through.said
+
+
+async def test_a_caller_who_is_asked_for_the_company_at_a_full_node(tmp_path: Path) -> None:
+    async with running(tmp_path, max_calls_per_node=1) as twilio:
+        await twilio.tenant("Garage du Port", LINE)
+        assert (await twilio.ring(1, ForwardedFrom=LINE)).verbs == ["Connect"]
+        asked = await twilio.ring(2, From="anonymous")
+        form = french_call(2, From="anonymous", SpeechResult="Garage du Port")
+        assert "Record" in Answer((await twilio.post(asked.action, form)).text).verbs
+
+
+@pytest.mark.parametrize(("rungs", "verb"), [(["turns"], "Gather"), ([], "Record")])
+async def test_a_call_under_way_goes_on_without_a_stream_at_a_full_node(
+    tmp_path: Path, rungs: list[str], verb: str
+) -> None:
+    async with running(tmp_path, max_calls_per_node=1) as twilio:
+        ladder = ["transfer", "realtime", *rungs]
+        number = {"transferNumber": "+33639980001"}
+        await twilio.tenant("Garage du Port", LINE, ladder=ladder, **number)
+        await twilio.tenant("Autre", "+33199005555")
+        ringing = await twilio.ring(1, ForwardedFrom=LINE)
+        form = french_call(1, CallStatus="in-progress")
+        dial = Answer((await twilio.post(ringing.first("Redirect").text or "", form)).text)
+        assert (await twilio.ring(2, ForwardedFrom="+33199005555")).verbs == ["Connect"]
+        back = await twilio.post(dial.action, {**form, "DialCallStatus": "no-answer"})
+        assert verb in Answer(back.text).verbs
+        assert text("fr", "overflow", company="Garage du Port") not in back.text
+
+
 async def test_a_caller_who_left_before_the_stream_came_keeps_no_place(tmp_path: Path) -> None:
     async with running(tmp_path, max_calls_per_node=1) as twilio:
         await twilio.tenant("Garage du Port", LINE)
         assert (await twilio.ring(1, ForwardedFrom=LINE)).verbs == ["Connect"]
         await ended(twilio, 1, status="in-progress")
-        assert (await twilio.ring(2, ForwardedFrom=LINE)).verbs == ["Say", "Hangup"]
+        assert "Record" in (await twilio.ring(2, ForwardedFrom=LINE)).verbs
         await ended(twilio, 1)
         assert (await twilio.ring(3, ForwardedFrom=LINE)).verbs == ["Connect"]
 
