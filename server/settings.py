@@ -205,7 +205,8 @@ class Settings(BaseSettings):
     max_calls_per_node: Count = _about(
         500,
         _SERVER,
-        "Calls that this process carries at once; one more hears that all lines are busy.",
+        "Calls that this process carries at once over media streams; one more is put through to the "
+        "owner, or leaves a message (docs/ladder.md).",
         "a whole number from 1",
         "500",
     )
@@ -213,7 +214,7 @@ class Settings(BaseSettings):
         None,
         _SERVER,
         "Calls that one tenant may have at once: over all nodes with PostgreSQL, where all nodes "
-        "must be told the same.",
+        "must be told the same. One more hears that all lines are busy, and is called back.",
         "a whole number from 1",
         "20",
         shown="no limit",
