@@ -275,7 +275,7 @@ def profile(tenant: Tenant, phone_config: Mapping[str, Any]) -> AgentProfile:
         custom_instructions=_own_instructions(sara, agent_type),
         greeting=_setting(sara, "welcomeMessage", "welcome_message", "greeting"),
         text_introduction=_setting(sara, "textIntroduction", "text_introduction"),
-        recording=_recorded(phone_config),
+        recording=is_recorded(phone_config),
     )
 
 
@@ -299,8 +299,9 @@ def _setting(sections: Iterable[Mapping[str, Any]], *keys: str) -> str:
     return ""
 
 
-def _recorded(phone_config: Mapping[str, Any]) -> bool:
-    """Off unless it says `{"recording": {"enabled": true}}`, and nothing like it."""
+def is_recorded(phone_config: Mapping[str, Any]) -> bool:
+    """Whether calls are recorded: off unless it says `{"recording": {"enabled": true}}`, and
+    nothing like it."""
     recording = phone_config.get("recording")
     return isinstance(recording, Mapping) and recording.get("enabled") is True
 
@@ -494,11 +495,18 @@ def instructions(profile: AgentProfile, context: CallContext) -> str:
 
 
 def lasting_instructions(
-    profile: AgentProfile, *, has_transfer: bool, has_knowledge: bool, about_call: str
+    profile: AgentProfile,
+    *,
+    has_transfer: bool,
+    has_knowledge: bool,
+    has_texts: bool,
+    about_call: str,
 ) -> str:
     """The same without what is of one call alone, for whoever keeps it: in its place stands
     `about_call`, where that is filled in later."""
-    timeless = CallContext(_NEVER, None, has_transfer, has_knowledge=has_knowledge)
+    timeless = CallContext(
+        _NEVER, None, has_transfer, has_knowledge=has_knowledge, has_texts=has_texts
+    )
     return _instructions(profile, timeless, about_call)
 
 

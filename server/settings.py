@@ -757,19 +757,24 @@ class Settings(BaseSettings):
         "provider:model, as Vapi names them",
         "gladia:solaria-1",
     )
-    vapi_voice_female: str = _about(
-        "azure:fr-FR-DeniseNeural",
+    vapi_voice_female: str | None = _about(
+        None,
         _VAPI,
-        "The voice of an assistant set to `female`.",
+        "The voice of assistants set to `female`, in whatever language: one that speaks all of "
+        "yours. Without it each language has its own (`azure:fr-FR-DeniseNeural`, "
+        "`azure:en-GB-SoniaNeural`).",
         "provider:voice or provider:voice:model, as Vapi names them",
-        "azure:fr-FR-DeniseNeural",
+        "11labs:VOICE_ID:eleven_flash_v2_5",
+        shown="one per language",
     )
-    vapi_voice_male: str = _about(
-        "azure:fr-FR-HenriNeural",
+    vapi_voice_male: str | None = _about(
+        None,
         _VAPI,
-        "The voice of an assistant set to `male`.",
+        "The voice of assistants set to `male`, likewise (`azure:fr-FR-HenriNeural`, "
+        "`azure:en-GB-RyanNeural`).",
         "provider:voice or provider:voice:model, as Vapi names them",
-        "azure:fr-FR-HenriNeural",
+        "11labs:VOICE_ID:eleven_flash_v2_5",
+        shown="one per language",
     )
 
     # -- Knowledge
@@ -1030,6 +1035,12 @@ class Settings(BaseSettings):
         """Numbers of ours that the settings name, in E.164."""
         ours = (self.twilio_phone_number, self.twilio_sms_from)
         return frozenset(number for number in ours if number and number.startswith("+"))
+
+    @property
+    def sends_sms(self) -> bool:
+        """Whether there is an account, and somebody to send SMS as."""
+        sender = self.twilio_sms_from or self.twilio_messaging_service_sid
+        return bool(self.twilio_account_sid and self.auth_tokens and sender)
 
     def model_server(self, kind: Literal["stt", "llm", "tts"]) -> ModelServer | None:
         """The server of this link of the cascade, if it is there with all that it needs."""

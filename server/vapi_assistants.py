@@ -62,13 +62,15 @@ Specs = Callable[[Sequence[str], str], Sequence[FunctionSpec]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is the same for all tenants. `secret`: what Vapi shows at our doors."""
+    """What is the same for all tenants. `secret`: what Vapi shows at our doors; `sends_texts`:
+    this deployment has somebody to send SMS as."""
 
     choices: Choices
     public_url: str
     secret: str = field(repr=False)
     seconds: float
     specs: Specs
+    sends_texts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ def plan(settings: Settings) -> Plan:
         secret=secret.get_secret_value() if secret else "",
         seconds=settings.max_call_seconds,
         specs=FunctionRunner().specs,
+        sends_texts=settings.sends_sms,
     )
 
 
@@ -102,14 +105,17 @@ def blueprint(
     config: Mapping[str, Any],
     *,
     has_knowledge: bool,
+    has_texts: bool = False,
 ) -> Blueprint:
-    """A tenant's public phone configuration as an assistant's."""
+    """A tenant's public phone configuration as an assistant's. `has_texts`: callers can be sent
+    SMS; those who call from no mobile are told so by the function itself."""
     who = profile(tenant, config)
     has_transfer = bool(config.get("transferNumber"))
     names = function_names(
         who.agent_type,
         has_transfer=has_transfer,
         has_knowledge=has_knowledge,
+        has_texts=has_texts,
         recording=who.recording,
     )
     return Blueprint(
@@ -118,15 +124,17 @@ def blueprint(
         company=who.company,
         first_message=greeting(who),
         instructions=lasting_instructions(
-            who, has_transfer=has_transfer, has_knowledge=has_knowledge, about_call=ABOUT_CALL
+            who,
+            has_transfer=has_transfer,
+            has_knowledge=has_knowledge,
+            has_texts=has_texts,
+            about_call=ABOUT_CALL,
         ),
         functions=plan.specs(names, who.language),
         language=who.language,
         gender=who.voice,
         public_url=plan.public_url,
         secret=plan.secret,
-        # Ours is announced, and can be refused during the call (server/recordings.py).
-        recording=False,
         seconds=plan.seconds,
     )
 
@@ -175,12 +183,14 @@ class Provisioning:
         channel = await rows.channels.get("phone")
         if tenant.status != "active" or Rung.VAPI not in ladder(channel.config):
             return None
+        has_texts = self._plan.sends_texts and (await rows.channels.get("sms")).enabled
         made_of = blueprint(
             self._plan,
             deployment_id,
             tenant,
             channel.config,
             has_knowledge=await rows.knowledge.has_any(),
+            has_texts=has_texts,
         )
         choices = self._plan.choices
         return Wanted(assistant(made_of, choices), digest(made_of, choices))

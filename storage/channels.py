@@ -151,10 +151,7 @@ class Channels:
             await self.save_secrets(channel_type, {**left_in_plain, **secrets})
         if channel_type == "phone":
             await Lines(self._scope).claim(line)
-            await wake(
-                jobs_on(self._scope.connection, self._scope.clock, self._scope.tenant_id),
-                self._scope.tenant_id,
-            )
+        await self._wake_assistant(channel_type)
         changes: dict[str, Any] = {
             "enabled": enabled,
             "config_public": public,
@@ -176,6 +173,7 @@ class Channels:
         """On or off, and nothing else. Invalid for an unknown type."""
         _check_type(channel_type)
         await self._create_if_new(channel_type)
+        await self._wake_assistant(channel_type)
         statement = self._scope.update(table).where(table.c.channel_type == channel_type)
         await self._scope.connection.execute(
             statement.values(enabled=enabled, configured=configured, updated_at=self._scope.now())
@@ -206,10 +204,13 @@ class Channels:
             change.values(config_public=config, updated_at=self._scope.now())
         )
         await use(self._scope, version.id)
-        await wake(
-            jobs_on(self._scope.connection, self._scope.clock, self._scope.tenant_id),
-            self._scope.tenant_id,
-        )
+        await self._wake_assistant("phone")
+
+    async def _wake_assistant(self, channel_type: str) -> None:
+        """What callers are offered is made of these two: an SMS, too."""
+        if channel_type in ("phone", "sms"):
+            jobs = jobs_on(self._scope.connection, self._scope.clock, self._scope.tenant_id)
+            await wake(jobs, self._scope.tenant_id)
 
     async def _text_before(self) -> str:
         return own_instructions(await self._phone_config())

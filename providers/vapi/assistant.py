@@ -78,16 +78,24 @@ _INTERRUPTIONS: Final[Mapping[str, Sequence[str]]] = {
 
 #: Languages with their region, as Azure's names want it.
 _REGIONS: Final = {"fr": "fr-FR", "en": "en-GB"}
+#: Where none is chosen: voices by language and gender that need no account of their own at Vapi.
+VOICES: Final = {
+    ("fr", "female"): "azure:fr-FR-DeniseNeural",
+    ("fr", "male"): "azure:fr-FR-HenriNeural",
+    ("en", "female"): "azure:en-GB-SoniaNeural",
+    ("en", "male"): "azure:en-GB-RyanNeural",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
     """The deployment's models: `provider:model` for the first two; for voices, by the agent's
-    gender, `provider:voice` or `provider:voice:model`. `temperature` 0 to 2."""
+    gender, `provider:voice` or `provider:voice:model`, None: one of each language. `temperature`
+    0 to 2."""
 
     model: str
     transcriber: str
-    voices: Mapping[str, str]
+    voices: Mapping[str, str | None]
     temperature: float = 0.3
     max_tokens: int = 300
 
@@ -107,7 +115,6 @@ class Blueprint:
     gender: str
     public_url: str
     secret: str = field(repr=False)
-    recording: bool
     seconds: float
 
 
@@ -123,7 +130,9 @@ def assistant(blueprint: Blueprint, choices: Choices) -> dict[str, Any]:
         "firstMessageInterruptionsEnabled": False,
         "model": _model(blueprint, choices),
         "transcriber": transcriber(choices.transcriber, language),
-        "voice": voice(choices.voices[blueprint.gender], language),
+        "voice": voice(
+            choices.voices[blueprint.gender] or VOICES[language, blueprint.gender], language
+        ),
         # A report that we couldn't store is told again; tool calls have a server of their own.
         "server": {
             **_server(blueprint, EVENTS_PATH, EVENT_SECONDS),
@@ -155,7 +164,9 @@ def assistant(blueprint: Blueprint, choices: Choices) -> dict[str, Any]:
             "successEvaluationPlan": {"enabled": False},
             "structuredDataPlan": {"enabled": False},
         },
-        "artifactPlan": {"recordingEnabled": blueprint.recording},
+        # Vapi would record unasked, from the first second on. Whoever has calls recorded has them
+        # recorded by us: announced first, and refusable during the call (server/recordings.py).
+        "artifactPlan": {"recordingEnabled": False},
         # Nobody listens in; and to control a call takes the account's key, not its address alone.
         "monitorPlan": {
             "listenEnabled": False,

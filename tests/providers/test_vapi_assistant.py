@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from domain.agent import SECTORS
 from domain.errors import OperatorError
 from domain.language_model import FunctionSpec
+from domain.messages import text
 from domain.tenant import Tenant
+from domain.text_defaults import LANGUAGES
 from providers.vapi.assistant import (
     DEPLOYMENT,
     TENANT,
@@ -46,7 +48,6 @@ BLUEPRINT = Blueprint(
     gender="female",
     public_url="https://voice.example.fr",
     secret="s3cret",
-    recording=False,
     seconds=900.0,
 )
 
@@ -67,7 +68,7 @@ def test_vapi_takes_the_assistant_of_any_tenant(
 ) -> None:
     tenant = Tenant("t1", name, "0001", locale=locale, sector=sector)
     config = {"sara": sara, "transferNumber": "+33639980001"}
-    made = blueprint(PLAN, "d1", tenant, config, has_knowledge=knows)
+    made = blueprint(PLAN, "d1", tenant, config, has_knowledge=knows, has_texts=knows)
     body = assistant(made, CHOICES)
     check_assistant(body)
     assert len(body["name"].encode("utf-16-le")) <= 80
@@ -84,7 +85,6 @@ def test_vapi_takes_the_assistant_of_any_tenant(
         {"first_message": "Bonsoir."},
         {"instructions": "Autre."},
         {"functions": ()},
-        {"recording": True},
         {"secret": "another"},
         {"public_url": "https://other.example.fr"},
         {"seconds": 1200.0},
@@ -115,6 +115,20 @@ def test_each_function_tells_whose_call_it_is() -> None:
     }
     assert tool["server"]["url"] == "https://voice.example.fr/api/vapi/functions"
     assert tool["server"]["headers"] == {"X-Vapi-Secret": "s3cret"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("gender", ["female", "male"])
+def test_each_language_has_voices_of_its_own(language: str, gender: str) -> None:
+    nobodys = replace(CHOICES, voices={"female": None, "male": "11labs:abc"})
+    body = assistant(replace(BLUEPRINT, language=language, gender=gender), nobodys)
+    check_assistant(body)
+    if gender == "male":  # the operator's choice
+        assert body["voice"]["voiceId"] == "abc"
+    else:
+        assert body["voice"]["voiceId"].startswith(f"{language}-")
+    assert body["transcriber"]["language"] == language
+    assert body["model"]["tools"][0]["messages"][0]["content"] == text(language, "filler_1")
 
 
 def test_voices_and_transcribers() -> None:

@@ -161,12 +161,34 @@ async def test_what_the_assistant_is(world: World) -> None:
     tools = {each.get("function", {}).get("name", each["type"]) for each in made["model"]["tools"]}
     assert {"check_availability", "take_message", "endCall"} <= tools
     assert "end_call" not in tools
+    assert "send_text" not in tools
     # Ours is announced and can be refused; Vapi's can't, and stays off whatever somebody asks for.
     await world.save_phone(vapi={"recording": True}, recording={"enabled": True})
     await world.provision()
     assert made["artifactPlan"]["recordingEnabled"] is False
     tools = {each.get("function", {}).get("name", each["type"]) for each in made["model"]["tools"]}
     assert "refuse_recording" in tools
+
+
+async def test_an_assistant_sends_sms_where_there_is_a_channel_for_them(world: World) -> None:
+    sending = replace(PLAN, sends_texts=True)
+
+    async def offered() -> bool:
+        await world.provisioning(sending).provision(world.tenant.id)
+        (made,) = world.vapi.assistants.values()
+        instructed = "send_text" in made["model"]["messages"][0]["content"]
+        names = [each.get("function", {}).get("name") for each in made["model"]["tools"]]
+        assert ("send_text" in names) == instructed
+        return instructed
+
+    assert not await offered()
+    handle = world.storage.tenant(world.tenant.id)
+    for on in (True, False):
+        await world.forget_jobs()
+        async with handle.write() as rows:
+            await rows.channels.switch("sms", enabled=on, configured=True)
+        assert await world.woken() == [f"{PROVISION}:{world.tenant.id}"]
+        assert await offered() == on
 
 
 async def test_tenants_without_vapi_in_their_ladder_have_none(world: World) -> None:
