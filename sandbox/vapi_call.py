@@ -91,7 +91,8 @@ class EmulatedCall:
     def describe(self) -> dict[str, Any]:
         """The Call object, without what only its creation tells."""
         request, record = self.record.request, self.record
-        status = "ended" if record.ended else "in-progress" if record.joined_at else "queued"
+        ended = bool(record.ended) and not self._lags()
+        status = "ended" if ended else "in-progress" if record.joined_at else "queued"
         bypass = bool(request.get("phoneCallProviderBypassEnabled"))
         described: dict[str, Any] = {
             "id": record.id,
@@ -103,12 +104,16 @@ class EmulatedCall:
             "updatedAt": self._created_at,
             "cost": 0,
         }
-        if record.ended:
+        if ended:
             described["endedReason"] = record.ended
         for name in ("assistantId", "assistantOverrides", "customer", "phoneNumberId", "name"):
             if name in request:
                 described[name] = request[name]
         return described
+
+    def _lags(self) -> bool:
+        ended_at = self.record.ended_at
+        return ended_at is not None and self.now() - ended_at < self.faults.ended_lag_s
 
     # ------------------------------------------------------------------------ its life
 

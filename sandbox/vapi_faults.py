@@ -31,6 +31,7 @@ class VapiFaults:
     message of a call): the socket is closed with `close_code`, or cut when that is None. `garbage`:
     nonsense between the messages. `duplicates`: messages and tool calls come twice. `shuffle`:
     messages come in pairs, the later one first. `no_silence`: no frames while nobody speaks.
+    `ended_lag_s`: so long GET /call goes on to call an ended call a running one.
     """
 
     outages: list[Outage] = field(default_factory=list)
@@ -47,6 +48,7 @@ class VapiFaults:
     duplicates: bool = False
     shuffle: bool = False
     no_silence: bool = False
+    ended_lag_s: float = 0.0
 
     def become(self, values: dict[str, Any]) -> None:
         """These faults and no others, for calls that are under way too. Raises ValueError naming

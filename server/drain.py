@@ -30,7 +30,8 @@ class Drain:
     """Begun once, by SIGTERM. `/readyz` says so at once; `over` when nothing is left to wait for.
 
     `seconds`: how long calls may go on when another node takes the new ones; `alone_seconds`: when
-    there is none, and new callers wait for whoever starts in our place.
+    there is none, and new callers wait for whoever starts in our place. `calls_elsewhere`: whether
+    this node is about to do something for calls whose streams it doesn't have.
     """
 
     node: Node
@@ -40,6 +41,7 @@ class Drain:
     clock: Clock
     seconds: float
     alone_seconds: float
+    calls_elsewhere: Callable[[], bool] = lambda: False
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     over: bool = field(default=False, init=False)
     _began: float = field(default=0.0, init=False)
@@ -65,9 +67,10 @@ class Drain:
         log.info("drain.over", seconds=math.ceil(self.clock.monotonic() - self._began))
 
     def _is_busy(self) -> bool:
-        """Streams are open; or, while nobody else would be asked, about to be, or were just now."""
+        """Streams are open, or calls elsewhere need us; or, while nobody else would be asked, they
+        are about to be, or were just now."""
         now = self.clock.monotonic()
-        if len(self.live_calls) > 0:
+        if len(self.live_calls) > 0 or self.calls_elsewhere():
             self._last_stream = now
             return True
         if not self.live_calls.is_closed:

@@ -61,6 +61,7 @@ from voice.turn_answers import TurnAnswers
 from voice.turn_model import TurnModel
 from voice.turn_webhooks import TurnWebhooks
 from voice.twiml import Addresses
+from voice.vapi_departures import Departures
 from voice.vapi_webhooks import VapiWebhooks
 from voice.voicemail import Voicemail
 from voice.webhooks import VoiceWebhooks
@@ -304,14 +305,20 @@ def build(
         ring_seconds=settings.transfer_ring_seconds,
     )
     endpoint = MediaStreamEndpoint(streams.open, metrics)
+    departures = Departures(
+        storage=storage,
+        control=control,
+        addresses=addresses(settings),
+        background=background,
+        clock=clock,
+        close_stream=live_calls.close_stream,
+    )
     vapi = VapiWebhooks(
         storage=storage,
         contexts=streams.context_of,
         functions=streams.functions,
         endings=endings,
-        control=control,
-        addresses=addresses(settings),
-        background=background,
+        departures=departures,
         metrics=metrics,
         clock=clock,
     )
@@ -333,6 +340,7 @@ def build(
         clock=clock,
         seconds=settings.drain_seconds,
         alone_seconds=settings.drain_alone_seconds,
+        calls_elsewhere=lambda: departures.are_under_way,
     )
     return Parts(
         storage=storage,
@@ -416,6 +424,7 @@ def _bypass(
         streams=streams,
         addresses=addresses(settings),
         metrics=metrics,
+        clock=streams.surroundings.clock,
         default=settings.vapi_bridge == "bypass",
     )
 

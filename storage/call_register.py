@@ -104,16 +104,19 @@ class CallRegister:
         stage: str,
         token: StreamToken | None = None,
         *,
+        unless: str = "",
         attempts: int | None = None,
     ) -> CallRow | None:
         """Answer a running call anew: what a repeated webhook is answered with from now on, where
-        the call stands, and the token of its next stream, until which no node carries it. With
-        `attempts`, one more is counted, if there have been so many so far: of several that answer
-        at once, one does. None when somebody else has, and when it has ended or is unknown."""
+        the call stands, and the token of its next stream, until which no node carries it, and no
+        call at Vapi commands it. With `attempts`, one more is counted, if there have been so many
+        so far: of several that answer at once, one does. None when somebody else has, and when it
+        is in the stage `unless`, has ended or is unknown."""
+        now = self._clock.now()
         statement = (
             sa.update(table)
-            .where(table.c.id == call_id, table.c.outcome.is_(None))
-            .values(opening=dict(opening), stage=stage, node_id=None)
+            .where(table.c.id == call_id, table.c.outcome.is_(None), table.c.stage != unless)
+            .values(opening=dict(opening), stage=stage, node_id=None, vapi_passed_at=now)
             .returning(*CALL_COLUMNS)
         )
         if attempts is not None:

@@ -140,6 +140,14 @@ class LiveCalls:
             bridge.hand_over()
         return [bridge.call_id for bridge in leaving]
 
+    def close_stream(self, call_sid: str) -> bool:
+        """Close the stream of this call, which goes on by its stored stage; False: it isn't on this
+        node."""
+        bridge = self._bridges.get(call_sid)
+        if bridge is not None:
+            bridge.hand_over()
+        return bridge is not None
+
     def is_full(self, call_sid: str) -> bool:
         """This node has no room for one more stream, this call's. Not while it stops: those open
         elsewhere."""

@@ -17,7 +17,7 @@ from storage.calls import CallRow, NewCall
 from storage.journal import JournalEntry
 from voice import twiml
 from voice.bypass import Bypass
-from voice.endings import ASKING, BROKEN, OPENING, OVERFLOW, REJECTED, Endings
+from voice.endings import ASKING, BROKEN, CLOSING, OPENING, OVERFLOW, REJECTED, Endings
 from voice.ladder import SPEAKING, Rung
 from voice.line_tests import is_line_test, unread_forwarding
 from voice.live_calls import LiveCalls
@@ -188,11 +188,12 @@ class Openings:
         opening = {"kind": "stream", "nonce": new_nonce(), "without": [Rung.VAPI.value]}
         return await self.reopen(row, opening, OPENING)
 
-    async def is_over(self, row: CallRow) -> bool:
-        """Whether the agent of a call that has lost its stream had ended it. OperatorError."""
+    async def afterwards(self, row: CallRow) -> tuple[CallRow, str | None]:
+        """A call that has lost its stream, and whose agent may have ended it: as it stands now, and
+        the document that ends it, if it is over. OperatorError."""
         if self.bypass is None or row.opening.get("kind") != BYPASS:
-            return False
-        return await self.bypass.is_over(row)
+            return row, None
+        return await self.bypass.afterwards(row)
 
     async def _journal(
         self, call: NewCall, stage: str, opening: dict[str, Any], found: Found | None
@@ -336,10 +337,12 @@ class Openings:
         unless another request has answered since there were so many: then its answer is given."""
         token = self._token(row.call_sid, opening)
         operator = self.storage.operator
-        current = await operator.reopen(row.id, opening, stage, token, attempts=attempts)
-        if current is None:  # it has ended meanwhile, or another request was first
+        current = await operator.reopen(
+            row.id, opening, stage, token, unless=CLOSING, attempts=attempts
+        )
+        if current is None:  # it ends or has ended meanwhile, or another request was first
             current = await operator.get_call(row.id)
-            if current is None or current.outcome is not None:
+            if current is None or current.outcome is not None or current.stage == CLOSING:
                 return twiml.hang_up()
             return await self._render(current)
         await self._set_in_motion(current)

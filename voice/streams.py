@@ -382,6 +382,7 @@ class _Actions:
         before = setup.earlier.history
         rung = rung_of(lost) if lost else None
         if rung is Rung.VAPI:
+            await self._given_up()
             await self._recall()
         # From memory: a database that is away must not keep a caller waiting.
         told = History(turns, list(self.ran.values()), before.agent)
@@ -390,6 +391,14 @@ class _Actions:
             self.lost.append(rung.value)
             self.streams.agents.lost(lost, spec)
         return await self.streams.agents.connect(spec, setup.rungs, self.lost)
+
+    async def _given_up(self) -> None:
+        """Vapi may know nothing of it, and go on: its requests shan't move this call any more."""
+        try:
+            async with asyncio.timeout(RECALL_SECONDS):
+                await self.streams.storage.vapi_calls.give_up(self.row.id)
+        except (OperatorError, TimeoutError) as error:
+            log.warning("call.given_up_not_stored", error=type(error).__name__)
 
     async def _recall(self) -> None:
         """What Vapi's functions have answered: they ran at our webhook, on any node."""

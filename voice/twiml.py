@@ -152,21 +152,28 @@ def hang_up() -> str:
 
 
 def then_continue(addresses: Addresses, document: str) -> str:
-    """A vendor's document as it is, and behind what it does, `continue` (twilio.md §1.3: verbs
-    behind `<Connect>` run once its stream has ended). ValueError: it is none that could be used."""
+    """A vendor's document, and behind what it does, `continue` (twilio.md §1.3: verbs behind
+    `<Connect>` run once its stream has ended, unless it has an action of its own). ValueError: it
+    is none behind which anything would run, or that could be used at all."""
+    # Read and written anew: what a comment holds, or what stands behind the end, hides nothing.
     if len(document) > MAX_DOCUMENT or "<!" in document.replace("<!--", ""):
         raise ValueError("a document that is too long, or has a DTD")
     try:
         root = ElementTree.fromstring(document)  # noqa: S314 - without a DTD, and short
+        verbs = list(root)
+        connects = [verb for verb in verbs if verb.tag == "Connect"]
+        if root.tag != "Response" or len(connects) != 1 or verbs[-1] is not connects[0]:
+            raise ValueError("a document whose last verb isn't its one <Connect>")
+        if "action" in connects[0].attrib:
+            raise ValueError("a document whose <Connect> has an action")
+        redirect = VoiceResponse()
+        redirect.redirect(addresses.voice("continue"), method="POST")
+        root.append(redirect.xml()[0])
+        return ElementTree.tostring(root, encoding="unicode")
     except ElementTree.ParseError as error:
         raise ValueError("a document that is no XML") from error
-    end = document.rfind("</Response>")
-    if root.tag != "Response" or root.find("Connect") is None or end < 0:
-        raise ValueError("a document without <Connect>")
-    redirect = VoiceResponse()
-    redirect.redirect(addresses.voice("continue"), method="POST")
-    verb = ElementTree.tostring(redirect.xml()[0], encoding="unicode")
-    return f"{document[:end]}{verb}{document[end:]}"
+    except RecursionError as error:
+        raise ValueError("a document that is nested too deeply") from error
 
 
 def nothing() -> str:

@@ -37,9 +37,14 @@ MAX_ARGUMENTS: Final = 64 * 1024
 MAX_CENTS: Final = 1_000_000
 _LONGEST_CALL: Final = 43_200.0
 
-#: `endedReason`s of a call that came to its end, as opposed to one that broke.
+#: `endedReason`s (§1.8; by how they begin) of a call that came to its end, …
 BY_THE_ASSISTANT: Final = ("assistant-ended-call", "assistant-said-end-call-phrase")
 BY_THE_CALLER: Final = ("customer-ended-call", "call.in-progress.twilio-completed-call")
+#: … that was ended by a limit of the assistant's configuration, …
+EXCEEDED_MAX_DURATION: Final = "exceeded-max-duration"
+SILENCE_TIMED_OUT: Final = "silence-timed-out"
+#: … and, where the caller is on the line all the same, that broke without Vapi's doing.
+NOT_BY_VAPI: Final = (*BY_THE_CALLER, "phone-call-provider-closed-websocket", "manually-canceled")
 
 _LISTS: Final = ("toolCallList", "toolCalls", "toolWithToolCallList")
 _WHO: Final = {"user": "caller", "assistant": "agent", "bot": "agent"}
@@ -78,12 +83,12 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """`arguments`: JSON text for the function, without the static parameters, which are `static`:
-    those whose names begin with an underscore."""
+    those whose names begin with an underscore. None when the arguments are no object."""
 
     id: str
     name: str
     arguments: str = field(repr=False)
-    static: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    static: Mapping[str, Any] | None = field(repr=False, default_factory=dict)
 
 
 def read(body: bytes) -> Message:
@@ -139,14 +144,16 @@ def one_line(result: Mapping[str, Any]) -> str:
     return text.translate(_BREAKS)
 
 
-def disagrees(call: ToolCall, known: Mapping[str, str]) -> bool:
-    """Whether a static parameter names another tenant or call than the one that we stored. One that
-    Vapi left out, or empty, says nothing: the call is known by its id."""
-    return any(
-        given not in (None, "", expected)
-        for name, expected in known.items()
-        if (given := call.static.get(name)) is not None
-    )
+def refusal(call: ToolCall, known: Mapping[str, str]) -> str | None:
+    """Why a request isn't taken: "unreadable"; "unproven", without the static parameters that our
+    assistants give each request; "another_call", when they name another tenant or call than those
+    that we stored. None: it is this call's."""
+    if call.static is None:
+        return "unreadable"
+    if any(call.static.get(name) in (None, "") for name in known):
+        return "unproven"
+    agrees = all(call.static[name] == expected for name, expected in known.items())
+    return None if agrees else "another_call"
 
 
 # --------------------------------------------------------------------------------- reports
@@ -234,10 +241,9 @@ def _name_of(definition: Mapping[str, Any]) -> Any:
 
 def _tool_call(call_id: str, name: str, given: Any) -> ToolCall:
     if isinstance(given, str):
-        decoded = _as_object(given)
-        if decoded is None:  # the runner says what is wrong with it
-            return ToolCall(call_id, name, given[:MAX_ARGUMENTS] or "{}")
-        given = decoded
+        given = _as_object(given or "{}")
+        if given is None:
+            return ToolCall(call_id, name, "", None)
     arguments = given if isinstance(given, Mapping) else {}
     own = {key: value for key, value in arguments.items() if not str(key).startswith("_")}
     static = {key: value for key, value in arguments.items() if key not in own}

@@ -17,28 +17,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.clock import Clock
-from domain.errors import CallerError, OperatorError, ProviderError
+from domain.errors import CallerError, OperatorError
 from domain.messages import text
 from domain.tenant import DEFAULT_LOCALE
 from storage import Storage
 from storage.calls import CallRow
 from storage.journal import JournalEntry
-from voice.background import Background
-from voice.endings import CLOSING, DIALLING, LIVE, OPENING, TRANSFERRING, Endings
+from voice.endings import CLOSING, LIVE, OPENING, Endings
 from voice.events import FunctionFinished
 from voice.functions.context import CallContext
 from voice.functions.runner import FunctionRunner
-from voice.ports import CallControl, CallMetrics
-from voice.twiml import Addresses
+from voice.ports import CallMetrics
+from voice.vapi_departures import Departures
 from voice.vapi_messages import (
     BY_THE_ASSISTANT,
     BY_THE_CALLER,
     Message,
     ToolCall,
-    disagrees,
     legacy_call,
     one_line,
     read,
+    refusal,
     report,
     said,
     tool_calls,
@@ -55,17 +54,17 @@ BODY_SECONDS: Final = 10.0
 LOOK_UP_SECONDS: Final = 2.0
 #: Functions of one message that run at once: each may take a connection to the database.
 AT_ONCE: Final = 4
-#: Speech at a telephone's pace, and Vapi's way to its first sound: a transfer waits for its words.
-CHARACTERS_PER_SECOND: Final = 14
-FIRST_SOUND_SECONDS: Final = 1.2
-#: A goodbye is on the line when an assistant asks for the end.
-GOODBYE_SECONDS: Final = 3.0
 #: Function calls whose line is in the timeline already, remembered for repeats.
 REMEMBERED: Final = 2000
 
 # What the model is told; one line each.
 UNKNOWN_CALL: Final = "This call is not known here; nothing was done. Offer to be called back."
-WRONG_CALL: Final = "This request does not belong to this call; nothing was done."
+PASSED_CALL: Final = "Another agent has taken this call over; nothing was done. Say no more."
+REFUSALS: Final = {
+    "unreadable": "The arguments are no JSON object; nothing was done. Ask again with one.",
+    "unproven": "This request does not say which call it is of; nothing was done.",
+    "another_call": "This request does not belong to this call; nothing was done.",
+}
 UNAVAILABLE: Final = "This is not available now; nothing was done. Offer to be called back."
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -79,12 +78,9 @@ class VapiWebhooks:
     contexts: Callable[[CallRow], Awaitable[CallContext]]
     functions: FunctionRunner
     endings: Endings
-    control: CallControl
-    addresses: Addresses
-    background: Background
+    departures: Departures
     metrics: CallMetrics
     clock: Clock
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _told: OrderedDict[tuple[str, str], None] = field(default_factory=OrderedDict, repr=False)
 
     async def handle(self, request: Request) -> Response:
@@ -114,7 +110,8 @@ class VapiWebhooks:
         """One for each, in order. Vapi reads nothing but a 200, so nothing is raised."""
         found = await self._context(message) if calls else UNKNOWN_CALL
         if isinstance(found, str):
-            self.metrics.count("vapi_tool_calls_refused", "unknown_call")
+            why = "passed_call" if found == PASSED_CALL else "unknown_call"
+            self.metrics.count("vapi_tool_calls_refused", why)
             return [_error(call, found) for call in calls]
         row, context = found
         places = asyncio.Semaphore(AT_ONCE)
@@ -138,7 +135,9 @@ class VapiWebhooks:
             return UNKNOWN_CALL
         try:
             async with asyncio.timeout(LOOK_UP_SECONDS):
-                row = await self.storage.vapi_calls.find(message.call_id)
+                row = await self.storage.vapi_calls.find(message.call_id, serving=True)
+                if row is None and await self.storage.vapi_calls.find(message.call_id):
+                    return PASSED_CALL
                 if row is None or row.tenant_id is None or row.outcome is not None:
                     return UNKNOWN_CALL
                 return row, await self.contexts(row)
@@ -160,10 +159,11 @@ class VapiWebhooks:
             "_call_id": row.id,
             "_call_sid": row.call_sid,
         }
-        if disagrees(call, known):
-            log.error("vapi.tool_call_refused", call_id=row.id, reason="another call")
-            self.metrics.count("vapi_tool_calls_refused", "another_call")
-            return _error(call, WRONG_CALL)
+        refused = refusal(call, known)
+        if refused is not None:
+            log.error("vapi.tool_call_refused", call_id=row.id, reason=refused)
+            self.metrics.count("vapi_tool_calls_refused", refused)
+            return _error(call, REFUSALS[refused])
         async with places:
             began = self.clock.monotonic()
             finished = await self.functions.run(call.id, call.name, call.arguments, context)
@@ -175,10 +175,15 @@ class VapiWebhooks:
         }
         if finished.then == "transfer" and context.transfer_number:
             words = text(context.locale, "transfer_wait")
-            if await self._transfers(row, context.transfer_number, words):
+            try:
+                begun = await self.departures.transfer(row, context.transfer_number, words)
+            except OperatorError as error:
+                log.error("transfer.not_stored", call_id=row.id, error=type(error).__name__)
+                return _error(call, UNAVAILABLE)
+            if begun:
                 result["message"] = {"type": "request-complete", "content": words}
         elif finished.then == "end":
-            self.background.start("vapi.end", lambda: self._end(row))
+            self.departures.end(row)
         return result
 
     def _record(
@@ -203,41 +208,6 @@ class VapiWebhooks:
             "duration_ms": round(seconds * 1000, 1),
         }
         self.endings.journal.write(JournalEntry(row.id, self.clock.now(), "function", data))
-
-    # ------------------------------------------------------------------ what follows from them
-
-    async def _transfers(self, row: CallRow, number: str, words: str) -> bool:
-        """Stored at once, done when the words have been spoken. From here on `continue` rings the
-        owner as well, should this node die meanwhile. False: it is under way already."""
-        operator = self.storage.operator
-        try:
-            current = await operator.get_call(row.id)
-            if current is None or current.stage not in (OPENING, LIVE):
-                return False
-            await operator.set_transfer(row.id, number, DIALLING)
-            if not await operator.set_stage(row.id, TRANSFERRING, only_from=(OPENING, LIVE)):
-                return False
-        except OperatorError as error:
-            log.error("transfer.not_stored", call_id=row.id, error=type(error).__name__)
-            return False
-        seconds = FIRST_SOUND_SECONDS + len(words) / CHARACTERS_PER_SECOND
-        self.background.start("vapi.transfer", lambda: self._transfer(row, seconds))
-        return True
-
-    async def _transfer(self, row: CallRow, seconds: float) -> None:
-        await self.sleep(seconds)
-        # No stream carries it from here on: its end is no end of the call.
-        await self.storage.operator.put_down(row.id)
-        try:
-            await self.control.redirect(row.call_sid, self.addresses.voice("transfer", row.id))
-        except ProviderError as error:
-            # When Vapi's stream ends, Twilio asks `continue`, which answers with the same <Dial>.
-            log.warning("transfer.failed", call_id=row.id, reason=error.reason)
-
-    async def _end(self, row: CallRow) -> None:
-        await self.sleep(GOODBYE_SECONDS)
-        if await self.storage.operator.set_stage(row.id, CLOSING, only_from=(OPENING, LIVE)):
-            await self.control.hang_up(row.call_sid)
 
     # -------------------------------------------------------------------------------- events
 

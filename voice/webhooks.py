@@ -148,8 +148,11 @@ class VoiceWebhooks:
             return twiml.hang_up()
         if row.stage in (TURNS, VOICEMAIL):
             return await self.openings.again(row)
-        if await self.openings.is_over(row):
-            return twiml.hang_up()
+        current, farewell = await self.openings.afterwards(row)
+        if farewell is not None:
+            return farewell
+        if current.stage == TRANSFERRING:
+            return await self._dial(current)
         return await self._resume(row)
 
     async def _resume(self, row: CallRow) -> str:

@@ -121,12 +121,12 @@ class VapiProtocol:
     # --------------------------------------------------------------------------- orders
 
     def opening(self) -> list[bytes]:
-        """The first orders. An agent that takes over is told who it is and what was said: the
-        stored assistant knows neither this call's facts nor its history."""
+        """The first orders. An agent that takes over is told what was said. Its instructions are
+        the stored assistant's, which name the functions that it has, and have the facts of this
+        call by `messages.overrides`; the call's own are another model's."""
         if not self._spec.resumed:
             return []
-        lines = [f"{role}: {text}" for role, text in self._spec.history]
-        return [add_message("system", "\n".join([self._spec.instructions, "", *lines]))]
+        return [add_message(role, text) for role, text in self._spec.history]
 
     def say(self, text: str) -> list[bytes]:
         """Speak this very sentence."""

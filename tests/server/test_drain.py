@@ -118,6 +118,15 @@ async def test_a_call_is_waited_for_while_others_take_the_new_ones() -> None:
         assert bridge.handed_over_at is None
 
 
+async def test_who_is_about_to_act_for_a_call_elsewhere_waits() -> None:
+    async with asyncio.TaskGroup() as tasks:
+        case = Case(tasks)
+        pending = ["a transfer"]
+        case.drain.calls_elsewhere = lambda: bool(pending)
+        case.at[4] = pending.clear
+        assert await case.over() == pytest.approx(4, abs=0.2)
+
+
 @pytest.mark.parametrize(("others", "limit"), [(True, 900), (False, 30)])
 async def test_what_still_runs_at_the_limit_is_handed_over(others: bool, limit: float) -> None:
     async with asyncio.TaskGroup() as tasks:

@@ -1,15 +1,19 @@
 """Calls that Twilio carries to Vapi by itself; an emulated Vapi, our server on a real port."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
 
+from domain.breaker import FAILURES, Breakers, State
+from domain.messages import text
 from providers.vapi.assistant import Choices
 from providers.vapi.rest import VapiAccount
 from sandbox.brain import Brain
@@ -17,14 +21,19 @@ from sandbox.vapi import PHONE_NUMBER_ID, VapiEmulator
 from sandbox.vapi_faults import Outage
 from sandbox.vapi_record import CallRecord
 from server.clock import SystemClock
+from server.metrics import Metrics
 from server.vapi_assistants import Plan, Provisioning
 from storage import Database, Storage
 from storage.calls import CallRow
 from tests.databases import migrated_file
+from tests.fakes.clock import FakeClock
 from tests.running import PUBLIC_URL, french_call
-from tests.voice.carrier import LINE, Served, eventually, serving
+from tests.voice.carrier import LINE, OWNER_PHONE, Served, eventually, serving, until
 from voice import twiml
+from voice.bypass import KEY as KEY_OF_VAPI
+from voice.bypass import Bypass
 from voice.functions.runner import FunctionRunner
+from voice.ports import BypassCall
 from voice.twiml import Addresses
 
 KEY = "vapi-private-key"
@@ -145,6 +154,15 @@ async def test_a_tenant_chooses_for_itself(line: Line) -> None:
     assert (await line.served.twilio.ring(ForwardedFrom=LINE)).token
 
 
+async def test_whose_calls_are_recorded_has_a_stream(line: Line) -> None:
+    """The greeting says so, and only on a stream of ours can it be done, and be refused."""
+    await line.served.owner.put(
+        "/api/v1/channels/phone",
+        {"config": {"clientPhoneNumber": LINE, "recording": {"enabled": True}}},
+    )
+    assert (await line.served.twilio.ring(ForwardedFrom=LINE)).token
+
+
 async def test_an_answer_that_was_lost_is_a_stream(line: Line) -> None:
     assert (await line.served.twilio.ring(ForwardedFrom=LINE)).verbs == ["Connect", "Redirect"]
     assert (await line.served.twilio.ring(ForwardedFrom=LINE)).token
@@ -158,10 +176,149 @@ async def test_an_assistant_that_has_said_goodbye_ends_the_call(line: Line) -> N
     assert (await line.row()).stage == "closing"
 
 
+async def test_a_goodbye_that_vapis_record_shows_a_moment_later(line: Line) -> None:
+    await line.served.twilio.ring(ForwardedFrom=LINE)
+    line.vapi.faults.ended_lag_s = 0.4
+    line.record.ended = "assistant-ended-call"
+    line.record.ended_at = asyncio.get_running_loop().time()
+    assert (await line.served.twilio.goes_on()).verbs == ["Hangup"]
+    assert (await line.row()).stage == "closing"
+
+
+async def test_a_goodbye_that_vapi_tells_us_before_its_record_does(line: Line) -> None:
+    await line.served.twilio.ring(ForwardedFrom=LINE)
+    line.record.joined_at = 1.0
+    async with asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(line.served.twilio.goes_on())
+        await asyncio.sleep(0.1)
+        await line.tell("status-update", status="ended", endedReason="assistant-ended-call")
+    assert asked.result().verbs == ["Hangup"]
+    assert (await line.row()).stage == "closing"
+
+
+async def test_a_call_that_is_closing_is_not_opened_anew(line: Line) -> None:
+    """Whoever asked before it was, and answers now."""
+    await line.served.twilio.ring(ForwardedFrom=LINE)
+    await line.tell("status-update", status="in-progress")
+    await line.tell("status-update", status="ended", endedReason="assistant-said-end-call-phrase")
+    row = await line.row()
+    assert row.stage == "closing"
+    reopened = await line.storage.operator.reopen(row.id, {}, "opening", unless="closing")
+    assert reopened is None
+    assert (await line.served.twilio.goes_on()).verbs == ["Hangup"]
+    assert (await line.row()).stage == "closing"
+
+
 async def test_a_broken_call_goes_on_with_a_stream(line: Line) -> None:
     await line.served.twilio.ring(ForwardedFrom=LINE)
     line.record.ended = "pipeline-error-openai-llm-failed"
+    line.vapi.faults.full = "400"  # so that no other call at Vapi takes its place
     assert (await line.served.twilio.goes_on()).token
+    # What is left of it at Vapi commands nothing any more.
+    assert await line.storage.vapi_calls.find(line.record.id) is not None
+    assert await line.storage.vapi_calls.find(line.record.id, serving=True) is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("exceeded-max-duration", "max_duration_goodbye"),
+        ("silence-timed-out", "silence_goodbye"),
+    ],
+)
+async def test_a_limit_of_vapis_is_the_end_and_no_failure(
+    line: Line, reason: str, words: str
+) -> None:
+    for number in (1, 2):
+        await line.served.twilio.ring(number, ForwardedFrom=LINE)
+        line.record.ended = reason
+        answer = await line.served.twilio.goes_on(number)
+        assert answer.verbs == ["Say", "Hangup"]
+        assert answer.first("Say").text == text("fr-FR", words)
+        assert (await line.row(number)).stage == "closing"
+        assert (await line.served.twilio.goes_on(number)).verbs == ["Hangup"]
+    # Two failures in a row would have opened the breaker.
+    assert (await line.served.twilio.ring(3, ForwardedFrom=LINE)).verbs == ["Connect", "Redirect"]
+
+
+@pytest.mark.parametrize("reason", ["customer-ended-call", "phone-call-provider-closed-websocket"])
+async def test_what_isnt_vapis_doing_goes_on_and_is_no_failure(line: Line, reason: str) -> None:
+    for number in (1, 2):
+        await line.served.twilio.ring(number, ForwardedFrom=LINE)
+        line.record.ended = reason
+        assert (await line.served.twilio.goes_on(number)).token
+    assert (await line.served.twilio.ring(3, ForwardedFrom=LINE)).verbs == ["Connect", "Redirect"]
+
+
+async def test_a_transfer(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller is taken off Vapi's stream; if that ends before, Twilio asks and rings as well."""
+    monkeypatch.setattr("voice.vapi_departures.FIRST_SOUND_SECONDS", -10.0)
+    monkeypatch.setattr("voice.vapi_departures.CHARACTERS_PER_SECOND", 1000)
+    await line.served.twilio.ring(ForwardedFrom=LINE)
+    row = await line.row()
+    static = {
+        "_tenant": row.tenant_id,
+        "_call": line.record.id,
+        "_call_id": row.id,
+        "_call_sid": row.call_sid,
+    }
+    asked = {"id": "t1", "name": "transfer_call", "arguments": static}
+    message = {"type": "tool-calls", "call": {"id": line.record.id}, "toolCallList": [asked]}
+    answer = await line.served.twilio.http.post(
+        "/api/vapi/functions", json={"message": message}, headers={"x-vapi-secret": SECRET}
+    )
+    (result,) = answer.json()["results"]
+    assert result["message"]["content"] == text("fr-FR", "transfer_wait")
+    await until(lambda: line.served.posted("Url="))
+    assert (await line.row()).stage == "transferring"
+    dialled = await line.served.twilio.goes_on()
+    assert dialled.first("Dial/Number").text == OWNER_PHONE
+
+
+async def test_a_transfer_that_is_asked_for_while_we_ask_why_it_ended(line: Line) -> None:
+    await line.served.twilio.ring(ForwardedFrom=LINE)
+    row = await line.row()
+    line.record.joined_at = 1.0  # and not ended, as far as Vapi knows
+    async with asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(line.served.twilio.goes_on())
+        await asyncio.sleep(0.1)
+        await line.storage.operator.hand_over(
+            row.id, OWNER_PHONE, stage="transferring", only_from=("opening", "live")
+        )
+    assert asked.result().verbs == ["Dial"]
+
+
+async def test_a_database_that_is_slow_is_no_failure_of_vapis(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("voice.bypass.RUNG_SECONDS", 0.01)
+    breakers = Breakers(FakeClock())
+    row = SimpleNamespace(id="row")
+
+    async def setup(_: object) -> object:
+        await asyncio.sleep(0.05)
+        return SimpleNamespace(spec=SimpleNamespace(assistant_id="a1"))
+
+    async def link(*_: object) -> bool:
+        await asyncio.sleep(0.05)
+        return False
+
+    async def opened(_: object) -> BypassCall:
+        return BypassCall("v1", "<Response><Connect/></Response>")
+
+    it = Bypass(
+        calls=SimpleNamespace(open=opened),
+        breakers=breakers,
+        storage=SimpleNamespace(vapi_calls=SimpleNamespace(link=link)),  # type: ignore[arg-type]
+        streams=SimpleNamespace(setup=setup),  # type: ignore[arg-type]
+        addresses=ADDRESSES,
+        metrics=Metrics(),
+        clock=FakeClock(),
+        default=True,
+    )
+    for _ in range(FAILURES):
+        assert await it.answer(row) is None  # type: ignore[arg-type]
+    assert breakers.state(KEY_OF_VAPI) is State.CLOSED
 
 
 async def test_what_was_said_and_what_it_came_to(line: Line) -> None:
@@ -199,13 +356,30 @@ async def test_what_was_said_and_what_it_came_to(line: Line) -> None:
     assert call["outcome"] == "informed"
 
 
-def test_a_document_is_taken_as_it_is() -> None:
-    stream = '<Connect><Stream url="wss://api.vapi.ai/x/transport?a=1&amp;b=2"/></Connect>'
-    made = twiml.then_continue(ADDRESSES, f"<Response>{stream}</Response>\n")
+STREAM = '<Connect><Stream url="wss://api.vapi.ai/x/transport?a=1&amp;b=2" /></Connect>'
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        f"<Response>{STREAM}</Response>\n",
+        f'<?xml version="1.0" encoding="UTF-8"?><Response>{STREAM}</Response>',
+        f"<Response>{STREAM}</Response><!-- </Response> -->",
+        f"<Response>{STREAM}<!-- </Response> --></Response>",
+    ],
+)
+def test_what_vapi_does_comes_first_and_then_we_are_asked(document: str) -> None:
     verb = f'<Redirect method="POST">{CONTINUE}</Redirect>'
-    assert made == f"<Response>{stream}{verb}</Response>\n"
+    made = twiml.then_continue(ADDRESSES, document)
+    assert made == f"<Response>{STREAM}{verb}</Response>"
     odd = replace(ADDRESSES, public_url="https://x.fr/a&b")
-    assert "a&amp;b/webhooks" in twiml.then_continue(odd, f"<Response>{stream}</Response>")
+    assert "a&amp;b/webhooks" in twiml.then_continue(odd, document)
+
+
+def test_what_it_says_before_is_kept() -> None:
+    before = "<Response><Say>Un été &amp; vous</Say>"
+    made = twiml.then_continue(ADDRESSES, f"{before}{STREAM}</Response>")
+    assert made.startswith(f"{before}{STREAM}<Redirect")
 
 
 @pytest.mark.parametrize(
@@ -217,6 +391,12 @@ def test_a_document_is_taken_as_it_is() -> None:
         "<Response><Hangup/></Response>",
         "<Response/>",
         "<x><Connect/></x>",
+        f"<Response>{STREAM}<Hangup/></Response>",
+        f"<Response>{STREAM}{STREAM}</Response>",
+        '<Response><Connect action="https://api.vapi.ai/over"/></Response>',
+        '<Response xmlns="urn:x"><Connect/></Response>',
+        f"<Response><Gather>{STREAM}</Gather></Response>",
+        f"<Response><Connect>{'<a>' * 1500}{'</a>' * 1500}</Connect></Response>",
         '<!DOCTYPE r [<!ENTITY a "b">]><Response><Connect/></Response>',
         f"<Response><Connect/>{'<Pause/>' * 3000}</Response>",
     ],
