@@ -1,7 +1,8 @@
 """Circuit breakers: a vendor that fails is left alone for a while, by all calls at once.
 
 Pure: what happened is told, what may be done is asked. One breaker per vendor and, where a tenant
-brings its own key, per key: one tenant's empty account isn't everybody's.
+brings its own key, per key: one tenant's empty account isn't everybody's. They live in one process:
+each node learns for itself.
 """
 
 from collections import OrderedDict
@@ -18,14 +19,15 @@ FAILURES = 2
 FIRST_PAUSE = 5.0
 #: … up to this.
 LONGEST_PAUSE = 120.0
-#: A try that never says how it went frees the way for another after this long.
+#: A try that never says how it went frees the way for another after this long: a call's connection,
+#: its stream and its first sound come within it.
 TRIAL_SECONDS = 15.0
 #: Breakers that are kept: tenants' own keys come and go.
 KEPT = 4096
 
 
 class State(Enum):
-    """closed: use it. open: don't. half-open: one try is under way."""
+    """closed: use it. open: don't. half-open: its pause is over, somebody may find out."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -46,10 +48,16 @@ class Breakers:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._breakers: OrderedDict[str, _Breaker] = OrderedDict()
+        self._probed: set[str] = set()
+
+    def leave_to_probes(self, key: str) -> None:
+        """From now on no call is a try for this one: a probe closes it."""
+        self._probed.add(key)
 
     def allows(self, key: str) -> bool:
-        """May it be used now? Asking changes nothing."""
-        return self.state(key) is not State.OPEN
+        """May a call use it now? Asking changes nothing."""
+        state = self.state(key)
+        return state is State.CLOSED or (state is State.HALF_OPEN and key not in self._probed)
 
     def state(self, key: str) -> State:
         """Where it stands. A breaker whose pause is over is half-open: see `attempt`."""
@@ -62,26 +70,43 @@ class Breakers:
         return State.OPEN if now - breaker.opened < breaker.pause else State.HALF_OPEN
 
     def attempt(self, key: str) -> bool:
-        """Take leave to use it now; False while it is open. Of an open one whose pause is over
-        only one at a time may: say how it went with `succeeded` or `failed`."""
-        state = self.state(key)
-        if state is State.HALF_OPEN:
-            self._breakers[key].trying = self._clock.monotonic()
-        return state is not State.OPEN
+        """Take leave for a call to use it now; False while it is open. Of an open one whose pause
+        is over only one at a time may: say how it went with `succeeded`, `failed` or `released`."""
+        return self.allows(key) and (self.state(key) is State.CLOSED or self.begin_try(key))
+
+    def begin_try(self, key: str) -> bool:
+        """Take leave to ask one whose pause is over how it is; say it with `answered` or
+        `failed`."""
+        if self.state(key) is not State.HALF_OPEN:
+            return False
+        self._breakers[key].trying = self._clock.monotonic()
+        return True
 
     def succeeded(self, key: str) -> None:
-        """It works: closed."""
+        """It has worked for a call: closed, and all is forgotten."""
         self._breakers.pop(key, None)
 
+    def answered(self, key: str) -> None:
+        """It has given a probe a sign: closed. But a probe isn't a call: until one has worked a
+        single failure opens it again, and its pause goes on to grow."""
+        breaker = self._breakers.get(key)
+        if breaker is not None:
+            breaker.failures = FAILURES - 1
+            breaker.pause = _longer(breaker.pause)
+            breaker.opened = breaker.trying = None
+
     def failed(self, key: str) -> None:
-        """It failed in a way that is its own fault, or our connection's."""
+        """It failed in a way that is its own fault, or our connection's. While it is open, only
+        the try's own failure makes the pause longer: the others began before."""
         breaker = self._breakers.setdefault(key, _Breaker())
         self._breakers.move_to_end(key)
         while len(self._breakers) > KEPT:
             self._breakers.popitem(last=False)
         breaker.failures += 1
         if breaker.opened is not None:
-            breaker.pause = min(breaker.pause * 2, LONGEST_PAUSE)
+            if breaker.trying is None:
+                return
+            breaker.pause = _longer(breaker.pause)
         if breaker.failures >= FAILURES:
             breaker.opened = self._clock.monotonic()
         breaker.trying = None
@@ -95,3 +120,7 @@ class Breakers:
     def open_keys(self) -> Iterator[str]:
         """Those that aren't closed: whom a probe may ask."""
         return (key for key, breaker in self._breakers.items() if breaker.opened is not None)
+
+
+def _longer(pause: float) -> float:
+    return min(pause * 2, LONGEST_PAUSE)

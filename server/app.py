@@ -138,7 +138,7 @@ async def _parts(
             background.keep("live_events", parts.storage.live_events.run)
             background.keep("calls.touch", parts.endings.touch)
             background.keep("calls.sweep", parts.endings.sweep)
-            background.keep("agents.probe", parts.openings.streams.agents.probe)
+            background.keep("agents.probe", parts.probes.run)
             async with membership(parts.node, parts.live_calls):
                 keep_up(parts.node, database, parts.live_calls, parts.storage.operator, background)
                 parts.node.buried = parts.rescue.look

@@ -3,17 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from domain.language_model import LanguageModel
 from server.models import speech_to_text, text_to_speech
 from server.settings import Settings
-from voice.agents import Speaker
+from voice.agents import Speaker, breaker_of
 from voice.announcements import SpokenLines, bundled
 from voice.announcements.voiced import VoicedLines
-from voice.cascade import CascadeConnector, CascadeModels
+from voice.cascade import CascadeConnector, CascadeModels, hears, speaks
+from voice.cascade_links import STT, TTS, CascadeLinks
 from voice.ladder import Rung
-from voice.spoken_before import SpokenBefore
-from voice.streams import NOBODY
+from voice.ports import AgentSpec
+from voice.probes import Probe
 
 
 @asynccontextmanager
@@ -29,20 +31,25 @@ async def cascade_models(
         if stt is None or tts is None or model is None:
             yield None
         else:
-            own = SpokenBefore(tts)
-            yield CascadeModels(stt, model, tts, settings.tts_voices, own)
+            yield CascadeModels(stt, model, tts, settings.tts_voices)
 
 
-def cascade(models: CascadeModels | None, tasks: asyncio.TaskGroup) -> dict[Rung, Speaker]:
-    """Its rung. The deployment's own keys serve every tenant: one account."""
-    if models is None:
-        return {}
-    connector = CascadeConnector(models, tasks)
-
-    async def probe() -> None:
-        await connector.probe(NOBODY)
-
-    return {Rung.CASCADE: Speaker(connector, lambda _: True, lambda _: "", probe)}
+def cascade(
+    links: CascadeLinks | None, tasks: asyncio.TaskGroup, nobody: AgentSpec
+) -> tuple[dict[Rung, Speaker], dict[str, Probe]]:
+    """Its rung, and the probes of what it is made of, the language model's excepted, which isn't
+    its alone. The deployment's own keys serve every tenant: one account. `nobody`: for whom the
+    probes ask."""
+    if links is None:
+        return {}, {}
+    models = links.models
+    connector = CascadeConnector(models, tasks, lambda: links.are_well)
+    speaker = Speaker(connector, lambda _: True, lambda _: "", links)
+    return {Rung.CASCADE: speaker}, {
+        breaker_of(Rung.CASCADE): partial(connector.probe, nobody),
+        STT: partial(hears, models.stt, nobody),
+        TTS: partial(speaks, models.voice(nobody.gender)),
+    }
 
 
 def announcements(models: CascadeModels | None) -> SpokenLines:

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 
@@ -38,13 +39,14 @@ from storage.capacity import CallSlots
 from storage.database import Database
 from storage.nodes import Node
 from voice.agent import RealtimeDefaults
-from voice.agents import Agents, Speaker
+from voice.agents import Agents, Speaker, breaker_of
 from voice.announcements.voiced import VoicedLines
 from voice.background import Background
 from voice.bridge import Surroundings
 from voice.bypass import Bypass
 from voice.call import Rules
-from voice.cascade import CascadeModels
+from voice.cascade import CascadeModels, thinks
+from voice.cascade_links import CascadeLinks
 from voice.endings import Endings
 from voice.functions.runner import FunctionRunner
 from voice.journal import Journal
@@ -55,10 +57,11 @@ from voice.media_stream.endpoint import MediaStreamEndpoint
 from voice.openings import Openings
 from voice.places import Places
 from voice.ports import AgentSpec, CallFacts, TurnDetection
+from voice.probes import Probe, Probes, speaks
 from voice.rescue import Rescue
 from voice.streams import NOBODY, Streams
 from voice.turn_answers import TurnAnswers
-from voice.turn_model import TurnModel
+from voice.turn_model import LLM, TurnModel
 from voice.turn_webhooks import TurnWebhooks
 from voice.twiml import Addresses
 from voice.vapi_departures import Departures
@@ -90,6 +93,7 @@ class Parts:
     vapi: VapiWebhooks
     rescue: Rescue
     drain: Drain
+    probes: Probes
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +242,19 @@ def build(
         public_url=settings.public_url,
         sms_replies=api_settings(settings).sms_replies,
     )
+    functions = FunctionRunner()
+    defaults = _defaults(settings)
+    # For whom probes ask: as a call does, and as little as it can.
+    nobody = replace(NOBODY, functions=functions.specs(["end_call"], NOBODY.language))
+    links = CascadeLinks(vendors.cascade, breakers, clock) if vendors.cascade else None
+    rungs = (
+        _vapi(vendors.vapi, storage, clock, tasks),
+        _realtime(settings.openai_base_url, defaults, nobody),
+        cascade(links, tasks, nobody),
+    )
+    probes = {key: probe for _, its in rungs for key, probe in its.items()}
+    if vendors.text_model is not None:
+        probes[LLM] = partial(thinks, vendors.text_model, nobody)
     breakers = Breakers(clock)
     lines = announcements(vendors.cascade)
     if isinstance(lines, VoicedLines):
@@ -248,19 +265,13 @@ def build(
         endings=endings,
         surroundings=Surroundings(clock, journal, metrics, lines),
         agents=Agents(
-            {
-                **_vapi(vendors.vapi, storage, clock, tasks),
-                **_speakers(settings),
-                **cascade(vendors.cascade, tasks),
-            },
-            breakers,
-            metrics,
+            {rung: speaker for its, _ in rungs for rung, speaker in its.items()}, breakers, metrics
         ),
         control=control,
-        functions=FunctionRunner(),
+        functions=functions,
         knowledge=knowledge,
         rules=_rules(settings),
-        defaults=_defaults(settings),
+        defaults=defaults,
         addresses=addresses(settings),
         account_sid=settings.twilio_account_sid or "",
         region=settings.default_region,
@@ -351,6 +362,7 @@ def build(
         endings=endings,
         openings=openings,
         webhooks=webhooks,
+        probes=Probes(breakers, probes),
         endpoint=endpoint,
         vapi=vapi,
         rescue=rescue,
@@ -367,31 +379,29 @@ def _places(
     return Places(CallSlots(database, clock, node.id), metrics)
 
 
-def _speakers(settings: Settings) -> dict[Rung, Speaker]:
-    defaults = _defaults(settings)
+#: A rung, if it is configured, and what asks its vendors for a sign, by their breakers.
+Rungs = tuple[dict[Rung, Speaker], dict[str, Probe]]
+
+
+def _realtime(base_url: str, defaults: RealtimeDefaults, nobody: AgentSpec) -> Rungs:
     ours = defaults.api_key
 
     def account(spec: AgentSpec) -> str:
         """Ours is "", a tenant's own is known by its digest."""
         return "" if spec.api_key == ours else sha256(spec.api_key.encode()).hexdigest()[:16]
 
-    realtime = OpenAIRealtime(settings.openai_base_url)
-
-    async def probe() -> None:
-        nobody = replace(
-            NOBODY, model=defaults.model, voice=defaults.voices["female"], api_key=ours
-        )
-        await (await realtime.connect(nobody)).close()
-
-    return {Rung.REALTIME: Speaker(realtime, lambda spec: bool(spec.api_key), account, probe)}
+    realtime = OpenAIRealtime(base_url)
+    asks = replace(nobody, model=defaults.model, voice=defaults.voices["female"], api_key=ours)
+    speaker = Speaker(realtime, lambda spec: bool(spec.api_key), account)
+    return {Rung.REALTIME: speaker}, {breaker_of(Rung.REALTIME): partial(speaks, realtime, asks)}
 
 
 def _vapi(
     account: VapiAccount | None, storage: Storage, clock: Clock, tasks: asyncio.TaskGroup
-) -> dict[Rung, Speaker]:
+) -> Rungs:
     """Vapi, for tenants whose assistant is stored. All share the account: its lines and its key."""
     if account is None:
-        return {}
+        return {}, {}
 
     async def remember(facts: CallFacts, vapi_call_id: str) -> bool:
         return await storage.vapi_calls.link(facts.call_id, vapi_call_id)
@@ -399,12 +409,13 @@ def _vapi(
     connector = VapiConnector(account, clock, Background(tasks).start, remember)
 
     async def probe() -> None:
-        await account.get_assistant(NO_ASSISTANT)  # 404 is a sign of life
+        # 404 is a sign of life. Not of a free line: a call would cost one, and money.
+        await account.get_assistant(NO_ASSISTANT)
 
     def usable(spec: AgentSpec) -> bool:
         return bool(spec.assistant_id)
 
-    return {Rung.VAPI: Speaker(connector, usable, lambda _: "", probe)}
+    return {Rung.VAPI: Speaker(connector, usable, lambda _: "")}, {breaker_of(Rung.VAPI): probe}
 
 
 def _bypass(

@@ -1,6 +1,7 @@
 """Who answers: a tenant's configuration → the agent's brief and the sentences that are ours."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -37,6 +38,8 @@ HISTORY_ANSWERS = 2
 LONGEST_ANSWER = 800
 #: … and what is told of a deed whose answer is longer.
 _OF_A_DEED = ("status", "code", "spoken")
+#: A model's name, of any vendor that speaks OpenAI's protocol.
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}")
 #: Nothing was done, nothing found out.
 _FAILED = frozenset({"error", "invalid"})
 
@@ -165,7 +168,7 @@ def brief(
             ),
             who.language,
         ),
-        model=str(wanted.get("model") or defaults.model),
+        model=_model(wanted.get("model"), defaults.model),
         voice=voice if voice in defaults.known_voices else defaults.voices[who.voice],
         gender=who.voice,
         language=who.language[:2].lower(),
@@ -198,6 +201,12 @@ def _answered(ran: Sequence[FunctionFinished]) -> tuple[tuple[str, ...], tuple[s
 
 def _json(result: Mapping[str, Any]) -> str:
     return json.dumps(dict(result), ensure_ascii=False, separators=(",", ":"))
+
+
+def _model(wanted: object, default: str) -> str:
+    """The tenant's own, if that can be a model's name: it becomes part of an address, which no
+    server takes at any length."""
+    return wanted if isinstance(wanted, str) and _MODEL.fullmatch(wanted) else default
 
 
 def _turn_detection(wanted: object, default: TurnDetection) -> TurnDetection:

@@ -129,10 +129,14 @@ class CallActions(Protocol):
         ...
 
     async def next_agent(
-        self, lost: str | None, reason: str, turns: Sequence[tuple[str, str]]
+        self, lost: str | None, why: ev.ChangeAgent, turns: Sequence[tuple[str, str]]
     ) -> AgentLeg:
         """The ladder's next agent, told what was said and done; `lost` is the name of the last
         one. Raises ProviderError when there is none."""
+        ...
+
+    def sounded(self, name: str) -> None:
+        """The first sound of the agent of this name has come. Returns at once."""
         ...
 
 
@@ -189,6 +193,7 @@ class Bridge:
         self._loud_from = 0  # of the frames received
         self._unheard = False  # the caller has been loud, and no agent has answered to it yet
         self._leg: AgentLeg | None = None
+        self._sounded = False  # … and it has been on the line
         self._tasks: asyncio.TaskGroup | None = None
         self._loop = asyncio.get_running_loop()
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -282,6 +287,7 @@ class Bridge:
     def _join(self, leg: AgentLeg, began: float) -> None:
         waited = self._clock.monotonic() - began
         self._leg = leg
+        self._sounded = False
         if self._call.words_lost:
             self._replay(leg)
         leg.listen(self)
@@ -307,7 +313,7 @@ class Bridge:
             leg.listen(_NOBODY)
         self._log.warning("agent.lost", reason=command.reason)
         self._metrics.count("agents_lost", command.reason)
-        self._later(self._next_agent(leg, command.reason))
+        self._later(self._next_agent(leg, command))
 
     async def _check_agent(self) -> None:
         leg = self._leg
@@ -320,11 +326,11 @@ class Bridge:
         await self._actions.leave(reason)
         self._socket.close()
 
-    async def _next_agent(self, lost: AgentLeg | None, reason: str) -> None:
+    async def _next_agent(self, lost: AgentLeg | None, why: ev.ChangeAgent) -> None:
         began = self._clock.monotonic()
         try:
             name = lost.name if lost is not None else None
-            leg = await self._actions.next_agent(name, reason, tuple(self._turns))
+            leg = await self._actions.next_agent(name, why, tuple(self._turns))
         except ProviderError as error:
             self._log.warning("agent.none_left", vendor=error.vendor, reason=error.reason)
             self._feed(ev.NoAgentLeft(error.code or "unreachable"))
@@ -500,6 +506,9 @@ class Bridge:
 
     def _answers(self) -> None:
         """The agent has begun to answer: what the caller said until now needs no other agent."""
+        if not self._sounded and self._leg is not None:
+            self._sounded = True
+            self._actions.sounded(self._leg.name)
         self._unheard = self._ears.loud
         while not self._unheard and len(self._frames) > EARLIER_FRAMES:
             self._frames.popleft()

@@ -334,7 +334,7 @@ class Call:
                 self._last_words()
             return
         if state.failures >= FAILURES_BEFORE_LEAVING:
-            self._lose_agent("agent_failed")
+            self._lose_agent("agent_failed", event.error)
         elif not state.functions:
             retry = state.sounded or state.caller_speaking
             self._ask(ev.Respond() if retry else self._first_words())
@@ -746,7 +746,7 @@ class Call:
 
     # -------------------------------------------------------------------- another agent
 
-    def _lose_agent(self, reason: str) -> None:
+    def _lose_agent(self, reason: str, code: str = "") -> None:
         """The agent is gone, stuck or deaf: the ladder's next one takes over, on this stream."""
         state, rescue = self._state, self._rescue
         state.asked = state.owed = False
@@ -783,7 +783,7 @@ class Call:
         for timer in (PROMPT, FILLER, AGENT, TURN):
             self._do(ev.StopTimer(timer))
         self._record("event", {"name": "agent_lost", "reason": reason})
-        self._do(ev.ChangeAgent(reason))
+        self._do(ev.ChangeAgent(reason, code))
         self._do(ev.StartTimer(OPENING, self._rules.opening_cap))
         if state.sounded and not state.caller_speaking:
             self._hold()  # behind what is still on the line, where the agent broke off

@@ -34,7 +34,7 @@ _SIGN_SECONDS: Final = 1.5
 #: Longest sound of one answer: three minutes.
 _MAX_BYTES: Final = 180_000 * BYTES_PER_MS
 #: Until a sentence's first sound, and between two pieces of it, seconds.
-_FIRST_SOUND_SECONDS: Final = 3.0
+FIRST_SOUND_SECONDS: Final = 3.0
 _NEXT_SOUND_SECONDS: Final = 2.5
 #: Speech that goes on after an interruption begins at a pause of this much before it, at most.
 _STEP_BACK_BYTES: Final = 480 * BYTES_PER_MS
@@ -319,7 +319,7 @@ class Reply:
 
 
 async def _in_time(sounds: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    seconds = _FIRST_SOUND_SECONDS
+    seconds = FIRST_SOUND_SECONDS
     while True:
         try:
             async with asyncio.timeout(seconds):

@@ -344,9 +344,12 @@ class Announce:
 
 @dataclass(frozen=True, slots=True)
 class ChangeAgent:
-    """Let go of the agent and bring the next one; `AgentReady` or `NoAgentLeft` follows."""
+    """Let go of the agent and bring the next one; `AgentReady` or `NoAgentLeft` follows.
+    `reason`: agent_gone | agent_stuck | agent_mute | agent_deaf | agent_lags | agent_failed, the
+    last one with the vendor's `code`, "" if there is none."""
 
     reason: str
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Who answers, in which order: the rungs of a tenant's ladder. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -19,6 +20,10 @@ class Rung(StrEnum):
 DEFAULT = tuple(Rung)
 #: Those that need a stream, and may take a call over in its middle.
 SPEAKING = frozenset({Rung.VAPI, Rung.REALTIME, Rung.CASCADE})
+#: Why an agent was lost that was there and said nothing (`voice.events.ChangeAgent`) …
+SILENT = frozenset({"agent_stuck", "agent_mute"})
+#: … and how often the same caller waits for the same rung to say something.
+SILENCES = 2
 #: Of a tenant whose phone channel is switched off: its agent is silent, and no call is lost.
 WITHOUT_AGENT = (Rung.TRANSFER, Rung.VOICEMAIL)
 
@@ -36,11 +41,24 @@ def ladder(phone_config: Mapping[str, Any]) -> tuple[Rung, ...]:
     return (*ordered, Rung.VOICEMAIL) if chosen else DEFAULT
 
 
-def speaking(rungs: Sequence[Rung], lost: Sequence[str] = ()) -> list[Rung]:
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """An agent that a call has lost. `reason`: as `voice.events.ChangeAgent` says it."""
+
+    rung: Rung
+    reason: str
+
+
+def speaking(rungs: Sequence[Rung], lost: Sequence[Loss] = ()) -> list[Rung]:
     """The rungs that speak on a stream, in order; those that this call has lost already come last,
-    for a fresh connection to the same vendor is better than none."""
-    able = [rung for rung in rungs if rung in SPEAKING]
-    return sorted(able, key=lambda rung: lost.count(rung.value))
+    for a fresh connection to the same vendor is better than none. But not what has kept this caller
+    waiting twice: there is another rung below."""
+    able = [rung for rung in rungs if rung in SPEAKING and _silences(rung, lost) < SILENCES]
+    return sorted(able, key=lambda rung: sum(loss.rung is rung for loss in lost))
+
+
+def _silences(rung: Rung, lost: Sequence[Loss]) -> int:
+    return sum(loss.rung is rung and loss.reason in SILENT for loss in lost)
 
 
 def first_of(

@@ -27,7 +27,7 @@ from voice.endings import CLOSING, DIALLING, LIVE, NO_AGENT, TRANSFERRING, Endin
 from voice.functions.context import CallContext
 from voice.functions.runner import FunctionRunner
 from voice.history import History, achieved, read_functions, read_history
-from voice.ladder import Rung, ladder
+from voice.ladder import Loss, Rung, ladder
 from voice.live_calls import LiveCalls, let_go
 from voice.media_stream.endpoint import RunStream, Stream
 from voice.media_stream.protocol import Encoder, StartDetails
@@ -366,7 +366,7 @@ class _Actions:
     context: CallContext
     setup: Setup
     ran: dict[str, ev.FunctionFinished]
-    lost: list[str] = field(default_factory=list)
+    lost: list[Loss] = field(default_factory=list)
 
     async def run_function(self, command: ev.RunFunction) -> ev.FunctionFinished:
         finished = await self.streams.functions.run(
@@ -376,7 +376,7 @@ class _Actions:
         return finished
 
     async def next_agent(
-        self, lost: str | None, reason: str, turns: Sequence[tuple[str, str]]
+        self, lost: str | None, why: ev.ChangeAgent, turns: Sequence[tuple[str, str]]
     ) -> AgentLeg:
         setup = self.setup
         before = setup.earlier.history
@@ -388,9 +388,12 @@ class _Actions:
         told = History(turns, list(self.ran.values()), before.agent)
         spec = self.streams.brief(self.row, setup, Earlier(told, resumed=True))
         if rung is not None and lost is not None:
-            self.lost.append(rung.value)
-            self.streams.agents.lost(lost, spec)
+            self.lost.append(Loss(rung, why.reason))
+            self.streams.agents.lost(lost, spec, why.reason, why.code)
         return await self.streams.agents.connect(spec, setup.rungs, self.lost)
+
+    def sounded(self, name: str) -> None:
+        self.streams.agents.sounded(name, self.setup.spec)
 
     async def _given_up(self) -> None:
         """Vapi may know nothing of it, and go on: its requests shan't move this call any more."""

@@ -1,4 +1,5 @@
-"""The text model of conversations by turns: asked within a time limit, behind a breaker."""
+"""The text model of conversations by turns: asked within a time limit, behind the breaker that the
+cascade's calls have told of it, too."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,10 +15,10 @@ from domain.language_model import (
     ModelMessage,
     TextPiece,
 )
-from voice.agents import is_the_vendors
+from voice.agents import is_everybodys
 
-#: Its breaker; the cascade's own counts what that does.
-BREAKER = "text:"
+#: The language model's breaker, of cascades too (`voice.cascade_links`).
+LLM = "llm:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class TurnModel:
     @property
     def allowed(self) -> bool:
         """It is configured, and was well when it was asked last."""
-        return self.model is not None and self.breakers.allows(BREAKER)
+        return self.model is not None and self.breakers.allows(LLM)
 
     @property
     def name(self) -> str:
@@ -52,26 +53,26 @@ class TurnModel:
     ) -> Said:
         """One answer, whole. Raises ProviderError, also when the breaker is open, when it takes
         longer than `seconds` and when it says nothing at all."""
-        if self.model is None or not self.breakers.attempt(BREAKER):
+        if self.model is None or not self.breakers.attempt(LLM):
             raise ProviderError("llm", "no text model answers", retryable=True, code="open")
         told = False
         try:
             async with asyncio.timeout(seconds):
                 said = await _whole(self.model, messages, functions)
-            self.breakers.succeeded(BREAKER)
+            self.breakers.succeeded(LLM)
             told = True
         except TimeoutError as error:
-            self.breakers.failed(BREAKER)
+            self.breakers.failed(LLM)
             told = True
             raise ProviderError("llm", "it takes too long", retryable=True) from error
         except ProviderError as error:
-            if is_the_vendors(error):
-                self.breakers.failed(BREAKER)
+            if is_everybodys(error):
+                self.breakers.failed(LLM)
                 told = True
             raise
         finally:
             if not told:
-                self.breakers.released(BREAKER)
+                self.breakers.released(LLM)
         if not said.text and not said.requests:
             raise ProviderError("llm", "an empty answer", retryable=True, code="empty")
         return said

@@ -7,6 +7,7 @@ task nor a queue (shared/reference/engines.md §8). What bounds a leg is the soc
 import asyncio
 import contextlib
 import logging
+import re
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -55,11 +56,35 @@ MAX_KEPT: Final = 2000
 #: it is reported: the caller waits for so long on top of every answer.
 LAG_SECONDS: Final = 1.5
 
+#: Of the code in a close frame's reason, characters.
+MAX_CODE: Final = 64
+
 #: µ-law, 8 kHz.
 _BYTES_PER_MS: Final = 8
 
-#: Errors of the vendor that may pass (§2.6).
-_PASSING: Final = frozenset({"server_error", "rate_limit_exceeded", "rate_limit_error"})
+#: An API error's code → the status that it has over HTTP, where a session is refused after the
+#: handshake. The type doesn't tell: "inference_rate_limit_exceeded" comes as an
+#: "invalid_request_error" (github.com/openai/openai-python/issues/2502). What is none of these, our
+#: own names for a server's garbage included (`realtime_protocol`), has no status.
+_STATUSES: Final = (
+    (re.compile(r"rate_limit|quota|capacity|overloaded"), 429),
+    (re.compile(r"server_error|internal_error|unavailable"), 503),
+    (re.compile(r"invalid_api_key|authentication"), 401),
+    (re.compile(r"_not_found$"), 404),
+    (
+        re.compile(
+            r"invalid_(?!event$|audio$)|missing_|unknown_|unsupported_|empty_"
+            r"|_(above_max|below_min)_|context_length"
+        ),
+        400,
+    ),
+)
+#: Of those, what may pass; but an account with nothing left to spend stays so.
+_PASSING: Final = frozenset({429, 503})
+_LASTING: Final = re.compile("quota")
+#: A refusal's close codes; 4000, with or without an error event before it, and with a reason like
+#: "invalid_request_error.invalid_model" (github.com/livekit/agents-js/issues/1756).
+_REFUSED: Final = range(3000, 5000)
 
 _TEXT: Final = picows.WSMsgType.TEXT
 _CONTINUATION: Final = picows.WSMsgType.CONTINUATION
@@ -251,12 +276,7 @@ class RealtimeLeg(picows.WSListener):
         if isinstance(event, AgentReady):
             self._ready = True
         elif isinstance(event, AgentFault):
-            self._refusal = ProviderError(
-                VENDOR,
-                f"session refused: {event.code}: {event.message}",
-                retryable=event.code in _PASSING,
-                code=event.code,
-            )
+            self._refusal = _session_refused(event.code, event.message)
         elif isinstance(event, AgentGone):
             self._refusal = self._refusal or ProviderError(
                 VENDOR, f"closed before it was ready: {event.reason}", retryable=True
@@ -324,6 +344,9 @@ class RealtimeLeg(picows.WSListener):
 
     def _closed_by_peer(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         code, reason = frame.get_close_code().value, frame.get_close_reason() or ""
+        if not self._ready and code in _REFUSED and self._refusal is None:
+            why = reason.rpartition(".")[2][:MAX_CODE]
+            self._refusal = _session_refused(why, f"closed with {code}")
         transport.send_close(picows.WSCloseCode.OK)
         transport.disconnect()
         self._end(f"closed by the vendor: {code} {reason[:120]}".rstrip())
@@ -404,7 +427,11 @@ def _endpoint(base_url: str) -> str:
 def _header_value(api_key: str) -> str:
     if not api_key or not api_key.isascii() or not api_key.isprintable():
         raise ProviderError(
-            VENDOR, "no usable API key is configured", retryable=False, code="invalid_api_key"
+            VENDOR,
+            "no usable API key is configured",
+            retryable=False,
+            status=401,
+            code="invalid_api_key",
         )
     return api_key
 
@@ -414,6 +441,17 @@ def _refused(error: picows.WSHandshakeError) -> ProviderError:
     retryable = status is None or status in (408, 425, 429) or status >= 500
     reason = "the handshake was refused" if status is None else f"refused with status {status}"
     return ProviderError(VENDOR, reason, retryable=retryable, status=status, code="handshake")
+
+
+def _session_refused(code: str, message: str) -> ProviderError:
+    status = next((status for words, status in _STATUSES if words.search(code)), None)
+    return ProviderError(
+        VENDOR,
+        f"session refused: {code}: {message}",
+        retryable=status in _PASSING and not _LASTING.search(code),
+        status=status,
+        code=code,
+    )
 
 
 def _nowhere(_type: picows.WSMsgType, _frame: bytes) -> None:

@@ -90,7 +90,7 @@ class VapiConnector:
                 live = await self._remember(facts, vapi_call_id)
         except (TimeoutError, OperatorError) as error:
             raise ProviderError(
-                VENDOR,
+                "storage",  # no failure of Vapi's
                 "the call can't be stored, and its functions would be refused",
                 retryable=True,
                 code="not_remembered",

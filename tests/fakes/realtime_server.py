@@ -21,6 +21,7 @@ class RealtimeServer:
     refuse: http.HTTPStatus | None = None
     configure: bool = True
     error: dict[str, Any] | None = None
+    close: tuple[int, str] | None = None
     requests: list[Request] = field(default_factory=list)
     received: list[dict[str, Any]] = field(default_factory=list)
     connection: ServerConnection | None = None
@@ -51,6 +52,9 @@ class RealtimeServer:
         self.received.append(frame)
         if frame["type"] == "session.update" and self.error is not None:
             await self.sends("error", error=self.error)
+        elif frame["type"] == "session.update" and self.close is not None:
+            assert self.connection is not None
+            await self.connection.close(*self.close)
         elif frame["type"] == "session.update" and self.configure:
             await self.sends("session.updated", session=frame["session"])
         async with self._arrived:

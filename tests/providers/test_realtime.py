@@ -236,6 +236,41 @@ async def test_a_refused_session() -> None:
             await server.closed.wait()
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "retryable"),
+    [
+        ("invalid_model", 400, False),
+        ("model_not_found", 404, False),
+        ("string_above_max_length", 400, False),
+        ("invalid_api_key", 401, False),
+        ("inference_rate_limit_exceeded", 429, True),
+        ("insufficient_quota", 429, False),
+        ("server_error", 503, True),
+        ("something_new", None, False),
+        ("invalid_event", None, False),
+    ],
+)
+async def test_a_refusal_says_whose_fault_it_is(
+    code: str, status: int | None, *, retryable: bool
+) -> None:
+    error = {"type": "invalid_request_error", "code": code, "message": "no"}
+    by_event = {"error": error}
+    by_closing = {"close": (4000, f"invalid_request_error.{code}")}
+    for refusal in (by_event, by_closing):
+        async with realtime_server(**refusal) as server:
+            with pytest.raises(ProviderError) as caught:
+                await OpenAIRealtime(server.base_url).connect(spec())
+            assert caught.value.code == code
+            assert (caught.value.status, caught.value.retryable) == (status, retryable)
+
+
+async def test_a_connection_that_is_closed_before_it_is_ready_is_the_servers_fault() -> None:
+    async with realtime_server(close=(1011, "internal error")) as server:
+        with pytest.raises(ProviderError) as caught:
+            await OpenAIRealtime(server.base_url).connect(spec())
+        assert (caught.value.status, caught.value.retryable) == (None, True)
+
+
 async def test_a_session_that_is_never_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(realtime, "CONFIGURE_SECONDS", 0.1)
     async with realtime_server(configure=False) as server:

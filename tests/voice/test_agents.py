@@ -1,7 +1,6 @@
 """The ladder: who is connected, who is stepped over, and how long that takes."""
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from tests.fakes.clock import FakeClock
 from tests.voice.test_bridge import Figures, Leg
 from voice import agents as module
 from voice.agents import Agents, Speaker, rung_of
-from voice.ladder import DEFAULT, Rung, ladder, speaking
+from voice.ladder import DEFAULT, Loss, Rung, ladder, speaking
 from voice.ports import AgentLeg, AgentSpec
 
 SPEC = AgentSpec(instructions="", functions=(), model="m", voice="v", language="fr", api_key="key")
@@ -38,8 +37,12 @@ class Vendor:
         return leg
 
 
-def down(status: int | None = None) -> ProviderError:
-    return ProviderError("vendor", "down", retryable=True, status=status)
+def down(status: int | None = None, vendor: str = "vendor") -> ProviderError:
+    return ProviderError(vendor, "down", retryable=True, status=status)
+
+
+def gone(*rungs: Rung, reason: str = "agent_gone") -> list[Loss]:
+    return [Loss(rung, reason) for rung in rungs]
 
 
 def agents(*vendors: Vendor, clock: FakeClock | None = None, **unusable: bool) -> Agents:
@@ -114,8 +117,123 @@ async def test_each_account_has_its_own_breaker() -> None:
 
 async def test_what_a_call_has_lost_comes_last_but_comes() -> None:
     vapi, realtime = Vendor(Rung.VAPI), Vendor(Rung.REALTIME)
-    assert (await agents(vapi, realtime).connect(SPEC, DEFAULT, ["vapi"])).name == "realtime:m"
-    assert (await agents(vapi).connect(SPEC, DEFAULT, ["vapi"])).name == "vapi:m"
+    lost = gone(Rung.VAPI)
+    assert (await agents(vapi, realtime).connect(SPEC, DEFAULT, lost)).name == "realtime:m"
+    assert (await agents(vapi).connect(SPEC, DEFAULT, lost)).name == "vapi:m"
+
+
+async def test_our_own_database_is_no_vendor() -> None:
+    vapi = Vendor(Rung.VAPI, down(vendor="storage"))
+    only = agents(vapi)
+    for _ in range(5):
+        with pytest.raises(ProviderError):
+            await only.connect(SPEC, DEFAULT)
+    assert vapi.asked == 5
+
+
+# ---------------------------------------------------------------------- legs that were connected
+
+
+async def test_a_vendor_that_takes_calls_and_never_speaks_is_left_alone() -> None:
+    realtime = Vendor(Rung.REALTIME)
+    only = agents(realtime)
+    for _ in range(2):
+        leg = await only.connect(SPEC, DEFAULT)
+        only.lost(leg.name, SPEC, "agent_mute")
+    assert only.available(SPEC, DEFAULT) == []
+
+
+async def test_one_that_speaks_between_two_failures_is_not() -> None:
+    only = agents(Vendor(Rung.REALTIME))
+    for _ in range(5):
+        leg = await only.connect(SPEC, DEFAULT)
+        only.sounded(leg.name, SPEC)
+        only.lost(leg.name, SPEC, "agent_gone")
+    assert only.available(SPEC, DEFAULT) == [Rung.REALTIME]
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "counts"),
+    [
+        ("agent_gone", "", True),
+        ("agent_stuck", "", True),
+        ("agent_lags", "", True),
+        ("agent_deaf", "", False),
+        ("agent_failed", "rate_limit_exceeded", True),
+        ("agent_failed", "insufficient_quota", True),
+        ("agent_failed", "server_error", True),
+        ("agent_failed", "failed", True),
+        ("agent_failed", "content_filter", False),
+        ("agent_failed", "invalid_value", False),
+        ("agent_failed", "max_output_tokens", False),
+    ],
+)
+async def test_what_speaks_against_a_vendor(reason: str, code: str, counts: bool) -> None:
+    only = agents(Vendor(Rung.REALTIME))
+    for _ in range(2):
+        only.lost("realtime:m", SPEC, reason, code)
+    assert only.available(SPEC, DEFAULT) == ([] if counts else [Rung.REALTIME])
+
+
+async def test_a_drop_of_many_calls_loses_none_of_them() -> None:
+    realtime = Vendor(Rung.REALTIME)
+    only = agents(realtime)
+    legs = [await only.connect(SPEC, DEFAULT) for _ in range(10)]
+
+    async def rescued(leg: AgentLeg) -> AgentLeg:
+        only.lost(leg.name, SPEC, "agent_gone")
+        return await only.connect(SPEC, DEFAULT, gone(Rung.REALTIME))
+
+    again = [await rescued(leg) for leg in legs]
+    assert realtime.asked == 20
+    assert only.available(SPEC, DEFAULT) == [], "a new call doesn't ask yet"
+    with pytest.raises(ProviderError):
+        await only.connect(SPEC, DEFAULT, gone(Rung.REALTIME, Rung.REALTIME))
+    only.sounded(again[0].name, SPEC)
+    assert only.available(SPEC, DEFAULT) == [Rung.REALTIME]
+
+
+async def test_a_rung_is_tried_in_spite_of_its_breaker_only_where_no_other_is_well() -> None:
+    vapi, realtime = Vendor(Rung.VAPI, down()), Vendor(Rung.REALTIME)
+    both = agents(vapi, realtime)
+    for _ in range(2):
+        both.lost("vapi:m", SPEC, "agent_gone")
+    assert (await both.connect(SPEC, DEFAULT, gone(Rung.VAPI))).name == "realtime:m"
+    assert vapi.asked == 0
+    realtime.error = down()
+    with pytest.raises(ProviderError):
+        await both.connect(SPEC, DEFAULT, gone(Rung.VAPI))
+    assert (realtime.asked, vapi.asked) == (2, 1)
+
+
+async def test_who_failed_a_moment_ago_is_not_asked_twice_by_one_rescue() -> None:
+    realtime = Vendor(Rung.REALTIME, down())
+    with pytest.raises(ProviderError):
+        await agents(realtime).connect(SPEC, DEFAULT, gone(Rung.REALTIME))
+    assert realtime.asked == 1
+
+
+class Trio:
+    """`Links` of a rung that is made of several vendors."""
+
+    def __init__(self) -> None:
+        self.are_well = True
+        self.blamed = 0
+
+    def blame(self) -> None:
+        self.blamed += 1
+
+
+async def test_a_rung_made_of_others_is_as_well_as_they_are() -> None:
+    trio, cascade = Trio(), Vendor(Rung.CASCADE)
+    speaker = Speaker(cascade, lambda _: True, lambda _: "", trio)
+    only = Agents({Rung.CASCADE: speaker}, Breakers(FakeClock()), Figures())
+    for _ in range(5):
+        only.lost("cascade:m", SPEC, "agent_failed", "llm_invalid_request_error")
+    assert trio.blamed == 5
+    assert only.available(SPEC, DEFAULT) == [Rung.CASCADE], "they tell for themselves"
+    trio.are_well = False
+    assert only.available(SPEC, DEFAULT) == []
 
 
 async def test_an_attempt_that_is_cancelled_blocks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,56 +273,15 @@ def test_a_ladder_always_ends_in_a_voicemail(config: dict[str, Any], rungs: Sequ
 def test_rungs_by_the_names_of_legs() -> None:
     assert rung_of("realtime:gpt-realtime-2.1") is Rung.REALTIME
     assert rung_of("fake:1") is None
-    assert speaking(DEFAULT, ["vapi", "vapi", "realtime"]) == [
+    assert speaking(DEFAULT, gone(Rung.VAPI, Rung.VAPI, Rung.REALTIME)) == [
         Rung.CASCADE,
         Rung.REALTIME,
         Rung.VAPI,
     ]
 
 
-# ----------------------------------------------------------------------------------- probes
-
-
-def probed(vendor: Vendor, clock: FakeClock, answers: list[bool]) -> tuple[Agents, Breakers]:
-    async def probe() -> None:
-        if not answers.pop(0):
-            raise down()
-
-    breakers = Breakers(clock)
-    speaker = Speaker(vendor, lambda _: True, lambda spec: spec.api_key, probe)
-    return Agents({vendor.rung: speaker}, breakers, Figures()), breakers
-
-
-async def test_no_caller_pays_for_finding_out_that_a_vendor_is_well_again() -> None:
-    clock = FakeClock()
-    vapi = Vendor(Rung.VAPI, down(503))
-    ours = dataclasses.replace(SPEC, api_key="")
-    only, _ = probed(vapi, clock, [False, True])
-    for _ in range(2):
-        with pytest.raises(ProviderError):
-            await only.connect(ours, DEFAULT)
-    vapi.error = None
-    await only.probe_once()
-    assert only.available(ours, DEFAULT) == [], "not before the pause is over"
-    clock.advance(6)
-    assert only.available(ours, DEFAULT) == [], "and then by a probe"
-    await only.probe_once()
-    assert only.available(ours, DEFAULT) == [], "which failed"
-    clock.advance(11)
-    await only.probe_once()
-    assert only.available(ours, DEFAULT) == [Rung.VAPI]
-    assert (await only.connect(ours, DEFAULT)).name == "vapi:m"
-    assert vapi.asked == 3
-
-
-async def test_a_tenants_own_key_is_tried_by_its_own_calls() -> None:
-    clock = FakeClock()
-    vapi = Vendor(Rung.VAPI, down(503))
-    only, _ = probed(vapi, clock, [])
-    for _ in range(2):
-        with pytest.raises(ProviderError):
-            await only.connect(SPEC, DEFAULT)
-    clock.advance(6)
-    await only.probe_once()
-    vapi.error = None
-    assert (await only.connect(SPEC, DEFAULT)).name == "vapi:m"
+def test_who_has_kept_a_caller_waiting_twice_is_not_waited_for_again() -> None:
+    lost = gone(Rung.REALTIME, reason="agent_stuck")
+    assert Rung.REALTIME in speaking(DEFAULT, lost)
+    lost += gone(Rung.REALTIME, reason="agent_mute")
+    assert speaking(DEFAULT, lost) == [Rung.VAPI, Rung.CASCADE]

@@ -85,6 +85,7 @@ class Actions:
         self.fails = fails
         self.done: list[str] = []
         self.others: list[Leg] = []
+        self.sounds: list[str] = []
         self.told: tuple[tuple[str, str], ...] = ()
 
     async def run_function(self, command: ev.RunFunction) -> ev.FunctionFinished:
@@ -110,13 +111,17 @@ class Actions:
         self.done.append("record")
 
     async def next_agent(
-        self, lost: str | None, reason: str, turns: Sequence[tuple[str, str]]
+        self, lost: str | None, why: ev.ChangeAgent, turns: Sequence[tuple[str, str]]
     ) -> Leg:
-        self.done.append(f"next_agent {reason}")
+        self.done.append(f"next_agent {why.reason}")
         self.told = tuple(turns)
         if not self.others:
             raise ProviderError("ladder", "nobody left", retryable=False, code="no_agent")
         return self.others.pop(0)
+
+
+    def sounded(self, name: str) -> None:
+        self.sounds.append(name)
 
 
 class Figures:

@@ -178,3 +178,23 @@ async def test_a_sentence_that_breaks_off_is_noticed_without_a_mark(
         assert ev.AgentDry(True) not in told
         await asyncio.sleep(0.3)
         assert told[-1] == ev.AgentDry(True)
+
+
+async def test_the_first_sound_of_each_agent_is_told_once() -> None:
+    async with talking() as world:
+        with_lines(world)
+        first, second = world.leg, Leg()
+        second.name = "another"
+        world.actions.others.append(second)
+        assert world.actions.sounds == []
+        world.speak()
+        world.speak("i2", frames=3)
+        assert world.actions.sounds == [first.name]
+        world.bridge.on_agent_event(ev.ResponseDone("r", "completed"))
+        heard(world)
+        world.bridge.on_agent_event(ev.AgentGone("1006"))
+        await asyncio.sleep(0.02)
+        assert world.actions.sounds == [first.name], "a line of our own is no agent's"
+        heard(world)
+        world.speak("i3")
+        assert world.actions.sounds == [first.name, "another"]

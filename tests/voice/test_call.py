@@ -382,7 +382,7 @@ def test_a_model_that_fails_twice_in_a_row_is_left() -> None:
     line = talking()
     failed = ev.ResponseDone("r", "failed", error="rate_limit_exceeded")
     assert ev.Respond() in line.on(failed)
-    assert ev.ChangeAgent("agent_failed") in line.on(failed)
+    assert ev.ChangeAgent("agent_failed", "rate_limit_exceeded") in line.on(failed)
 
 
 def test_a_model_that_is_stopped_before_its_first_word_has_failed() -> None:
@@ -392,7 +392,7 @@ def test_a_model_that_is_stopped_before_its_first_word_has_failed() -> None:
     filtered = ev.ResponseDone("r2", "incomplete", error="content_filter")
     assert ev.Respond() in line.on(filtered)
     line.on(ev.ResponseStarted("r3"))
-    assert ev.ChangeAgent("agent_failed") in line.on(filtered)
+    assert ev.ChangeAgent("agent_failed", "content_filter") in line.on(filtered)
 
 
 def test_an_answer_cut_off_at_the_limit_of_tokens_is_an_answer() -> None:

@@ -307,7 +307,7 @@ async def test_an_answer_that_was_given_up_after_a_silence_is_a_reason_for_doubt
     given_up_by: str, patience: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("voice.cascade_leg.STUCK_SECONDS", patience)
-    monkeypatch.setattr("voice.cascade._PROBE_SECONDS", 0.1)
+    monkeypatch.setattr("voice.cascade._AT_ONCE_SECONDS", 0.1)
     models = CascadeModels(Hearing([""]), Thinking(["Oui."], pace=30), Speaking(), VOICES)
     async with asyncio.TaskGroup() as tasks:
         connector = CascadeConnector(models, tasks)
@@ -414,7 +414,7 @@ async def test_a_model_that_dies_in_the_middle_is_told_after_what_it_said() -> N
 
 
 async def test_a_voice_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("voice.cascade_reply._FIRST_SOUND_SECONDS", 0.05)
+    monkeypatch.setattr("voice.cascade_reply.FIRST_SOUND_SECONDS", 0.05)
     async with connected(speaking=Speaking(latency=30)) as on:
         on.leg.say("Bonjour à vous.")
         await on.ear.until_done()
