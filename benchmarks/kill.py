@@ -47,6 +47,8 @@ CONSEQUENCE_MS = 20_000
 #: Of 16-bit samples: well above the noise of µ-law silence, below any voice.
 LOUD = 600
 FRAME = 160
+#: What the caller hears of an appointment: the model's words, or ours after a break.
+CONFIRMED = ("C'est noté", "C'est réservé")
 #: How long the outcome of a call may take to be stored.
 OUTCOME_SECONDS = 20.0
 
@@ -68,6 +70,13 @@ class Line:
     streams: list[float] = field(default_factory=list)
     ended: float | None = None
     report: CallReport | None = None
+
+    @property
+    def confirmed(self) -> bool:
+        """The caller has heard that the appointment is made."""
+        assert self.report is not None
+        heard = [it.text for it in self.report.utterances if it.who == "agent" and not it.cut]
+        return any(words in text for text in heard for words in CONFIRMED)
 
     def silence(self, at: float, stream: float) -> float | None:
         """For how long nobody was heard after a signal at `at`, until the agent's side of the line
@@ -192,6 +201,8 @@ class Theatre:
                 found.append(f"{sid}: outcome {books.outcome.get(sid)}")
             if books.booked[sid] != books.appointments[sid] or books.appointments[sid] > 1:
                 found.append(f"{sid}: booked {books.booked[sid]}×, {books.appointments[sid]} kept")
+            if books.booked[sid] and line.report is not None and not line.confirmed:
+                found.append(f"{sid}: booked, and the caller hasn't heard of it")
             if books.booked[sid] and books.outcome.get(sid) != "booked":
                 found.append(f"{sid}: booked, but the outcome is {books.outcome.get(sid)}")
         return found

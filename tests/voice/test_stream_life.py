@@ -19,6 +19,7 @@ from tests.fakes.scripted_http import answer
 from tests.running import Answer, french_call
 from tests.voice.carrier import (
     LINE,
+    RULES,
     Served,
     Stream,
     dialled,
@@ -224,6 +225,32 @@ async def test_a_function_of_an_earlier_stream_counts_on_the_next(
     assert await served.outcomes() == {"ticket": 1}
 
 
+async def test_what_was_done_and_not_yet_said_is_said_first(tmp_path: Path) -> None:
+    """The line breaks between the commit and the confirmation."""
+    arguments = {"start": "{workday+3}T10:00", "name": "Marc Durand"}
+    booking = {"call": {"name": "book_appointment", "arguments": arguments}}
+    rules = [*RULES, {"note": "clavier : 5]", **booking}]
+    async with serving(tmp_path, rules=rules) as served:
+
+        async def booked() -> bool:
+            return bool((await served.owner.get("/api/v1/appointments"))["appointments"])
+
+        async with talking(served) as line:
+            line.echoes = False
+            await line.presses("5#")
+            await eventually(booked)
+            line.is_lost()
+        token = (await served.twilio.goes_on()).token
+        async with joined(served, token, stream=2) as line:
+            await greeted(served, turns=2)
+            await line.stops()
+        (said,) = [each.text for each in served.sessions[1].said]
+        assert said.startswith("Excusez-moi, nous avons été coupés. C'est réservé : ")
+        brief = served.sessions[1].config["instructions"]
+        assert '> book_appointment : ("status":"booked","appointment_id":' in brief
+        assert await served.outcome() == "booked"
+
+
 @contextmanager
 def held_functions(monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.Event]:
     """Functions begin only once they are released."""
@@ -376,6 +403,8 @@ async def test_a_model_that_never_says_a_word_is_left(
         left = [
             (e["name"], e["reason"]) for e in events if e["name"] in ("agent_lost", "stream_left")
         ]
+        # The same one isn't waited for a third time.
+        assert left == [("agent_lost", "agent_mute")] * 2 + [("stream_left", "no_agent")]
 
 
 # ------------------------------------------------------------------------------- the storage
@@ -403,8 +432,6 @@ async def test_storage_that_fails_while_an_agent_is_prepared_harms_only_that_cal
 
 async def test_storage_that_fails_at_the_start_closes_the_stream(
     served: Served, monkeypatch: pytest.MonkeyPatch
-        # The same one isn't waited for a third time.
-        assert left == [("agent_lost", "agent_mute")] * 2 + [("stream_left", "no_agent")]
 ) -> None:
     token = await ring(served)
     await until(lambda: len(served.sessions) == 1)
