@@ -102,7 +102,7 @@ class OpenAISpeech:
                     waiting.progressed()  # how long it took to use isn't the vendor's concern
         if not stream.given:
             raise self._server.unusable("an answer without a sound")
-        if stream.missing:
+        if stream.is_cut:
             raise self._server.unusable("ended before its WAV was whole", "cut")
 
     def _read(self, stream: SpeechStream, chunk: bytes) -> bytes:

@@ -21,6 +21,8 @@ _MAX_HEADER: Final = 64 * 1024
 #: A length from here on is no length: 2³¹ - 1 and 2³² - 1, perhaps less their headers, stand for
 #: one that wasn't known yet.
 _NO_LENGTH: Final = 0x7FFF_0000
+#: A header that counts itself as samples announces too much; a lost sound is longer.
+_SLACK_SECONDS: Final = 0.02
 RATES: Final = range(8_000, 192_001)
 #: How other files begin than those that were asked for.
 _FOREIGN: Final = (b"ID3", b"OggS", b"fLaC", b"\x1aE\xdf\xa3", b'{"', b"<!", b"<h")
@@ -66,9 +68,9 @@ class SpeechStream:
         return samples
 
     @property
-    def missing(self) -> int:
-        """Bytes that its WAV has announced and that haven't come."""
-        return self._left or 0
+    def is_cut(self) -> bool:
+        """If nothing more comes: whether its WAV has announced more than that, audibly more."""
+        return (self._left or 0) > _SLACK_SECONDS * self._from * _SAMPLE_BYTES
 
     def _resampled(self, samples: bytes) -> bytes:
         if self._from == self._rate or not samples:
