@@ -21,6 +21,8 @@ from sandbox.speech import (
 
 #: "The agent has finished": it has been silent for this long after having spoken.
 DONE_MS = 400
+#: What is shorter than this is no answer: the beginning of a word that was taken back.
+_WORD_MS = 200
 #: Somebody who waits for longer than this for what they wait for hangs up.
 PATIENCE_MS = 20_000
 _KEY_FRAMES = 15  # between two keys
@@ -267,7 +269,7 @@ class _Script:
 
     def _reached(self, step: Step) -> bool:
         if step.wait == "agent_done":
-            return self._agent_ms > 0 and self._agent_silent_ms >= self._done_ms
+            return self._agent_ms >= _WORD_MS and self._agent_silent_ms >= self._done_ms
         if step.wait == "agent_speaking":
             return self._agent_silent_ms == 0 and self._run_ms >= max(step.over_ms, FRAME_MS)
         if step.wait == "silence":
@@ -422,12 +424,15 @@ class _Hearing:
             if known and speech:
                 self._recognise(voices)
             return self._strange is not None
-        return bool(speech and not known and self._ear.hearing is None and voices.sentences())
+        return bool(speech and not known and voices.sentences())
 
     def _by_likeness(self, frame: bytes, voices: Voices, *, speech: bool) -> None:
         """A voice whose sentences are known but not to the bit: by sound, then compared."""
         if self._strange is None:
             self._strange = bytearray()
+            for event in self._ear.flush():  # it breaks off a voice that the ear knows
+                self._note(event)
+            self._is_line = False  # until it is recognised as one
         self._strange += frame
         self._by_sound(speech=speech)
         if self._current is None:

@@ -59,7 +59,7 @@ class FunctionCall:
 class SessionRecord:
     """`tag` stamps what this session says; `call_tag` is that of the call it hears. `errors`:
     every error event it sent. `config`: the session object as it stands. `responses`: their status
-    by id. `read`: the texts that were put to it."""
+    by id. `read`: the texts that were put to it; `said_before`: those of earlier agents."""
 
     number: int
     tag: int
@@ -69,6 +69,7 @@ class SessionRecord:
     call_tag: int | None = None
     heard: list[HeardTurn] = field(default_factory=list)
     read: list[str] = field(default_factory=list)
+    said_before: list[str] = field(default_factory=list)
     said: list[Utterance] = field(default_factory=list)
     calls: list[FunctionCall] = field(default_factory=list)
     truncations: list[Truncation] = field(default_factory=list)

@@ -139,12 +139,14 @@ class Session:
                     call.outputs.append(item["output"])
                     call.answered_at = self._outbox.now
             self._mind.notice(Result(name, item["output"]))
-        elif item["type"] == "message" and item["role"] == "assistant":
-            self._mind.forget_notes(orders=True)  # an earlier leg has answered what stands before
         elif item["type"] == "message":
             text = " ".join(part["text"] for part in item["content"] if "text" in part)
-            self.record.read.append(text)
-            self._mind.notice(Note(text, order=item["role"] == "system"))
+            if item["role"] == "assistant":
+                self.record.said_before.append(text)
+                self._mind.forget_notes(orders=True)  # that answered what stands before
+            else:
+                self.record.read.append(text)
+                self._mind.notice(Note(text, order=item["role"] == "system"))
 
     def _truncate(self, event: dict[str, Any]) -> None:
         item_id, end_ms = event["item_id"], event["audio_end_ms"]

@@ -25,6 +25,7 @@ from sandbox.scenario import Scenario, load
 from sandbox.silences import at_the_breakdown
 from sandbox.twilio import MAX_CALL_SECONDS, TwilioEmulator, inbound_leg
 from sandbox.vapi import VapiEmulator
+from sandbox.vapi_assistant import END_CALL
 from sandbox.vapi_faults import broken_down
 
 #: A real model thinks between two sentences, and takes its time: the caller is more patient.
@@ -116,7 +117,7 @@ class World:
 
     async def serve_vapi(self, key: str) -> str:
         """Emulate Vapi too, for who knows the key; VAPI_BASE_URL. Once the world has begun."""
-        vapi = VapiEmulator(key, self._brain)
+        vapi = VapiEmulator(key, self._brain_at_vapi)
         vapi.published = self._voices.published
         vapi.on_event = self._model_event
         self.vapi = await self._stack.enter_async_context(vapi)
@@ -263,6 +264,10 @@ class World:
         script, caller_number = known
         return Brain(script.rules, caller={"number": caller_number})
 
+    def _brain_at_vapi(self, tag: int | None) -> Brain:
+        """The same mind, where a tool of Vapi's own ends the call."""
+        return replace(self._brain(tag), names={"end_call": END_CALL})
+
     def _model_event(self, name: str, fields: Mapping[str, Any]) -> None:
         log = self._logs.get(fields.get("call_tag") or 0)
         if log is not None:
@@ -382,6 +387,7 @@ def _summary(session: SessionRecord) -> dict[str, Any]:
     return {
         "heard": [asdict(each) for each in session.heard],
         "read": list(session.read),
+        "said_before": list(session.said_before),
         "said": [asdict(each) for each in session.said],
         "functions": [asdict(each) for each in session.calls],
         "tools": [each["name"] for each in session.config.get("tools", ())],

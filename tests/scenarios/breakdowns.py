@@ -8,7 +8,9 @@ are per key.
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import count
 from typing import Any
 
 from sandbox.breakdown import KINDS, MOMENTS, Breakdown, Kind, Leg, Moment
@@ -54,6 +56,9 @@ _ALONE = {"realtime"}
 _AT_VAPI: frozenset[Kind] = frozenset(
     {"brown_out", "half_dead", "close", "cut", "garbage", "duplicates", "out_of_order"}
 )
+#: Each call's own: by it the emulated models know which conversation is whose. (06 39 98 00 00 to
+#: 99 99 are nobody's: ARCEP's numbers for fiction.)
+_CALLERS = count()
 #: The emulated account at Vapi.
 VAPI_KEY = "vapi-private-key"
 
@@ -75,9 +80,7 @@ def _can_be(leg: str, kind: Kind, moment: Moment) -> bool:
         return kind in _AT_VAPI and moment != "before_answer"
     if _BREAKS[leg] != "realtime":
         return _befalls_a_model(kind, leg)
-    if leg in _ALONE:
-        return not nobody_there
-    return nobody_there  # otherwise the first rung is lost as it is where it stands alone
+    return not (leg in _ALONE and nobody_there)
 
 
 def _befalls_a_model(kind: Kind, leg: str) -> bool:
@@ -128,6 +131,8 @@ class Cell:
 async def play(deployment: Deployment, leg: str, kind: Kind, moment: Moment) -> Cell:
     """One call, with its tenant and the tenant's key."""
     scenario = load(SCENARIO)
+    number = f"+3363998{next(_CALLERS) % 10_000:04}"
+    scenario = replace(scenario, caller=replace(scenario.caller, number=number))
     key = f"sk-{secrets.token_hex(16)}"
     assert deployment.world.openai is not None
     deployment.world.openai.keys.add(key)
@@ -198,6 +203,8 @@ def _wrong(cell: Cell, scenario: Scenario) -> list[str]:
         found.append(f"at the ear: {amiss}")
     found += _transcript(report, call) if cell.leg in _ALONE else _loosely(report, call)
     found += _context(cell)
+    if not any("au revoir" in said.text.casefold() for said in report.utterances if _agents(said)):
+        found.append("nobody said goodbye")
     return found
 
 
@@ -229,18 +236,33 @@ def _same(turn: dict[str, Any], said: Utterance) -> bool:
     return bool(turn["text"] == said.text)
 
 
+def _agents(said: Utterance) -> bool:
+    return said.who == "agent"
+
+
 def _context(cell: Cell) -> list[str]:
-    """Who took over was told what the caller had been heard to say before."""
-    lost = [event["at"] for event in cell.call["events"] if event["name"] == "agent_lost"]
+    """Who took over was told what the caller had been heard to say before, and what they had been
+    told."""
+    events = cell.call["events"]
+    lost = [_seconds(event["at"]) for event in events if event["name"] == "agent_lost"]
     known = _known(cell)
     if not lost or len(cell.agents) < 2 or known is None:
         return []
-    turns = [turn for turn in cell.call["turns"] if turn["who"] == "caller"]
+    turns = [turn for turn in cell.call["turns"] if not turn.get("announced")]
     return [
         f"{cell.agents[-1]} doesn't know of: {turn['text']}"
         for turn in turns
-        if turn["at"] < lost[-1] and turn["text"] not in known
+        if _over(turn) < lost[-1] and turn["text"] not in known
     ]
+
+
+def _over(turn: dict[str, Any]) -> float:
+    """When it had been heard; of the caller's words the beginning is known."""
+    return _seconds(turn["at"]) + (turn["heard_until_ms"] or 0) / 1000
+
+
+def _seconds(at: str) -> float:
+    return datetime.fromisoformat(at).timestamp()
 
 
 def _known(cell: Cell) -> str | None:
@@ -251,7 +273,8 @@ def _known(cell: Cell) -> str | None:
     if not model.get("sessions"):
         return None
     last = model["sessions"][-1]
-    return " ".join([*last["read"], *(heard["text"] for heard in last["heard"])])
+    heard = (turn["text"] for turn in last["heard"])
+    return " ".join([*last["read"], *last["said_before"], *heard])
 
 
 __all__ = [
