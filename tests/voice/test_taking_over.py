@@ -4,10 +4,12 @@ hears of it."""
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from domain.agent import greeting, profile
 from domain.outcome import Outcome
 from domain.tenant import Tenant
 from storage import Database, Storage
@@ -28,7 +30,10 @@ from voice.events import FunctionFinished
 from voice.functions.context import CallContext
 from voice.functions.runner import FunctionRunner
 from voice.history import History, read_functions, read_history
+from voice.ladder import Rung
+from voice.lower_rungs import Choice, LowerRungs
 from voice.ports import TurnDetection
+from voice.twiml import Addresses
 
 GARAGE = Tenant("t", "Garage du Port", "1234", sector="automobile")
 TUESDAY = "2026-11-24T14:00+01:00"
@@ -111,6 +116,26 @@ def test_an_answer_is_no_instruction() -> None:
 
 
 # --------------------------------------------------------------------- what the caller hears
+
+
+@pytest.mark.parametrize("by_model", [True, False])
+@pytest.mark.parametrize("rung", [Rung.TURNS, Rung.TRANSFER, Rung.VOICEMAIL])
+async def test_without_a_stream_it_is_said_too(
+    rung: Rung, by_model: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = "C'est réservé : mardi à dix heures."
+
+    async def stored(*_: Any) -> History:
+        return History([("agent", greeting(profile(GARAGE, {})))], untold=done)
+
+    monkeypatch.setattr(LowerRungs, "_history", stored)
+    streams: Any = SimpleNamespace(region="FR")
+    model: Any = SimpleNamespace(allowed=by_model)
+    lower = LowerRungs(streams, model, Addresses("https://sara.test", ""))
+    choice = Choice(rung, GARAGE, {}, None, "+33639980001", frozenset())
+    opening, _ = await lower.opening(choice)
+    assert done in opening["say"]
+    assert not opening["say"].startswith(("Garage", "  "))
 
 
 @pytest.fixture
