@@ -17,6 +17,7 @@ import httpx
 
 from sandbox.openai_http import CHAT_MODEL, SPEECH_MODEL, TRANSCRIPTION_MODEL, VOICES
 from sandbox.world import World
+from tests.databases import migrated_file
 from tests.running import NO_TLS
 
 ACCOUNT = "AC" + "5" * 32
@@ -96,12 +97,14 @@ async def deployed(
     vapi_key: str = "",
     *,
     cascade: bool = False,
+    worker: bool = False,
     lines: Mapping[str, bytes] = MappingProxyType({}),
     speed: float = 8.0,
     **environment: str,
 ) -> AsyncIterator[Deployment]:
     """`coccinelle serve` as a user starts it, between emulated vendors; Vapi with a `vapi_key`,
-    with `cascade` models behind OpenAI's HTTP API. `lines`, `speed`: the world's."""
+    with `cascade` models behind OpenAI's HTTP API. `lines`, `speed`: the world's. Without a job
+    worker beside it unless there is a `worker`, or Vapi, whose assistants it makes."""
     token, admin, openai_key = (secrets.token_hex(16) for _ in range(3))
     async with World(
         auth_token=token,
@@ -128,7 +131,8 @@ async def deployed(
                     "PATH": os.environ["PATH"],
                     "PORT": str(port),
                     "PUBLIC_URL": url,
-                    "DATABASE_URL": f"sqlite:///{directory}/coccinelle.sqlite3",
+                    "DATABASE_URL": migrated_file(directory / "coccinelle.sqlite3"),
+                    "JOB_WORKER": "child" if worker or vapi_key else "none",
                     "ADMIN_API_KEY": admin,
                     "TWILIO_ACCOUNT_SID": ACCOUNT,
                     "TWILIO_AUTH_TOKEN": token,

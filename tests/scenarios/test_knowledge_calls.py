@@ -65,7 +65,7 @@ def _tools(report: CallReport) -> list[str]:
 
 
 async def test_callers_hear_what_documents_say_and_nothing_else(tmp_path: Path) -> None:
-    async with deployed(tmp_path) as deployment:
+    async with deployed(tmp_path, worker=True) as deployment:
         knowing, other = await _owner(deployment), await _owner(deployment)
         async with asyncio.TaskGroup() as tasks:
             price = tasks.create_task(_call(deployment, knowing, "price"))
