@@ -24,7 +24,7 @@ from voice.agents import Agents, rung_of
 from voice.bridge import Bridge, Identity, Surroundings
 from voice.call import Call, Phase, Rules
 from voice.endings import CLOSING, DIALLING, LIVE, NO_AGENT, TRANSFERRING, Endings
-from voice.functions.context import CallContext
+from voice.functions.context import CallContext, StreamOfCall
 from voice.functions.runner import FunctionRunner
 from voice.history import History, achieved, read_functions, read_history
 from voice.ladder import Loss, Rung, ladder
@@ -295,7 +295,8 @@ class Streams:
     ) -> Bridge:
         assert row.tenant_id is not None
         history = setup.earlier.history
-        context = replace(self.context(row, setup), opening=row.opening)
+        stream = StreamOfCall(row.opening, self.node_id)
+        context = replace(self.context(row, setup), stream=stream)
         return Bridge(
             call=Call(
                 script(setup.tenant, setup.config, setup.earlier),

@@ -14,6 +14,14 @@ from storage import Occasion, TenantHandle, TextTurn
 
 
 @dataclass(frozen=True, slots=True)
+class StreamOfCall:
+    """A stream by the answer of ours that led to it, and the node that it came to."""
+
+    opening: Mapping[str, Any] = field(repr=False)
+    node_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallContext:
     """One call or one text conversation of one tenant: whatever a model writes, nothing outside of
     it can be reached.
@@ -25,9 +33,7 @@ class CallContext:
     no `call_id`. `contact_id`: who they may be, by their number or address; `email`: where they
     write from.
     `known_appointments`: ids of those that our own texts to them were about. `public_url`: where
-    customers' pages are, without a trailing slash. `opening`: the answer of ours that led to the
-    stream whose agent asks; once the call is answered anew, somebody else serves this caller. None:
-    who asks has no stream.
+    customers' pages are, without a trailing slash. `stream`: whose agent asks; None without one.
     """
 
     tenant: Tenant
@@ -45,7 +51,7 @@ class CallContext:
     email: str | None = field(default=None, repr=False)
     known_appointments: frozenset[str] = frozenset()
     public_url: str = ""
-    opening: Mapping[str, Any] | None = field(default=None, repr=False)
+    stream: StreamOfCall | None = None
 
     @property
     def occasion(self) -> Occasion:

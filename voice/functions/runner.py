@@ -175,12 +175,14 @@ async def _run(request: _Request, context: CallContext, rows: TenantRows) -> Ans
 
 
 async def _superseded(context: CallContext, rows: TenantRows) -> bool:
-    """Another stream serves this caller: a node that was frozen reads what its agent had asked for,
-    while the next one asks the same in other words. What had begun before is finished."""
-    if context.opening is None or context.call_id is None:
+    """The call has been answered anew and gone to another node: this one was frozen, reads only now
+    what its agent had asked for, and the next agent asks the same in other words. What had begun
+    before is finished."""
+    stream = context.stream
+    if stream is None or context.call_id is None:
         return False
     call = await rows.calls.get(context.call_id)
-    return call is not None and call.opening != context.opening
+    return call is not None and call.opening != stream.opening and call.node_id != stream.node_id
 
 
 async def _stored(request: _Request, context: CallContext, rows: TenantRows) -> Answer | None:

@@ -19,7 +19,7 @@ from storage import Database, NewTicket, Storage, TenantHandle, TenantRows
 from tests.fakes.clock import FakeClock
 from tests.voice.functions.shop import CALLER, Shop, both_databases
 from voice.functions import FUNCTIONS
-from voice.functions.context import CallContext
+from voice.functions.context import CallContext, StreamOfCall
 from voice.functions.function import Answer
 from voice.functions.runner import FunctionRunner
 from voice.ports import FunctionSpec
@@ -596,7 +596,7 @@ async def test_a_stream_that_another_has_superseded_writes_nothing(shop: Shop) -
     """Its node was frozen with a function unread; the next stream's agent has taken over."""
     alone = await shop.call()
     assert alone.call_id is not None
-    context = replace(alone, opening={})
+    context = replace(alone, stream=StreamOfCall({}, "frozen"))
     noted = await shop.run("take_message", {"message": "Un"}, context, "call_1")
     assert noted.effect is not None
     await shop.storage.operator.reopen(alone.call_id, {"kind": "stream", "nonce": "2"}, "opening")
