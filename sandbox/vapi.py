@@ -118,11 +118,13 @@ class VapiEmulator:
         )
 
     def befall(self, call_tag: int, faults: VapiFaults) -> bool:
-        """From now on the call that hears this caller has these faults. False: there is none."""
+        """From now on the call that hears this caller has these faults, and the account their
+        outages. False: there is none."""
         record = self.call_of(call_tag)
         if record is None or record.ended:
             return False
-        self._running[record.id].faults = faults
+        self._running[record.id].befall(faults)
+        self.faults.outages.extend(faults.outages)
         return True
 
     async def __aenter__(self) -> Self:
@@ -185,6 +187,8 @@ class VapiEmulator:
             if outage is None:
                 return await self._answer(ways, request)
             await asyncio.sleep(outage.hang_s)
+            if outage.late:
+                return await self._answer(ways, request)
             if outage.done:
                 await self._answer(ways, request)
             return _broken(outage)

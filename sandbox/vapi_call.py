@@ -59,7 +59,7 @@ class EmulatedCall:
     ) -> None:
         self.record = record
         self._around = around
-        self.faults = around.faults  # may be replaced while the call lasts
+        self.faults = around.faults
         self._created_at = created_at
         self._published = published
         turns = cycle(around.shapes or SHAPES)
@@ -69,7 +69,7 @@ class EmulatedCall:
             record,
             around.brains,
             self,
-            latency_s=around.latency_s,
+            latency_s=around.latency_s + around.faults.late_s,
             tool_shape=lambda: next(turns),
         )
         self._line: Line | None = None
@@ -110,6 +110,11 @@ class EmulatedCall:
             if name in request:
                 described[name] = request[name]
         return described
+
+    def befall(self, faults: VapiFaults) -> None:
+        """From now on these."""
+        self.faults = faults
+        self.assistant.latency_s = self._around.latency_s + faults.late_s
 
     def _lags(self) -> bool:
         ended_at = self.record.ended_at
@@ -169,6 +174,8 @@ class EmulatedCall:
         """Ask the server, and hand its answer to the assistant."""
         for call in calls:
             self._tell_spectator("model_calls", {"name": call.name, "arguments": call.arguments})
+        if self.faults.hung:
+            return
         self._start(self._ask(calls))
         if self.faults.duplicates:
             self._start(self._ask(calls))
@@ -215,7 +222,7 @@ class EmulatedCall:
         self, kind: str, fields: Mapping[str, Any], tools: Sequence[str] = ()
     ) -> httpx.Response | None:
         server = server_of(self.record, tools)
-        if not server.get("url"):
+        if not server.get("url") or self.faults.hung:
             return None
         assistant = {
             name: value for name, value in self.record.assistant.items() if name != "variableValues"

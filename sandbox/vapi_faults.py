@@ -1,14 +1,17 @@
 """What goes wrong at the emulated Vapi, on demand."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
+
+from sandbox.breakdown import Breakdown, Kind
 
 
 @dataclass(slots=True)
 class Outage:
-    """Befalls the next `times` requests of this method whose path begins so. `done`: what was asked
-    is done all the same, and only the answer is lost, or garbled, or of this status. `status` 0:
-    the connection closes without an answer."""
+    """Befalls the next `times` requests of this method whose path begins so, after `hang_s`.
+    `done`: what was asked is done all the same, and only the answer is lost, or garbled, or of this
+    status. `status` 0: the connection closes without an answer. `late`: nothing else is wrong."""
 
     status: int = 500
     path: str = "/"
@@ -17,6 +20,7 @@ class Outage:
     hang_s: float = 0.0
     garbage: bool = False
     done: bool = False
+    late: bool = False
     retry_after: str = ""
 
 
@@ -31,7 +35,10 @@ class VapiFaults:
     message of a call): the socket is closed with `close_code`, or cut when that is None. `garbage`:
     nonsense between the messages. `duplicates`: messages and tool calls come twice. `shuffle`:
     messages come in pairs, the later one first. `no_silence`: no frames while nobody speaks.
-    `ended_lag_s`: so long GET /call goes on to call an ended call a running one.
+    `ended_lag_s`: so long GET /call goes on to call an ended call a running one. `late_s`: each
+    answer of the assistant's begins so much later. `lag_s`: whatever is sent comes so much later.
+    `hung`: everything is taken, pings are answered, and nothing is sent or asked any more, not even
+    at the server. `ends_as`: the call is ended by Vapi itself, for this reason.
     """
 
     outages: list[Outage] = field(default_factory=list)
@@ -49,6 +56,10 @@ class VapiFaults:
     shuffle: bool = False
     no_silence: bool = False
     ended_lag_s: float = 0.0
+    late_s: float = 0.0
+    lag_s: float = 0.0
+    hung: bool = False
+    ends_as: str = ""
 
     def become(self, values: dict[str, Any]) -> None:
         """These faults and no others, for calls that are under way too. Raises ValueError naming
@@ -71,18 +82,51 @@ class VapiFaults:
         return None
 
 
-def broken_down(kind: str) -> VapiFaults:
-    """What a breakdown (`sandbox.breakdown`) looks like on the socket of a call that has begun.
-    Raises ValueError for one that Vapi doesn't have in the middle of a call."""
-    known = {
-        "brown_out": VapiFaults(mute_after_s=0.0),
-        "half_dead": VapiFaults(half_dead_after_s=0.0),
-        "close": VapiFaults(close_after_s=0.0),
-        "cut": VapiFaults(close_after_s=0.0, close_code=None),
-        "garbage": VapiFaults(garbage=True),
-        "duplicates": VapiFaults(duplicates=True),
-        "out_of_order": VapiFaults(shuffle=True),
-    }
-    if kind not in known:
-        raise ValueError(f"a call at Vapi has no {kind!r}; it has {', '.join(known)}")
-    return known[kind]
+#: Longer than anybody waits for an answer.
+_NEVER_S = 60.0
+#: Each request from now on.
+_ALWAYS = 1_000_000
+
+
+def _on_creation(status: int, *, hang_s: float = 0.0, late: bool = False) -> Outage:
+    return Outage(status, "/call", "POST", _ALWAYS, hang_s=hang_s, late=late)
+
+
+#: What breakdowns are of a call that has begun; the names of `ends_as` are `endedReason`s
+#: (docs.vapi.ai/calls/call-ended-reason).
+_UNDER_WAY: Mapping[Kind, Callable[[float], VapiFaults]] = {
+    "refuse": lambda _: VapiFaults([_on_creation(503)], close_after_s=0.0, close_code=None),
+    "hang": lambda _: VapiFaults([_on_creation(500, hang_s=_NEVER_S)], hung=True),
+    "late": lambda seconds: VapiFaults(late_s=seconds),
+    "lag": lambda seconds: VapiFaults(lag_s=seconds),
+    "brown_out": lambda _: VapiFaults(mute_after_s=0.0),
+    "half_dead": lambda _: VapiFaults(half_dead_after_s=0.0),
+    "close": lambda _: VapiFaults(close_after_s=0.0),
+    "cut": lambda _: VapiFaults(close_after_s=0.0, close_code=None),
+    "expired": lambda _: VapiFaults(ends_as="exceeded-max-duration"),
+    "429": lambda _: VapiFaults(ends_as="pipeline-error-openai-429-exceeded-quota"),
+    "5xx": lambda _: VapiFaults(ends_as="pipeline-error-openai-500-server-error"),
+    "garbage": lambda _: VapiFaults(garbage=True),
+    "duplicates": lambda _: VapiFaults(duplicates=True),
+    "out_of_order": lambda _: VapiFaults(shuffle=True),
+}
+#: Before that they befall POST /call, where there is more to befall than a call that is joined. Too
+#: many calls are refused with a 400 of Vapi's own (§1.11).
+_BEFORE: Mapping[Kind, Callable[[float], VapiFaults]] = {
+    "refuse": lambda _: VapiFaults([_on_creation(0)]),
+    "hang": lambda _: VapiFaults([_on_creation(500, hang_s=_NEVER_S)]),
+    "late": lambda seconds: VapiFaults([_on_creation(201, hang_s=seconds, late=True)]),
+    "429": lambda _: VapiFaults(full="400"),
+    "5xx": lambda _: VapiFaults([_on_creation(500)]),
+}
+
+
+def broken_down(breakdown: Breakdown) -> VapiFaults:
+    """What a breakdown of Vapi looks like: of the call that hears this caller, and its `outages` of
+    the account; `before_answer`, of all calls that begin from now on. Raises ValueError for what
+    can't be."""
+    kind, before = breakdown.kind, breakdown.moment == "before_answer"
+    if before and kind == "expired":
+        raise ValueError("a call at Vapi can't have expired before it has begun")
+    faults = _BEFORE.get(kind) if before else None
+    return (faults or _UNDER_WAY[kind])(breakdown.seconds)

@@ -7,6 +7,7 @@ seen to do. Text frames are its messages to the client, and the client's orders.
 import asyncio
 import base64
 import json
+from collections import deque
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from itertools import cycle
@@ -48,7 +49,7 @@ class Line:
         self._events = 0
         self._held: str | None = None
         self._nonsense = cycle(_GARBAGE)
-        self._outbox: list[str | bytes] = []
+        self._outbox: deque[tuple[float, str | bytes]] = deque()  # when it is due
         self._rest = b""
         self._stream_sid = ""
         self._started = not bypass
@@ -107,18 +108,19 @@ class Line:
             self._write(next(self._nonsense))
 
     def _write(self, message: str | bytes) -> None:
-        self._outbox.append(message)
+        self._outbox.append((self._clock() + self._faults.lag_s, message))
 
     async def _flush(self) -> None:
-        outbox, self._outbox = self._outbox, []
-        for message in outbox:
-            await self._connection.send(message)
+        while self._outbox and self._outbox[0][0] <= self._clock():
+            await self._connection.send(self._outbox.popleft()[1])
 
     def _silenced(self) -> bool:
         """Whether a fault keeps everything from being sent."""
         since = self._clock() - self._began
         limits = (self._faults.mute_after_s, self._faults.half_dead_after_s)
-        return self._faults.brown_out or any(each is not None and since >= each for each in limits)
+        if self._faults.brown_out or self._faults.hung:
+            return True
+        return any(each is not None and since >= each for each in limits)
 
     async def _speak(self) -> None:
         count = 0
@@ -143,7 +145,7 @@ class Line:
             if self._faults.no_silence:
                 return
             frame = _SILENCE
-        if self._silenced():
+        if self._closing or self._silenced():
             return
         if self._bypass:
             media = {"payload": base64.b64encode(frame).decode()}
@@ -165,9 +167,11 @@ class Line:
             else:
                 await self._connection.close(faults.close_code)
             return True
-        if self._closing:
+        if self._closing and not self._outbox:
             await self._connection.close(1000, "call ended")
             return True
+        if faults.ends_as:
+            self._assistant.end(faults.ends_as)
         return False
 
     # --------------------------------------------------------------------- from the client

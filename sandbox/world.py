@@ -177,11 +177,11 @@ class World:
         if breakdown.leg in _MODELS:
             broken_model(breakdown)  # raises ValueError
         elif breakdown.leg == "vapi":
-            broken_down(breakdown.kind)  # the same
+            broken_down(breakdown)  # the same
         if self.openai is None or (breakdown.leg == "vapi" and self.vapi is None):
             raise ValueError(f"no {breakdown.leg} is emulated that could break down")
         if breakdown.moment == "before_answer":
-            self._break_at_once(breakdown, self.openai)
+            self._break_at_once(breakdown)
             log.report.broke_down_ms = 0.0
             return
         watch, loop = Watch(breakdown.moment), asyncio.get_running_loop()
@@ -197,19 +197,21 @@ class World:
 
         log.on_event = sees
 
-    def _break_at_once(self, breakdown: Breakdown, openai: RealtimeEmulator) -> None:
-        if breakdown.leg == "vapi":
-            raise ValueError("of Vapi before an answer: VapiEmulator.faults")
-        if breakdown.leg in _MODELS:
+    def _break_at_once(self, breakdown: Breakdown) -> None:
+        assert self.openai is not None, "prepared"
+        if breakdown.leg == "vapi":  # of all calls
+            assert self.vapi is not None, "prepared"
+            self.vapi.faults = broken_down(breakdown)
+        elif breakdown.leg in _MODELS:
             self.models.faults = [broken_model(breakdown)]
         else:
-            openai.arm(breakdown)
+            self.openai.arm(breakdown)
 
     def _break(self, breakdown: Breakdown, log: CallLog) -> None:
         assert self.openai is not None, "prepared"
         if breakdown.leg == "vapi":
             assert self.vapi is not None, "prepared"
-            broken = self.vapi.befall(log.report.tag, broken_down(breakdown.kind))
+            broken = self.vapi.befall(log.report.tag, broken_down(breakdown))
         elif breakdown.leg in _MODELS:  # of all calls: whose sound it is, nobody can tell
             self.models.faults, broken = [broken_model(breakdown)], True
         else:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from itertools import product
 from typing import Any
 
 import httpx
@@ -13,12 +14,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from sandbox.brain import Brain
+from sandbox.breakdown import KINDS, MOMENTS, Breakdown, Kind, Moment
 from sandbox.loopback_http import serving
 from sandbox.scenario import parse
 from sandbox.vapi import PHONE_NUMBER_ID, VapiEmulator
-from sandbox.vapi_faults import VapiFaults
+from sandbox.vapi_faults import VapiFaults, broken_down
 from sandbox.vapi_messages import SHAPES
 from sandbox.vapi_record import CallRecord
 from sandbox.world import World
@@ -208,6 +211,159 @@ async def test_only_what_was_subscribed_to(vapi: VapiEmulator, server: Server) -
         await socket.send("nonsense")
         await socket.send(json.dumps({"type": "dance"}))
         await until(lambda: len(record.faults_seen) == 2)
+
+
+# ------------------------------------------------------------------------------ breakdowns
+
+HEARD = 7
+
+
+def breaks(
+    vapi: VapiEmulator, record: CallRecord, kind: Kind, moment: Moment = "agent_speech"
+) -> None:
+    """In the middle of the call, which hears the caller HEARD."""
+    record.call_tag = HEARD
+    assert vapi.befall(HEARD, broken_down(Breakdown(kind, moment, leg="vapi", seconds=0.3)))
+
+
+async def frames(socket: ClientConnection, seconds: float) -> int:
+    """How many come within that time."""
+    count = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while True:
+                count += isinstance(await socket.recv(), bytes)
+    return count
+
+
+async def rest_of(socket: ClientConnection) -> list[dict[str, Any]]:
+    """The messages up to its close."""
+    got = []
+    with contextlib.suppress(ConnectionClosed):
+        async with asyncio.timeout(5):
+            while True:
+                message = await socket.recv()
+                if isinstance(message, str):
+                    got.append(json.loads(message))
+    return got
+
+
+def test_what_can_befall_it_and_when() -> None:
+    for kind, moment in product(KINDS, MOMENTS):
+        breakdown = Breakdown(kind, moment, leg="vapi")
+        if (kind, moment) == ("expired", "before_answer"):
+            with pytest.raises(ValueError, match="before it has begun"):
+                broken_down(breakdown)
+        else:
+            assert broken_down(breakdown) != VapiFaults()
+            assert broken_down(breakdown) is not broken_down(breakdown)
+
+
+async def test_one_that_hangs_takes_everything_and_does_nothing(
+    vapi: VapiEmulator, server: Server
+) -> None:
+    async with joined(vapi, server) as (socket, record):
+        await frames(socket, 0.1)
+        told = len(server.got)
+        breaks(vapi, record, "hang")
+        await socket.send(note("one"))
+        await socket.send(json.dumps({"type": "say", "content": "Oui."}))
+        await frames(socket, 0.1)  # those under way
+        assert await frames(socket, 0.2) == 0
+        async with asyncio.timeout(2):
+            await (await socket.ping())
+        assert record.tool_calls, "asked for by its model"
+        assert len(server.got) == told, "and by nobody else"
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await request(vapi, "POST", "/call", {"assistant": {}, "transport": SOCKET})
+
+
+async def test_answers_that_begin_late(vapi: VapiEmulator, server: Server) -> None:
+    async with joined(vapi, server) as (socket, record):
+        breaks(vapi, record, "late")
+        asked = asyncio.get_running_loop().time()
+        await socket.send(note("one"))
+        await until(lambda: record.tool_calls)
+        assert record.tool_calls[0].at - asked >= 0.3
+        assert await frames(socket, 0.1) > 0, "the line itself isn't late"
+
+
+async def test_a_line_that_lags(vapi: VapiEmulator, server: Server) -> None:
+    async with joined(vapi, server) as (socket, record):
+        await frames(socket, 0.1)
+        breaks(vapi, record, "lag")
+        await frames(socket, 0.05)  # those under way
+        assert await frames(socket, 0.15) == 0
+        assert await frames(socket, 0.5) > 5, "and then it goes on"
+        await socket.send(json.dumps({"type": "end-call"}))
+        last = (await rest_of(socket))[-1]
+        assert (last["type"], last["status"]) == ("status-update", "ended")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("expired", "exceeded-max-duration"),
+        ("429", "pipeline-error-openai-429-exceeded-quota"),
+        ("5xx", "pipeline-error-openai-500-server-error"),
+    ],
+)
+async def test_one_that_vapi_ends_by_itself(
+    kind: Kind, reason: str, vapi: VapiEmulator, server: Server
+) -> None:
+    async with joined(vapi, server) as (socket, record):
+        breaks(vapi, record, kind)
+        last = (await rest_of(socket))[-1]
+        assert (last["type"], last["status"], last["endedReason"]) == (
+            "status-update",
+            "ended",
+            reason,
+        )
+        assert socket.close_code == 1000
+        assert record.ended == reason
+        await until(lambda: server.of("end-of-call-report"))
+        assert vapi.live == []
+
+
+async def test_one_that_is_cut_and_refuses_the_next(vapi: VapiEmulator, server: Server) -> None:
+    async with joined(vapi, server) as (socket, record):
+        breaks(vapi, record, "refuse")
+        await rest_of(socket)
+        assert socket.close_code == 1006
+        answer = await request(vapi, "POST", "/call", {"assistant": {}, "transport": SOCKET})
+        assert answer.status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), [("refuse", 0), ("hang", None), ("late", 201), ("429", 400), ("5xx", 500)]
+)
+async def test_what_befalls_a_call_before_it_is_there(
+    kind: Kind, status: int | None, vapi: VapiEmulator
+) -> None:
+    breakdown = Breakdown(kind, "before_answer", leg="vapi", seconds=0.2)
+    for _ in range(2):  # not the first alone
+        vapi.faults = broken_down(breakdown)
+        began = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(0.2 if kind == "hang" else 5):
+                body = {"assistant": {}, "transport": SOCKET}
+                answer: int | None = (await request(vapi, "POST", "/call", body)).status_code
+        except httpx.RemoteProtocolError:
+            answer = 0
+        except TimeoutError:
+            answer = None
+        assert answer == status
+        assert kind != "late" or asyncio.get_running_loop().time() - began >= 0.2
+    assert len(vapi.calls) == (2 if kind == "late" else 0)
+
+
+async def test_a_line_that_is_broken_from_its_first_moment(
+    vapi: VapiEmulator, server: Server
+) -> None:
+    vapi.faults = broken_down(Breakdown("brown_out", "before_answer", leg="vapi"))
+    async with joined(vapi, server) as (socket, _):
+        assert await frames(socket, 0.2) == 0
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
