@@ -97,11 +97,13 @@ class _Rule:
 
 @dataclass(slots=True)
 class Brain:
-    """`caller`: what {caller.…} stands for. `defects`: where the script and the session disagree.
+    """`caller`: what {caller.…} stands for. `names`: what this session's vendor calls functions
+    that the rules call otherwise. `defects`: where the script and the session disagree.
     `unmatched`: what no rule was for."""
 
     rules: Sequence[Mapping[str, Any]]
     caller: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
     today: date | Callable[[], date] = lambda: datetime.now(ZoneInfo("Europe/Paris")).date()
     defects: list[str] = field(default_factory=list)
     unmatched: list[Stimulus] = field(default_factory=list)
@@ -173,7 +175,8 @@ class Brain:
                 actions.append(Speak(str(self._fill(rule["say"], known))))
             for call in _calls(rule):
                 arguments = self._fill(call.get("arguments", {}), known)
-                actions.extend(self._call(call["name"], arguments, declared))
+                name = self.names.get(call["name"], call["name"])
+                actions.extend(self._call(name, arguments, declared))
         except LookupError as missing:
             self.defects.append(f"{rule}: {missing.args[0]}")
             return [Speak(_NOT_UNDERSTOOD)]

@@ -177,7 +177,8 @@ class VapiEmulator:
         ]
         methods = ["GET", "POST", "PATCH", "DELETE", "PUT"]
         routes = [Route(path, self._guarded(ways), methods=methods) for path, ways in table]
-        # On another host at the vendor's (§1.1), and open to whoever knows the address.
+        # On another host at the vendor's (§1.1), and open to whoever knows the address, unless the
+        # assistant's monitorPlan wants a key.
         routes.append(Route("/control/{secret}", self._control, methods=["POST"]))
         return Starlette(routes=routes)
 
@@ -197,7 +198,7 @@ class VapiEmulator:
 
     async def _answer(self, ways: Mapping[str, Endpoint], request: Request) -> Response:
         try:
-            if request.headers.get("authorization") != f"Bearer {self._api_key}":
+            if not self._is_known(request):
                 hint = "Invalid Key. Hot tip, you may be using the public key instead of the "
                 raise _Problem(401, "Unauthorized", hint + "private key, or vice versa.")
             if request.method not in ways:
@@ -209,6 +210,9 @@ class VapiEmulator:
         except _Problem as problem:
             self.refusals.append(str(problem))
             return _problem(problem.status, problem.error, problem.message)
+
+    def _is_known(self, request: Request) -> bool:
+        return request.headers.get("authorization") == f"Bearer {self._api_key}"
 
     async def _body(self, request: Request) -> dict[str, Any]:
         try:
@@ -336,10 +340,12 @@ class VapiEmulator:
         self._controls[secret] = call.record.id
         port = self._server.sockets[0].getsockname()[1]
         stream = self.transport_url or f"ws://127.0.0.1:{port}/{call.record.id}/transport"
-        monitor = {
-            "controlUrl": f"{self.url}/control/{secret}",
-            "listenUrl": f"ws://127.0.0.1:{port}/{call.record.id}/listen",
-        }
+        plan = call.record.assistant.get("monitorPlan", {})
+        monitor = {}
+        if plan.get("controlEnabled", True):
+            monitor["controlUrl"] = f"{self.url}/control/{secret}"
+        if plan.get("listenEnabled", True):
+            monitor["listenUrl"] = f"ws://127.0.0.1:{port}/{call.record.id}/listen"
         if not bypass:
             asked = call.record.request["transport"]
             return {"monitor": monitor, "transport": {**asked, "websocketCallUrl": stream}}
@@ -362,6 +368,7 @@ class VapiEmulator:
         if not call.record.ended:
             raise _Problem(400, "Bad Request", "Call is still in progress.")
         del self._running[request.path_params["id"]]
+        call.abandon()
         self.requests.append(("DELETE", request.url.path, None))
         return JSONResponse(call.describe())
 
@@ -369,6 +376,10 @@ class VapiEmulator:
         call = self._running.get(self._controls.get(request.path_params["secret"], ""))
         if call is None or call.record.ended:
             return _problem(404, "Not Found", "Call not found or has ended.")
+        plan = call.record.assistant.get("monitorPlan", {})
+        if plan.get("controlAuthenticationEnabled") and not self._is_known(request):
+            call.record.faults_seen.append("a control order without a key")
+            return _problem(401, "Unauthorized", "This call's control wants a key.")
         try:
             call.assistant.order(json.loads(await request.body()), call.now())
         except ValueError as error:

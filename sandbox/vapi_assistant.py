@@ -21,6 +21,8 @@ from sandbox.vapi_record import CallRecord, HeardTurn, Said, ToolCall
 _TRANSCRIPTION_S = 0.06
 #: What is longer than this is read, and nothing to react to: an agent's instructions, a history.
 _BACKGROUND = 1_000
+#: The tool by which a model ends the call, and its name (docs.vapi.ai/tools/default-tools).
+END_CALL = "endCall"
 _NO_RESULT = "No result returned for tool call"
 _ROLES = frozenset({"user", "assistant", "system", "tool", "function"})
 
@@ -284,8 +286,7 @@ class Assistant:
 
     def _is_end_call(self, name: str) -> bool:
         tools = self.config.get("model", {}).get("tools", ())
-        builtin = any(tool["type"] == "endCall" for tool in tools)
-        return builtin and name in ("endCall", "end_call") and not self._tool(name)
+        return name == END_CALL and any(tool["type"] == END_CALL for tool in tools)
 
     def _tools(self) -> list[Tool]:
         tools = self.config.get("model", {}).get("tools", ())
@@ -297,8 +298,8 @@ class Assistant:
             for tool in tools
             if tool["type"] == "function"
         ]
-        if any(tool["type"] == "endCall" for tool in tools):
-            known += [Tool(name) for name in ("endCall", "end_call") if not self._tool(name)]
+        if any(tool["type"] == END_CALL for tool in tools):
+            known.append(Tool(END_CALL))
         return known
 
     def _brain(self) -> Brain:

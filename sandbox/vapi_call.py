@@ -1,6 +1,7 @@
 """One emulated Vapi call: its assistant, its connection, and what it posts to the server."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from sandbox.vapi_line import Line
 from sandbox.vapi_messages import (
     DEFAULT_SERVER_MESSAGES,
     SHAPES,
+    is_retried,
     report,
     resolved,
+    retry_delays,
     server_of,
     subscribed,
     tool_call_fields,
@@ -236,18 +239,26 @@ class EmulatedCall:
         }
         if "customer" in self.record.request:
             message["customer"] = self.record.request["customer"]
-        status = 0
+        answer = await self._posted(kind, server, message)
+        for delay in retry_delays(server):
+            if not is_retried(server, answer.status_code if answer is not None else 0):
+                break
+            await asyncio.sleep(delay)
+            answer = await self._posted(kind, server, message)
+        return answer
+
+    async def _posted(
+        self, kind: str, server: Mapping[str, Any], message: Mapping[str, Any]
+    ) -> httpx.Response | None:
         answer: httpx.Response | None = None
-        try:
+        with contextlib.suppress(httpx.HTTPError):
             answer = await self._around.client.post(
                 server["url"],
                 json={"message": message},
                 headers=server.get("headers", {}),
                 timeout=server.get("timeoutSeconds", _TIMEOUT_S),
             )
-            status = answer.status_code
-        except httpx.HTTPError:
-            pass
+        status = answer.status_code if answer is not None else 0
         self.record.posted.append(Posted(self.now(), kind, server["url"], status))
         return answer
 

@@ -96,6 +96,21 @@ def server_of(record: CallRecord, tool_names: Sequence[str] = ()) -> dict[str, A
     return dict(record.assistant.get("server", {}))
 
 
+def retry_delays(server: Mapping[str, Any]) -> list[float]:
+    """Seconds before each further attempt to post there: none without a plan (BackoffPlan of Vapi's
+    OpenAPI: fixed, or from the base on; that exponential means doubled is our reading)."""
+    plan = server.get("backoffPlan", {})
+    base = plan.get("baseDelaySeconds", 0)
+    grows = plan.get("type") == "exponential"
+    return [base * (2**n if grows else 1) for n in range(int(plan.get("maxRetries", 0)))]
+
+
+def is_retried(server: Mapping[str, Any], status: int) -> bool:
+    """Whether an attempt that ended so is followed by another. 0: without an answer."""
+    excluded = server.get("backoffPlan", {}).get("excludedStatusCodes", ())
+    return not 200 <= status < 300 and status not in excluded
+
+
 def _openai(call: ToolCall, arguments: Any) -> dict[str, Any]:
     function = {"name": call.name, "arguments": arguments}
     return {"id": call.id, "type": "function", "function": function}

@@ -78,6 +78,12 @@ _INTERRUPTIONS: Final[Mapping[str, Sequence[str]]] = {
 
 #: Languages with their region, as Azure's names want it.
 _REGIONS: Final = {"fr": "fr-FR", "en": "en-GB"}
+#: … and as Google's.
+_NAMES: Final = {"fr": "French", "en": "English"}
+#: Vendors whose voices are told by `language`; a field that a vendor doesn't have is refused.
+_TOLD_THE_LANGUAGE: Final = frozenset(
+    {"11labs", "cartesia", "lmnt", "neuphonic", "rime-ai", "vapi", "xai"}
+)
 #: Where none is chosen: voices by language and gender that need no account of their own at Vapi.
 VOICES: Final = {
     ("fr", "female"): "azure:fr-FR-DeniseNeural",
@@ -200,10 +206,19 @@ def transcriber(choice: str, language: str) -> dict[str, Any]:
     provider, model, *rest = [*_parts(choice, "VAPI_TRANSCRIBER"), ""]
     if rest not in ([], [""]):
         raise OperatorError(f"VAPI_TRANSCRIBER={choice!r} has more parts than provider:model")
-    if provider == "azure":
-        return {"provider": provider, "language": _REGIONS[language]}
-    made = {"provider": provider, **({"model": model} if model else {}), "language": language}
-    return {**made, "languageBehaviour": "manual"} if provider == "gladia" else made
+    made: dict[str, Any] = {"provider": provider, **({"model": model} if model else {})}
+    match provider:
+        case "azure":
+            return {"provider": provider, "language": _REGIONS[language]}
+        case "gladia":
+            return {**made, "language": language, "languageBehaviour": "manual"}
+        case "google":
+            return {**made, "language": _NAMES[language]}
+        case "assembly-ai":
+            return {**made, "language": "en" if language == "en" else "multi"}
+        case "speechmatics":
+            return {**made, "language": language, "customVocabulary": []}
+    return {**made, "language": language}
 
 
 def voice(choice: str, language: str) -> dict[str, Any]:
@@ -212,7 +227,7 @@ def voice(choice: str, language: str) -> dict[str, Any]:
     if not name or len(rest) > 1:
         raise OperatorError(f"VAPI_VOICE={choice!r} must be provider:voice or provider:voice:model")
     made = {"provider": provider, "voiceId": name, **({"model": rest[0]} if rest else {})}
-    return made if provider in ("azure", "openai") else {**made, "language": language}
+    return {**made, "language": language} if provider in _TOLD_THE_LANGUAGE else made
 
 
 def _parts(choice: str, name: str) -> list[str]:

@@ -131,6 +131,34 @@ def test_each_language_has_voices_of_its_own(language: str, gender: str) -> None
     assert body["model"]["tools"][0]["messages"][0]["content"] == text(language, "filler_1")
 
 
+@pytest.mark.parametrize("language", ["fr-FR", "en-GB"])
+@pytest.mark.parametrize(
+    ("transcribes", "speaks"),
+    [
+        ("11labs:scribe_v2_realtime", "11labs:abc:eleven_flash_v2_5"),
+        ("assembly-ai", "azure:fr-FR-DeniseNeural"),
+        ("azure", "cartesia:abc:sonic-3"),
+        ("cartesia:ink-2", "deepgram:luna:aura-2"),
+        ("deepgram:nova-3", "hume:abc:octave2"),
+        ("gladia:solaria-1", "inworld:abc"),
+        ("google:gemini-2.5-flash", "lmnt:abc"),
+        ("openai:gpt-4o-transcribe", "minimax:abc"),
+        ("soniox:stt-rt-v5", "neuphonic:abc:neu_hq"),
+        ("speechmatics", "openai:marin:gpt-4o-mini-tts"),
+        ("talkscriber:whisper", "playht:abc:PlayDialog"),
+        ("vapi", "rime-ai:abc:arcana"),
+        ("xai", "sesame:abc:csm-1b"),
+        ("xai:default", "vapi:Clara"),
+        ("xai:default", "xai:eve"),
+    ],
+)
+def test_vapi_takes_each_vendors_voice_and_transcriber(
+    language: str, transcribes: str, speaks: str
+) -> None:
+    choices = replace(CHOICES, transcriber=transcribes, voices={"female": speaks})
+    check_assistant(assistant(replace(BLUEPRINT, language=language), choices))
+
+
 def test_voices_and_transcribers() -> None:
     assert voice("11labs:abc:eleven_flash_v2_5", "fr") == {
         "provider": "11labs",

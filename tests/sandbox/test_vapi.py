@@ -39,6 +39,7 @@ TOOL: dict[str, Any] = {
         {"key": "_sid", "value": "{{ call_sid }}"},
     ],
 }
+BACKOFF = {"type": "exponential", "maxRetries": 3, "baseDelaySeconds": 0.02}
 TICKET = {"name": "create_ticket", "arguments": {"subject": "Devis"}}
 RULES: list[dict[str, Any]] = [
     {"note": "two", "call": [TICKET, TICKET]},
@@ -52,6 +53,7 @@ class Server:
     def __init__(self) -> None:
         self.got: list[tuple[Mapping[str, str], dict[str, Any]]] = []
         self.url = ""
+        self.failures = 0  # so many messages to come are answered with 503
         self.answer: Callable[[list[str]], Any] = lambda ids: {
             "results": [{"toolCallId": each, "result": '{"status":"created"}'} for each in ids]
         }
@@ -59,6 +61,9 @@ class Server:
     async def endpoint(self, request: Request) -> Response:
         message = (await request.json())["message"]
         self.got.append((request.headers, message))
+        if self.failures:
+            self.failures -= 1
+            return Response(status_code=503)
         if message["type"] != "tool-calls":
             return JSONResponse({})
         return JSONResponse(self.answer([each["id"] for each in calls_of(message)]))
@@ -99,7 +104,7 @@ async def request(vapi: VapiEmulator, method: str, path: str, body: Any = None) 
 
 @contextlib.asynccontextmanager
 async def joined(
-    vapi: VapiEmulator, server: Server, **assistant: Any
+    vapi: VapiEmulator, server: Server, /, **assistant: Any
 ) -> AsyncIterator[tuple[ClientConnection, CallRecord]]:
     body = {
         "firstMessageMode": "assistant-waits-for-user",
@@ -379,6 +384,31 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "model.tools.0.function should not be empty",
     ),
     ("/assistant", {"endCallPhrases": ["x" * 141]}, "endCallPhrases.0 must be shorter"),
+    ("/assistant", {"artifactPlan": {"recordEnabled": False}}, "property recordEnabled should"),
+    ("/assistant", {"analysisPlan": {"summaryPlan": {"timeoutSeconds": 0}}}, "not be less than 1"),
+    ("/assistant", {"startSpeakingPlan": {"waitSeconds": 9}}, "waitSeconds must not be greater"),
+    ("/assistant", {"stopSpeakingPlan": {"voiceSeconds": 1}}, "voiceSeconds must not be greater"),
+    ("/assistant", {"monitorPlan": {"controlEnabled": "no"}}, "controlEnabled must be a boolean"),
+    (
+        "/assistant",
+        {"server": {"backoffPlan": {**BACKOFF, "maxRetries": 99}}},
+        "maxRetries must not be greater than 10",
+    ),
+    ("/assistant", {"server": {"backoffPlan": {"type": "fixed"}}}, "maxRetries should not be"),
+    ("/assistant", {"voice": {"provider": "azure"}}, "voice.voiceId should not be empty"),
+    (
+        "/assistant",
+        {"voice": {"provider": "azure", "voiceId": "x", "language": "fr"}},
+        "voice.property language should not exist",
+    ),
+    ("/assistant", {"voice": {"provider": "x", "voiceId": "x"}}, "voice.provider must be one of"),
+    (
+        "/assistant",
+        {"transcriber": {"provider": "deepgram", "langauge": "fr"}},
+        "transcriber.property langauge should not exist",
+    ),
+    ("/assistant", {"transcriber": {"provider": "azure", "language": "fr"}}, "with a region"),
+    ("/assistant", {"transcriber": {"provider": "speechmatics"}}, "customVocabulary should not be"),
     ("/call", {"transport": SOCKET}, "exactly one of assistantId and assistant"),
     ("/call", {"assistant": {}, "phoneNumberId": "7"}, "phoneNumberId must be a UUID"),
     (
@@ -402,6 +432,42 @@ async def test_what_it_refuses(vapi: VapiEmulator) -> None:
         assert any(says in each for each in problem["message"]), problem
     assert vapi.assistants == {}
     assert vapi.calls == {}
+
+
+async def test_what_a_server_refuses_is_told_again_as_planned(
+    vapi: VapiEmulator, server: Server
+) -> None:
+    kinds = ["end-of-call-report"]
+    for plan, failures, told in (({}, 1, 1), (BACKOFF, 2, 3), (BACKOFF, 9, 4)):
+        server.got.clear()
+        server.failures = failures
+        its = {"url": server.url, **({"backoffPlan": plan} if plan else {})}
+        async with joined(vapi, server, server=its, serverMessages=kinds) as (socket, record):
+            await socket.send(json.dumps({"type": "end-call"}))
+            await until(lambda: len(record.posted) == told)  # noqa: B023
+        await asyncio.sleep(0.1)
+        assert [each.status for each in record.posted] == [503] * (told - 1) + [
+            200 if told > failures else 503
+        ]
+        assert len(server.of("end-of-call-report")) == told
+
+
+async def test_who_may_control_a_call(vapi: VapiEmulator, server: Server) -> None:
+    order = {"type": "end-call"}
+    for plan, bare, keyed in (
+        ({}, 200, 200),
+        ({"controlAuthenticationEnabled": True}, 401, 200),
+    ):
+        for headers, status in (({}, bare), (HEADERS, keyed)):
+            body = {"assistant": {"monitorPlan": plan}, "transport": SOCKET}
+            made = (await request(vapi, "POST", "/call", body)).json()
+            async with httpx.AsyncClient(headers=headers) as client:
+                answer = await client.post(made["monitor"]["controlUrl"], json=order)
+            assert answer.status_code == status, plan
+            assert bool(vapi.calls[made["id"]].ended) == (status == 200)
+    closed = {"controlEnabled": False, "listenEnabled": False}
+    body = {"assistant": {"monitorPlan": closed}, "transport": SOCKET}
+    assert (await request(vapi, "POST", "/call", body)).json()["monitor"] == {}
 
 
 async def test_who_may_join(vapi: VapiEmulator, server: Server) -> None:
