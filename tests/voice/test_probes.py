@@ -7,6 +7,9 @@ import pytest
 
 from domain.breaker import FIRST_PAUSE, Breakers
 from domain.errors import ProviderError
+from providers.openai.realtime import OpenAIRealtime
+from sandbox.brain import Brain
+from sandbox.openai_realtime import Faults, RealtimeEmulator
 from tests.fakes.clock import FakeClock
 from tests.voice.test_agents import SPEC, Vendor, down
 from tests.voice.test_bridge import Figures, Leg
@@ -149,3 +152,18 @@ async def test_a_probe_takes_no_longer_to_connect_than_a_call_may(
     async with asyncio.timeout(1):
         with pytest.raises(TimeoutError):
             await speaks(Speaking("hangs"), OURS)
+
+
+@pytest.mark.parametrize("mute", [False, True])
+async def test_the_realtime_vendor_itself(monkeypatch: pytest.MonkeyPatch, *, mute: bool) -> None:
+    faults = Faults(hang=frozenset({1})) if mute else Faults()
+    async with RealtimeEmulator("sk-ours", lambda _: Brain([]), latency_ms=5, faults=faults) as it:
+        connector = OpenAIRealtime(it.url)
+        ours = dataclasses.replace(OURS, voice="marin", api_key="sk-ours")
+        if mute:
+            monkeypatch.setattr(module, "FIRST_SOUND_SECONDS", 0.2)
+            with pytest.raises(TimeoutError):
+                await speaks(connector, ours)
+        else:
+            await speaks(connector, ours)
+        assert [session.errors for session in it.sessions] == [[]]
