@@ -170,11 +170,7 @@ def api_settings(settings: Settings) -> ApiSettings:
         address_key=sha256(b"addresses" + _token_secret(settings)).digest(),
         cors_origins=settings.cors_origins,
         public_url=settings.public_url,
-        sms_sender=bool(
-            settings.twilio_account_sid
-            and settings.auth_tokens
-            and (settings.twilio_sms_from or settings.twilio_messaging_service_sid)
-        ),
+        sms_sender=settings.sends_sms,
         # Of a messaging service nobody knows beforehand.
         sms_replies=bool(settings.twilio_messaging_service_sid)
         or replies_reach(settings.twilio_sms_from or ""),
@@ -276,7 +272,7 @@ def build(
         account_sid=settings.twilio_account_sid or "",
         region=settings.default_region,
         node_id=node.id,
-        sends_texts=api_settings(settings).sms_sender,
+        sends_texts=settings.sends_sms,
     )
     lower = LowerRungs(streams, TurnModel(vendors.text_model, breakers), addresses(settings))
     openings = Openings(
