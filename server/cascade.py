@@ -42,13 +42,12 @@ def cascade(
     probes ask."""
     if links is None:
         return {}, {}
-    models = links.models
-    connector = CascadeConnector(models, tasks, lambda: links.are_well)
+    connector = CascadeConnector(links.models, tasks, lambda: links.are_well)
     speaker = Speaker(connector, lambda _: True, lambda _: "", links)
     return {Rung.CASCADE: speaker}, {
         breaker_of(Rung.CASCADE): partial(connector.probe, nobody),
-        STT: partial(hears, models.stt, nobody),
-        TTS: partial(speaks, models.voice(nobody.gender)),
+        STT: partial(hears, links.unwatched.stt, nobody),
+        TTS: partial(speaks, links.unwatched.voice(nobody.gender)),
     }
 
 

@@ -27,9 +27,11 @@ GIVEN_UP_SECONDS: Final = 1.9
 
 
 class CascadeLinks:
-    """`models`: the three, watched; also `voice.agents.Links`."""
+    """`models`: the three, watched, for calls; `unwatched`: for probes, which say themselves how it
+    went. Also `voice.agents.Links`."""
 
     def __init__(self, models: CascadeModels, breakers: Breakers, clock: Clock) -> None:
+        self.unwatched = models
         self._breakers = breakers
         self._watches = tuple(_Watch(key, breakers, clock) for key in (STT, LLM, TTS))
         stt, llm, tts = self._watches

@@ -119,7 +119,6 @@ class Actions:
             raise ProviderError("ladder", "nobody left", retryable=False, code="no_agent")
         return self.others.pop(0)
 
-
     def sounded(self, name: str) -> None:
         self.sounds.append(name)
 
