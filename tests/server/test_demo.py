@@ -14,17 +14,20 @@ from pathlib import Path
 import psutil
 import pytest
 
+from server.demo.breakdowns import FAULTS
 from server.settings import child_environment
 from tests.fakes.processes import gone
 
 DEMO = [sys.executable, "-m", "server", "demo"]
+#: Of a machine that runs the rest of the suite.
+LATE_SECONDS = 0.7
 
 
 @contextmanager
-def demo(directory: Path, **variables: str) -> Iterator["subprocess.Popen[str]"]:
+def demo(directory: Path, *arguments: str, **variables: str) -> Iterator["subprocess.Popen[str]"]:
     """`coccinelle demo` as a newcomer starts it, without a terminal."""
     process = subprocess.Popen(
-        DEMO,
+        [*DEMO, *arguments],
         cwd=directory,
         env=child_environment(PYTHONUNBUFFERED="1", **variables),
         stdout=subprocess.PIPE,
@@ -90,6 +93,32 @@ def test_a_call_is_shown_and_an_appointment_booked(tmp_path: Path) -> None:
     with wave.open(str(recording)) as file:
         assert (file.getnchannels(), file.getframerate(), file.getsampwidth()) == (2, 8000, 2)
         assert file.getnframes() > 20 * 8000
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "fault",
+    ["vapi-dies", *(pytest.param(f, marks=pytest.mark.long) for f in FAULTS if f != "vapi-dies")],
+)
+def test_a_rescue_is_shown(tmp_path: Path, fault: str) -> None:
+    with demo(tmp_path, "--fault", fault) as process:
+        assert process.stdout is not None
+        story = process.stdout.read()
+        assert process.wait(timeout=10) == 0, story
+    assert f"In this call {FAULTS[fault].words}." in story
+    kind = FAULTS[fault].kind.replace("_", " ")
+    assert f"{FAULTS[fault].leg}: {kind}, as ordered" in story
+    assert "The appointment is in the database." in story
+    silence = re.search(r"was lost; the caller heard nothing for ([0-9.]+) s at most", story)
+    assert silence is not None, story
+    assert float(silence[1]) <= 2.5 + LATE_SECONDS
+
+
+def test_a_fault_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with demo(tmp_path, "--fault", "vapi-sings") as process:
+        assert process.stdout is not None
+        assert "vapi-dies" in process.stdout.read()
+        assert process.wait(timeout=10) == 2
 
 
 @pytest.mark.timeout(60)
