@@ -204,10 +204,10 @@ async def test_a_function_under_way_when_the_caller_hangs_up_counts(served: Serv
 
 
 @pytest.mark.parametrize("lost", [True, False])
-async def test_a_function_of_an_earlier_stream_counts_on_the_next(
+async def test_what_an_earlier_stream_asked_for_too_late_is_done_once(
     served: Served, monkeypatch: pytest.MonkeyPatch, lost: bool
 ) -> None:
-    """It is committed after the next stream has begun, and the caller hangs up there."""
+    """It begins after the next stream has, whose caller asks for it again."""
     async with talking(served) as first:
         with held_functions(monkeypatch) as release:
             await first.presses("1#")
@@ -218,11 +218,12 @@ async def test_a_function_of_an_earlier_stream_counts_on_the_next(
             async with joined(served, token, stream=2) as second:
                 await second.hears_speech()
                 release.set()
+                await second.presses("1#")
                 await eventually(_has_tickets(served))
-                await asyncio.sleep(0.3)
                 await second.stops()
     assert await served.outcome() == "ticket"
     assert await served.outcomes() == {"ticket": 1}
+    assert len(await served.tickets()) == 1
 
 
 async def test_what_was_done_and_not_yet_said_is_said_first(tmp_path: Path) -> None:
