@@ -4,13 +4,15 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 
 from domain.breaker import FAILURES, Breakers, State
 from domain.messages import text
@@ -28,7 +30,15 @@ from storage.calls import CallRow
 from tests.databases import migrated_file
 from tests.fakes.clock import FakeClock
 from tests.running import PUBLIC_URL, french_call
-from tests.voice.carrier import LINE, OWNER_PHONE, Served, eventually, serving, until
+from tests.voice.carrier import (
+    LINE,
+    OWNER_PHONE,
+    Served,
+    eventually,
+    joined,
+    serving,
+    until,
+)
 from voice import twiml
 from voice.bypass import KEY as KEY_OF_VAPI
 from voice.bypass import Bypass
@@ -152,6 +162,27 @@ async def test_a_tenant_chooses_for_itself(line: Line) -> None:
         {"config": {"clientPhoneNumber": LINE, "vapi": {"bridge": "stream"}}},
     )
     assert (await line.served.twilio.ring(ForwardedFrom=LINE)).token
+
+
+async def test_a_call_at_vapi_that_dies_on_our_stream_commands_nothing_any_more(
+    line: Line,
+) -> None:
+    phone = {"clientPhoneNumber": LINE, "vapi": {"bridge": "stream"}}
+    await line.served.owner.put("/api/v1/channels/phone", {"config": phone})
+    async with joined(line.served, (await line.served.twilio.ring(ForwardedFrom=LINE)).token):
+        await until(lambda: line.vapi.calls and line.record.joined_at)
+        record = line.record
+        found = await line.storage.vapi_calls.find(record.id, serving=True)
+        assert found is not None
+        assert found.id == (await line.row()).id
+        line.vapi.faults.close_after_s = 0.0
+
+        async def passed() -> bool:
+            return await line.storage.vapi_calls.find(record.id, serving=True) is None
+
+        await eventually(passed)
+        await until(lambda: line.served.sessions, 10)
+    await line.served.everything_is_over()
 
 
 async def test_whose_calls_are_recorded_has_a_stream(line: Line) -> None:
@@ -321,11 +352,12 @@ async def test_a_database_that_is_slow_is_no_failure_of_vapis(
     assert breakers.state(KEY_OF_VAPI) is State.CLOSED
 
 
-async def test_what_was_said_and_what_it_came_to(line: Line) -> None:
-    """The carrier joins; Vapi tells of it at our door by itself."""
+@asynccontextmanager
+async def on_vapis_stream(line: Line) -> AsyncIterator[ClientConnection]:
+    """The carrier has joined the caller to Vapi, which has told us."""
     answer = await line.served.twilio.ring(ForwardedFrom=LINE)
     stream = answer.first("Connect/Stream").attrib["url"]
-    async with connect(stream) as carrier:
+    async with connect(stream, max_queue=None) as carrier:  # nobody reads what it is sent
         await carrier.send(json.dumps({"event": "connected", "protocol": "Call"}))
         start = {"streamSid": "MZ1", "callSid": french_call(1)["CallSid"], "tracks": ["inbound"]}
         await carrier.send(json.dumps({"event": "start", "streamSid": "MZ1", "start": start}))
@@ -334,6 +366,26 @@ async def test_what_was_said_and_what_it_came_to(line: Line) -> None:
             return (await line.row()).stage == "live"
 
         await eventually(live)
+        yield carrier
+
+
+async def test_a_goodbye_on_vapis_stream_is_the_end(line: Line) -> None:
+    """Nobody is told by hand: Vapi closes its stream, and Twilio asks at once."""
+    async with on_vapis_stream(line) as carrier:
+        (secret,) = line.vapi._controls
+        async with httpx.AsyncClient(headers={"authorization": f"Bearer {KEY}"}) as control:
+            goodbye = {"type": "say", "content": "Oui.", "endCallAfterSpoken": True}
+            answer = await control.post(f"{line.vapi.url}/control/{secret}", json=goodbye)
+            assert answer.status_code == 200
+        await carrier.wait_closed()
+        assert (await line.served.twilio.goes_on()).verbs == ["Hangup"]
+    assert line.record.ended == "assistant-ended-call"
+    assert (await line.row()).stage == "closing"
+
+
+async def test_what_was_said_and_what_it_came_to(line: Line) -> None:
+    """The carrier joins; Vapi tells of it at our door by itself."""
+    async with on_vapis_stream(line):
         await line.tell("transcript", role="user", transcriptType="final", transcript="Un devis ?")
         await line.tell("transcript", role="user", transcriptType="partial", transcript="Un")
         await line.tell("transcript", role="assistant", transcript="C'est noté.")
