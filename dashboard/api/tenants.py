@@ -1,6 +1,7 @@
 """The operator's nouns: tenants, their keys and their numbers (`/api/tenants…`)."""
 
 import re
+from functools import cache
 from typing import Annotated, Any, TypedDict
 from zoneinfo import available_timezones
 
@@ -112,8 +113,7 @@ class Tenants:
         self._storage = storage
         self._operator = storage.operator
         self._settings = settings
-        # Read once: it walks the whole zone directory.
-        self._timezones = frozenset(available_timezones())
+        self._timezones = _timezones()
 
     @operation(
         "Create a tenant",
@@ -310,6 +310,12 @@ async def free_number(
             message_key="number_is_transfer",
         )
     return number
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    """Read once, before the first request: it walks the whole zone directory."""
+    return frozenset(available_timezones())
 
 
 def locale_of(text: str) -> str:

@@ -14,6 +14,7 @@ from server import settings_page
 from server.__main__ import main
 from server.commands.serve import listening_socket
 from server.settings import Settings
+from tests.databases import migrated_file
 
 
 class Command(Protocol):
@@ -28,7 +29,7 @@ def coccinelle(
     for name in list(os.environ):
         if name.lower() in Settings.model_fields:
             monkeypatch.delenv(name)
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/new/c.sqlite3")
+    monkeypatch.setenv("DATABASE_URL", migrated_file(tmp_path / "c.sqlite3"))
     monkeypatch.setenv("TWILIO_PHONE_NUMBER", "+33939000001")
 
     def run(*arguments: str) -> tuple[int, str, str]:
@@ -43,8 +44,9 @@ def coccinelle(
 
 
 def test_migrate_creates_the_database_and_does_it_twice(
-    coccinelle: Command, tmp_path: Path
+    coccinelle: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/new/c.sqlite3")
     for _ in range(2):
         code, out, _ = coccinelle("migrate")
         assert code == 0
@@ -207,7 +209,7 @@ def test_an_address_that_is_not_ours_is_named_with_its_cure() -> None:
 def test_purge_counts_and_removes_what_is_due(coccinelle: Command, tmp_path: Path) -> None:
     code, out, _ = coccinelle("purge")
     assert (code, out) == (0, "nothing is due\n")
-    with closing(sqlite3.connect(tmp_path / "new/c.sqlite3")) as database, database:
+    with closing(sqlite3.connect(tmp_path / "c.sqlite3")) as database, database:
         (old, new) = (datetime.now(UTC) - timedelta(days=days) for days in (400, 300))
         for name, at in (("old", old), ("new", new)):
             moment = at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -219,14 +221,14 @@ def test_purge_counts_and_removes_what_is_due(coccinelle: Command, tmp_path: Pat
     assert coccinelle("purge", "--dry-run")[1] == "calls: 1 due\n"
     assert coccinelle("purge", "--dry-run")[1] == "calls: 1 due\n"
     assert coccinelle("purge")[1] == "calls: 1\n"
-    with closing(sqlite3.connect(tmp_path / "new/c.sqlite3")) as database:
+    with closing(sqlite3.connect(tmp_path / "c.sqlite3")) as database:
         assert database.execute("SELECT id FROM call_logs").fetchall() == [("new",)]
 
 
 def test_purge_doesnt_believe_a_clock_far_ahead(coccinelle: Command, tmp_path: Path) -> None:
     """The last purge was four hundred days ago, says the database."""
     coccinelle("purge")
-    with closing(sqlite3.connect(tmp_path / "new/c.sqlite3")) as database, database:
+    with closing(sqlite3.connect(tmp_path / "c.sqlite3")) as database, database:
         ago = datetime.now(UTC) - timedelta(days=400)
         moment = ago.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         database.execute("UPDATE retention_marks SET purged_until = ?", (moment,))
