@@ -391,6 +391,7 @@ async def test_a_report_fills_the_call_and_comes_twice(vapi: Vapi) -> None:
     current = await vapi.row()
     assert current.id == row.id
     assert current.summary == "L'appelant voulait un devis."
+    assert (current.vapi_cost_cents, current.cost_cents) == (13, None)
     assert current.transcript == "agent: Bonjour.\ncaller: Un devis ?\nagent: C'est noté."
     async with vapi.storage.tenant(str(row.tenant_id)).read() as rows:
         (function,) = [e for e in await rows.calls.timeline(row.id) if e.kind == "function"]
