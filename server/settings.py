@@ -205,8 +205,8 @@ class Settings(BaseSettings):
     max_calls_per_node: Count = _about(
         500,
         _SERVER,
-        "Calls that this process carries at once over media streams; one more is put through to the "
-        "owner, or leaves a message (docs/ladder.md).",
+        "Calls that this process carries at once over media streams; one more is put through to "
+        "the owner, or leaves a message (docs/ladder.md).",
         "a whole number from 1",
         "500",
     )
