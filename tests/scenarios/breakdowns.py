@@ -14,10 +14,11 @@ from itertools import count
 from typing import Any
 
 from sandbox.breakdown import KINDS, MOMENTS, Breakdown, Kind, Leg, Moment
-from sandbox.http_faults import broken_down
+from sandbox.http_faults import broken_down as broken_model
 from sandbox.report import CallReport, Utterance
 from sandbox.scenario import Scenario, load
 from sandbox.silences import Silence, at_the_breakdown, longest
+from sandbox.vapi_faults import broken_down as broken_vapi
 from tests.scenarios.conftest import Business, Deployment
 
 #: The issue's limit at the ear.
@@ -51,11 +52,6 @@ APART = frozenset(LEGS) - {"realtime", "realtime, cascade"}
 #: Where there is no other vendor, and none that answers, the call leaves the stream: that is not a
 #: rescue, and the lower rungs' tests look at it.
 _ALONE = {"realtime"}
-#: What a call at Vapi that has begun can suffer; what befalls its REST API before that is looked at
-#: in tests/scenarios/test_vapi_calls.py and test_ladder.py.
-_AT_VAPI: frozenset[Kind] = frozenset(
-    {"brown_out", "half_dead", "close", "cut", "garbage", "duplicates", "out_of_order"}
-)
 #: Each call's own: by it the emulated models know which conversation is whose. (06 39 98 00 00 to
 #: 99 99 are nobody's: ARCEP's numbers for fiction.)
 _CALLERS = count()
@@ -79,16 +75,11 @@ def cells(legs: Sequence[str]) -> list[tuple[str, Kind, Moment]]:
 
 def _can_be(leg: str, kind: Kind, moment: Moment) -> bool:
     nobody_there = moment == "before_answer" or kind == "refuse"
-    if _BREAKS[leg] == "vapi":
-        return kind in _AT_VAPI and moment != "before_answer"
-    if _BREAKS[leg] != "realtime":
-        return _befalls_a_model(kind, leg)
-    return not (leg in _ALONE and nobody_there)
-
-
-def _befalls_a_model(kind: Kind, leg: str) -> bool:
+    if _BREAKS[leg] == "realtime":
+        return not (leg in _ALONE and nobody_there)
+    broken = broken_vapi if _BREAKS[leg] == "vapi" else broken_model
     try:
-        broken_down(Breakdown(kind, "greeting", leg=_BREAKS[leg]))
+        broken(Breakdown(kind, moment, leg=_BREAKS[leg]))
     except ValueError:
         return False
     return True
