@@ -238,6 +238,10 @@ def build(
         public_url=settings.public_url,
         sms_replies=api_settings(settings).sms_replies,
     )
+    breakers = Breakers(clock)
+    lines = announcements(vendors.cascade)
+    if isinstance(lines, VoicedLines):
+        Background(tasks).start("announcements", lines.run)
     functions = FunctionRunner()
     defaults = _defaults(settings)
     # For whom probes ask: as a call does, and as little as it can.
@@ -251,10 +255,6 @@ def build(
     probes = {key: probe for _, its in rungs for key, probe in its.items()}
     if vendors.text_model is not None:
         probes[LLM] = partial(thinks, vendors.text_model, nobody)
-    breakers = Breakers(clock)
-    lines = announcements(vendors.cascade)
-    if isinstance(lines, VoicedLines):
-        Background(tasks).start("announcements", lines.run)
     streams = Streams(
         storage=storage,
         live_calls=live_calls,
@@ -358,11 +358,11 @@ def build(
         endings=endings,
         openings=openings,
         webhooks=webhooks,
-        probes=Probes(breakers, probes),
         endpoint=endpoint,
         vapi=vapi,
         rescue=rescue,
         drain=drain,
+        probes=Probes(breakers, probes),
     )
 
 
