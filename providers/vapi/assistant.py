@@ -174,6 +174,8 @@ def assistant(blueprint: Blueprint, choices: Choices) -> dict[str, Any]:
         # recorded by us: announced first, and refusable during the call (server/recordings.py).
         "artifactPlan": {"recordingEnabled": False},
         # Nobody listens in; and to control a call takes the account's key, not its address alone.
+        # The schema of MonitorPlan names the public key; that the private one, which we show
+        # (`rest.VapiAccount.control`), opens it too is unverified.
         "monitorPlan": {
             "listenEnabled": False,
             "controlEnabled": True,
