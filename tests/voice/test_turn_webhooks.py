@@ -1,7 +1,9 @@
 """The doors of calls without a stream: over signed webhooks, into a real database."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from domain.language_model import (
 )
 from domain.messages import text
 from tests.running import ACCOUNT, PUBLIC_URL, Answer, Owner, Twilio, french_call, running
+from voice import turn_webhooks
 
 LINE = "+33199001234"
 OWNER_PHONE = "+33639980001"
@@ -437,6 +440,25 @@ async def test_a_slow_model_is_waited_for_with_words(
         said = await post(twilio, again.first("Redirect").text or "")
         assert said.said == "Nous ouvrons à neuf heures."
         assert len(model.asked) == 1
+
+
+def test_lines_of_ours_come_in_time_and_last_until_a_lost_turn_is_taken_over() -> None:
+    until_twilio_hears_the_end, shortest_line = 1.0, 1.5
+    assert until_twilio_hears_the_end + turn_webhooks.PATIENCE_SECONDS <= 2.5, "the issue's rule"
+    lasting = turn_webhooks.WAITS * (shortest_line + turn_webhooks.PATIENCE_SECONDS)
+    assert timedelta(seconds=lasting) > turn_webhooks.STALE
+
+
+async def test_a_turn_that_nobody_answers_is_left_for_an_agent_who_knows_the_call(
+    twilio: Twilio, tmp_path: Path
+) -> None:
+    await by_turns(twilio, "turns", "realtime")
+    menu = await twilio.ring(ForwardedFrom=LINE)
+    left = await post(twilio, f"{menu.action}/wait/{turn_webhooks.WAITS + 1}")
+    assert left.verbs == ["Connect"]
+    with closing(sqlite3.connect(tmp_path / "test.sqlite3")) as database:
+        (attempts,) = database.execute("SELECT attempts FROM call_logs").fetchone()
+    assert attempts == 1, "its stream reads what was said before"
 
 
 async def test_a_turn_whose_node_died_is_answered_by_rules(
