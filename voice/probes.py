@@ -56,7 +56,7 @@ class Probes:
             self._breakers.failed(key)
         else:
             self._breakers.answered(key)
-            log.info("agent.well_again", breaker=key)
+            log.info("agent.well_again", vendor=key.partition(":")[0])
 
 
 async def speaks(connector: AgentConnector, spec: AgentSpec) -> None:
