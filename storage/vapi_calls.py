@@ -145,6 +145,13 @@ class VapiCalls:
             return True
 
     async def _heard(self, connection: AsyncConnection, call_id: str) -> bool:
-        turn = call_events.c.kind == "turn"
-        statement = sa.select(call_events.c.seq).where(call_events.c.call_id == call_id, turn)
-        return (await connection.execute(statement.limit(1))).first() is not None
+        """Whether we listened: of what an assistant on our own stream believes to have said, only
+        what we heard was said. Vapi's bypass we don't hear."""
+        told = sa.select(call_events.c.kind, call_events.c.data).where(
+            call_events.c.call_id == call_id, call_events.c.kind.in_(("turn", "event"))
+        )
+        return any(
+            kind == "turn"
+            or (data.get("name") == "agent_connected" and data.get("agent") != "vapi:bypass")
+            for kind, data in (await connection.execute(told)).tuples()
+        )

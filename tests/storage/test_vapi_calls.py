@@ -1,8 +1,12 @@
 """What Vapi tells of a call that it served, on both databases."""
 
-from storage import Storage
+import pytest
+import sqlalchemy as sa
+
+from storage import Database, Storage
 from storage.calls import CallRow, NewCall
 from storage.journal import JournalEntry
+from storage.schema import call_events
 from storage.vapi_calls import Turn, VapiReport
 from tests.fakes.clock import FakeClock
 
@@ -45,3 +49,21 @@ async def test_of_a_call_that_another_agent_ended_vapi_knows_the_cost(
     await storage.vapi_calls.report(call_id, REPORT)
     call = await stored(storage, call_id)
     assert (call.summary, call.transcript, call.vapi_cost_cents) == (None, None, 13)
+
+
+@pytest.mark.parametrize(("agent", "believed"), [("vapi:1234", False), ("vapi:bypass", True)])
+async def test_what_was_said_on_our_own_stream_is_what_we_heard(
+    storage: Storage, database: Database, clock: FakeClock, agent: str, believed: bool
+) -> None:
+    """An assistant that was never heard has a transcript all the same, of what it made."""
+    call_id = await served(storage)
+    connected = {"name": "agent_connected", "agent": agent, "waited_ms": 5}
+    await storage.journal.append([JournalEntry(call_id, clock.now(), "event", connected)])
+    said = Turn(clock.now(), "agent", "Garage du Port, bonjour !")
+    report = VapiReport(turns=[said], transcript="AI: Garage du Port, bonjour !")
+    await storage.vapi_calls.report(call_id, report)
+    async with database.read() as connection:
+        turns = sa.select(call_events.c.data).where(call_events.c.kind == "turn")
+        words = (await connection.execute(turns)).scalars().all()
+    assert bool(words) is believed
+    assert ((await stored(storage, call_id)).transcript is not None) is believed
