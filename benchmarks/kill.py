@@ -73,10 +73,15 @@ class Line:
 
     @property
     def confirmed(self) -> bool:
-        """The caller has heard that the appointment is made."""
+        """The caller has been told that the appointment is made, to the end, or, after the last break,
+        until they spoke themselves: a model that reads its brief would then say it again."""
         assert self.report is not None
-        heard = [it.text for it in self.report.utterances if it.who == "agent" and not it.cut]
-        return any(words in text for text in heard for words in CONFIRMED)
+        return any(
+            words in said.text
+            for said in self.report.utterances
+            if said.who == "agent" and (not said.cut or said.started_ms >= self.streams[-1])
+            for words in CONFIRMED
+        )
 
     def silence(self, at: float, stream: float) -> float | None:
         """For how long nobody was heard after a signal at `at`, until the agent's side of the line
