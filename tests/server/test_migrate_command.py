@@ -14,10 +14,12 @@ HEAD = migrations.head()
 
 def test_says_where_a_database_stands_without_making_one(
     coccinelle: Command,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/new.sqlite3")
     assert "is empty" in coccinelle("migrate", "--status")[1]
-    assert not list(tmp_path.iterdir())
+    assert not (tmp_path / "new.sqlite3").exists()
     coccinelle("migrate", "--revision", "0003")
     assert f"at revision 0003; this version's is {HEAD}" in coccinelle("migrate", "--status")[1]
     coccinelle("migrate")
