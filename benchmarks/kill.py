@@ -73,8 +73,8 @@ class Line:
 
     @property
     def confirmed(self) -> bool:
-        """The caller has been told that the appointment is made, to the end, or, after the last break,
-        until they spoke themselves: a model that reads its brief would then say it again."""
+        """The caller has been told that the appointment is made: to the end, or, after the last
+        break, until they spoke themselves; a model that reads its brief would say it again."""
         assert self.report is not None
         return any(
             words in said.text
