@@ -153,5 +153,5 @@ class VapiCalls:
         return any(
             kind == "turn"
             or (data.get("name") == "agent_connected" and data.get("agent") != "vapi:bypass")
-            for kind, data in (await connection.execute(told)).tuples()
+            for kind, data in await connection.execute(told)
         )
