@@ -113,7 +113,7 @@ _UNDER_WAY: Mapping[Kind, Callable[[float], VapiFaults]] = {
 #: Before that they befall POST /call, where there is more to befall than a call that is joined. Too
 #: many calls are refused with a 400 of Vapi's own (§1.11).
 _BEFORE: Mapping[Kind, Callable[[float], VapiFaults]] = {
-    "refuse": lambda _: VapiFaults([_on_creation(0)]),
+    "refuse": lambda _: VapiFaults([_on_creation(503)]),
     "hang": lambda _: VapiFaults([_on_creation(500, hang_s=_NEVER_S)]),
     "late": lambda seconds: VapiFaults([_on_creation(201, hang_s=seconds, late=True)]),
     "429": lambda _: VapiFaults(full="400"),
