@@ -81,7 +81,8 @@ async def test_speaking_vendors_refuse_and_a_text_model_books_by_turns(tmp_path:
             "STT_MODEL": TRANSCRIPTION_MODEL,
             "TRANSFER_RING_SECONDS": "5",
         }
-        async with deployed(tmp_path, **models) as deployment, asyncio.TaskGroup() as tasks:
+        there = deployed(tmp_path, worker=True, **models)
+        async with there as deployment, asyncio.TaskGroup() as tasks:
             tasks.create_task(_books_with_the_model(deployment, http))
             tasks.create_task(_leaves_a_voicemail(deployment, http))
             tasks.create_task(_rings_the_owner_in_vain(deployment))
