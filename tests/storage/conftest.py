@@ -58,7 +58,7 @@ def migrated_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -
     """A migrated database, of this test alone: even its schema may be changed."""
     if dialect == "sqlite":
         return migrated_file(tmp_path / "migrated.sqlite3")
-    url: str = request.getfixturevalue("migrated_postgres_url")
+    url: str = request.getfixturevalue("copied_postgres_url")
     return url
 
 
