@@ -37,6 +37,7 @@ from storage.scope import TENANT_COLUMNS, new_id
 
 #: Callers may key in a tenant's code: four digits.
 CODES = 10_000
+_ALL_CODES = frozenset(f"{number:04}" for number in range(CODES))
 #: A key is recognisable in a log or a leaked file; 32 random bytes follow.
 KEY_PREFIX = "cck_"
 KEY_BYTES = 32
@@ -130,7 +131,7 @@ class TenantDirectory:
         """The code it got. Another process may take a free code first: then again."""
         while True:
             taken = set((await connection.execute(sa.select(tenants.c.code))).scalars())
-            free = [code for n in range(CODES) if (code := f"{n:04}") not in taken]
+            free = list(_ALL_CODES - taken)
             if not free:
                 raise OperatorError(f"all {CODES} tenant codes are taken. Run a second deployment.")
             code = secrets.choice(free)
