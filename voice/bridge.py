@@ -7,8 +7,9 @@ commands. No task and no queue per frame; whatever takes time runs in the call's
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
@@ -69,6 +70,10 @@ KEPT_FRAMES = 750
 EARLIER_FRAMES = 30
 #: Turns that are kept for it.
 KEPT_TURNS = 100
+#: A function that runs elsewhere for an agent that is gone takes 10 s at most, its commit included
+#: (voice/functions/runner.py): so often, so many seconds apart, we look whether it has answered.
+LATE_LOOKS = 21
+LATE_SECONDS = 0.5
 
 #: After these the agent adds nothing to what it has said.
 _NO_MORE_TO_COME = frozenset({ev.ResponseDone, ev.AgentGone})
@@ -126,6 +131,17 @@ class CallActions(Protocol):
 
     async def leave(self, reason: str) -> None:
         """The stream is about to be closed, for no agent is left. Never raises."""
+        ...
+
+    def runs_elsewhere(self, agent: str) -> bool:
+        """Whether the functions that this agent asks for run outside of this stream."""
+        ...
+
+    async def ran_elsewhere(
+        self, since: datetime | None, until: datetime
+    ) -> Sequence[ev.FunctionFinished]:
+        """What functions that nobody on this stream has asked for answered after `since`, if they
+        began before `until`; each once. Never raises."""
         ...
 
     async def next_agent(
@@ -213,6 +229,7 @@ class Bridge:
         self._gone = False  # the caller; the stream is over once their last words are written down
         self._began_utc = self._clock.now()
         self._began = self._clock.monotonic()
+        self._answered_at = self._began_utc  # when the last answer that was heard out began
         self.ended = asyncio.Event()
         self.was_replaced = False
         self.unheard_frames = 0
@@ -269,6 +286,8 @@ class Bridge:
         self._turns.extend(turns)
         self._call_later("look", LOOK_SECONDS, self._look)
         self._feed(ev.CallerJoined(resumed, was_cut))
+        if was_cut:
+            self._later(self._late_results())
 
     async def attach(self, pending: Awaitable[AgentLeg]) -> None:
         """Join the agent when its leg is ready."""
@@ -340,8 +359,21 @@ class Bridge:
             else:
                 self._join(leg, began)
                 self._latency("rescue", self._clock.monotonic() - began, began)
+                if name is not None and self._actions.runs_elsewhere(name):
+                    self._later(self._late_results(self._answered_at))
         if lost is not None:
             await lost.close()
+
+    async def _late_results(self, since: datetime | None = None) -> None:
+        """What was asked for by an agent that is gone, and answered since, is told to this one."""
+        until = self._clock.now()
+        for _ in range(LATE_LOOKS):
+            for finished in await self._actions.ran_elsewhere(since, until):
+                self._feed(finished)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LATE_SECONDS):
+                    await self.ended.wait()
+                    return
 
     async def close(self) -> None:
         """Let go of everything: timers, the leg, the socket."""
@@ -693,13 +725,18 @@ class Bridge:
     def _record(self, command: ev.Record) -> None:
         if command.kind == "turn" and not command.data.get("announced"):
             self._turns.append((str(command.data["who"]), str(command.data["text"])))
+            if command.data["who"] == "agent" and not command.data["cut"]:
+                self._answered_at = self._instant(command.at)
         elif command.kind == "latency":
             self._metrics.observe(str(command.data["stage"]), float(command.data["ms"]) / 1000)
         self._journal.write(
             JournalEntry(
                 call_id=self._identity.call_id,
-                at=self._began_utc + timedelta(seconds=command.at - self._began),
+                at=self._instant(command.at),
                 kind=command.kind,
                 data=dict(command.data),
             )
         )
+
+    def _instant(self, at: float) -> datetime:
+        return self._began_utc + timedelta(seconds=at - self._began)

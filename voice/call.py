@@ -549,7 +549,7 @@ class Call:
 
     def _function_finished(self, event: ev.FunctionFinished) -> None:
         state = self._state
-        state.functions.pop(event.function_call_id, None)
+        asked_here = state.functions.pop(event.function_call_id, None) is not None
         worded = event.function_call_id in state.worded
         state.worded.discard(event.function_call_id)
         if event.effect is not None:
@@ -561,7 +561,7 @@ class Call:
             self._do(ev.StopTimer(FILLER))
         output = json.dumps(dict(event.result), ensure_ascii=False, separators=(",", ":"))
         then = self._what_follows(event)
-        if event.function_call_id in self._rescue.orphans:
+        if not asked_here or event.function_call_id in self._rescue.orphans:
             self._orphan_finished(event, output, then)
             return
         # With several functions at once, the last result lets the agent speak. (While the caller

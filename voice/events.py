@@ -134,7 +134,8 @@ class FunctionCalled:
 
 @dataclass(frozen=True, slots=True)
 class FunctionFinished:
-    """A function's result is committed. `effect` is what it achieved, if anything.
+    """A function's result is committed. `effect` is what it achieved, if anything. What nobody on
+    this stream asked for ran elsewhere, for an agent that is gone.
 
     `then` is what the call must do next: "" | "end" | "transfer"; `detail` its reason or number.
     """

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from domain.outcome import Outcome
@@ -75,10 +76,23 @@ async def read_history(handle: TenantHandle, call_id: str) -> History:
     )
 
 
-async def read_functions(handle: TenantHandle, call_id: str) -> list[FunctionFinished]:
-    """What functions have answered on this call of this tenant, on whichever stream and node."""
+async def read_functions(
+    handle: TenantHandle,
+    call_id: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[FunctionFinished]:
+    """What functions have answered on this call of this tenant, on whichever stream and node:
+    after `since`, having begun before `until`."""
     async with handle.read() as rows:
-        return [finished(function) for function in await rows.functions.of_call(call_id)]
+        functions = await rows.functions.of_call(call_id)
+    return [
+        finished(function)
+        for function in functions
+        if (since is None or function.finished_at is None or function.finished_at > since)
+        and (until is None or function.started_at is None or function.started_at < until)
+    ]
 
 
 def finished(stored: StoredResult) -> FunctionFinished:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -308,7 +309,14 @@ class Streams:
             identity=Identity(row.id, row.call_sid, row.tenant_id),
             socket=socket,
             encoder=Encoder(details.stream_sid),
-            actions=_Actions(self, row, context, setup, _by_id(history.ran)),
+            actions=_Actions(
+                self,
+                row,
+                context,
+                setup,
+                _by_id(history.ran),
+                {each.function_call_id for each in history.ran},
+            ),
             surroundings=replace(
                 self.surroundings,
                 announcements=self.surroundings.announcements.of(setup.spec.gender),
@@ -360,16 +368,19 @@ def _by_id(ran: Iterable[ev.FunctionFinished]) -> dict[str, ev.FunctionFinished]
 @dataclass(frozen=True, slots=True)
 class _Actions:
     """What one call may ask of the outside (`voice.bridge.CallActions`). `ran`: what functions have
-    answered so far, on this stream and before it, by their calls' ids."""
+    answered so far, on this stream and before it, by their calls' ids; `known`: those of which the
+    heart has heard, or will."""
 
     streams: Streams
     row: CallRow
     context: CallContext
     setup: Setup
     ran: dict[str, ev.FunctionFinished]
+    known: set[str]
     lost: list[Loss] = field(default_factory=list)
 
     async def run_function(self, command: ev.RunFunction) -> ev.FunctionFinished:
+        self.known.add(command.function_call_id)
         finished = await self.streams.functions.run(
             command.function_call_id, command.name, command.arguments, self.context
         )
@@ -413,6 +424,26 @@ class _Actions:
             log.warning("call.functions_not_read", error=type(error).__name__)
         else:
             self.ran.update(_by_id(ran))
+
+    def runs_elsewhere(self, agent: str) -> bool:
+        return rung_of(agent) is Rung.VAPI
+
+    async def ran_elsewhere(
+        self, since: datetime | None, until: datetime
+    ) -> list[ev.FunctionFinished]:
+        try:
+            async with asyncio.timeout(STAGE_SECONDS):
+                ran = await read_functions(
+                    self.context.storage, self.row.id, since=since, until=until
+                )
+        except (OperatorError, TimeoutError) as error:
+            log.warning("call.functions_not_read", error=type(error).__name__)
+            return []
+        # What ends or transfers a call is done by who ran it (voice/vapi_departures.py).
+        late = [each for each in ran if each.function_call_id not in self.known and not each.then]
+        self.known.update(each.function_call_id for each in late)
+        self.ran.update(_by_id(late))
+        return late
 
     async def record(self) -> None:
         """A job asks the carrier: nobody on the line waits for it."""

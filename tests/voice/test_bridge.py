@@ -5,6 +5,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -87,6 +88,16 @@ class Actions:
         self.others: list[Leg] = []
         self.sounds: list[str] = []
         self.told: tuple[tuple[str, str], ...] = ()
+        self.late: list[ev.FunctionFinished] = []
+
+    def runs_elsewhere(self, agent: str) -> bool:
+        return True
+
+    async def ran_elsewhere(
+        self, since: datetime | None, until: datetime
+    ) -> list[ev.FunctionFinished]:
+        late, self.late = self.late, []
+        return late
 
     async def run_function(self, command: ev.RunFunction) -> ev.FunctionFinished:
         self.done.append(command.name)

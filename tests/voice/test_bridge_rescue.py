@@ -198,3 +198,21 @@ async def test_the_first_sound_of_each_agent_is_told_once() -> None:
         heard(world)
         world.speak("i3")
         assert world.actions.sounds == [first.name, "another"]
+
+
+async def test_what_ran_elsewhere_for_a_lost_agent_is_told_to_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its commit comes after the next agent was briefed."""
+    monkeypatch.setattr("voice.bridge.LATE_SECONDS", 0.01)
+    async with talking() as world:
+        second = Leg()
+        world.actions.others.append(second)
+        world.bridge.on_agent_event(ev.AgentGone("1006"))
+        await asyncio.sleep(0.03)
+        assert not [each for each in second.done if each[0] == "tell"]
+        world.actions.late = [ev.FunctionFinished("v1", "book_appointment", {"status": "booked"})]
+        await asyncio.sleep(0.03)
+        note = '[book_appointment : {"status":"booked"}]'
+        assert second.done[-2:] == [("tell", note, "system"), ("respond",)]
+        await second.close()

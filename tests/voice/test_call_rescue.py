@@ -615,3 +615,17 @@ def test_a_key_pressed_into_the_goodbye_of_a_dead_agent_keeps_no_call_open() -> 
     assert line.on(ev.DigitPressed("4")) == []
     assert line.call.phase is Phase.CLOSING
     assert "goodbye" in line.timers
+
+
+def test_what_ran_elsewhere_is_told_and_spoken_of() -> None:
+    """Vapi's functions run at our webhook: nobody on this stream has asked for them."""
+    line = talking()
+    line.on(ev.AgentGone("1006"))
+    line.on(ev.AgentReady())
+    line.agent_speaks("Excusez-moi, nous avons été coupés.", "i2")
+    booked = ev.FunctionFinished("v1", "book_appointment", {"status": "booked"}, Outcome.BOOKED)
+    commands = line.on(booked)
+    assert [each.text for each in told(commands)] == [BOOKED]
+    assert ev.Respond() in commands
+    assert not [each for each in commands if isinstance(each, ev.GiveResult)]
+    assert Outcome.BOOKED in line.call.achieved

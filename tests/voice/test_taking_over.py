@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -33,6 +33,7 @@ from voice.history import History, read_functions, read_history
 from voice.ladder import Rung
 from voice.lower_rungs import Choice, LowerRungs
 from voice.ports import TurnDetection
+from voice.streams import _Actions
 from voice.twiml import Addresses
 
 GARAGE = Tenant("t", "Garage du Port", "1234", sector="automobile")
@@ -206,6 +207,28 @@ async def test_what_has_no_words_of_its_own_is_left_to_the_agent(shop: Shop) -> 
     assert known.untold == ""
 
 
-async def test_what_ran_elsewhere_is_read_from_its_rows(booked: CallContext) -> None:
+async def test_what_ran_elsewhere_is_read_from_its_rows(shop: Shop, booked: CallContext) -> None:
     assert booked.call_id is not None
-    assert list((await history(booked)).ran) == await read_functions(booked.storage, booked.call_id)
+    both = await read_functions(booked.storage, booked.call_id)
+    assert list((await history(booked)).ran) == both
+    now = shop.clock.now()
+    before = now - timedelta(seconds=0.5)
+    assert await read_functions(booked.storage, booked.call_id, since=before) == both[1:]
+    assert await read_functions(booked.storage, booked.call_id, until=now) == both[:1]
+
+
+async def test_what_ran_elsewhere_is_told_once_and_what_ran_here_not_at_all(
+    shop: Shop, booked: CallContext
+) -> None:
+    row: Any = SimpleNamespace(id=booked.call_id)
+    streams, setup = cast(Any, None), cast(Any, None)
+    here = (await history(booked)).ran[0].function_call_id
+    actions = _Actions(streams, row, booked, setup, {}, {here})
+    await shop.run("end_call", {"reason": "done"}, booked)
+    shop.clock.advance(1)
+    until = shop.clock.now()
+    (late,) = await actions.ran_elsewhere(None, until)
+    assert (late.name, late.effect) == ("book_appointment", Outcome.BOOKED)
+    assert list(actions.ran) == [late.function_call_id]
+    assert await actions.ran_elsewhere(None, until) == []
+    assert [actions.runs_elsewhere(name) for name in ("vapi:x", "realtime:x")] == [True, False]
