@@ -36,8 +36,7 @@ from storage.schema import (
 from storage.scope import TENANT_COLUMNS, new_id
 
 #: Callers may key in a tenant's code: four digits.
-CODES = 10_000
-_ALL_CODES = frozenset(f"{number:04}" for number in range(CODES))
+CODES = frozenset(f"{number:04}" for number in range(10_000))
 #: A key is recognisable in a log or a leaked file; 32 random bytes follow.
 KEY_PREFIX = "cck_"
 KEY_BYTES = 32
@@ -131,9 +130,9 @@ class TenantDirectory:
         """The code it got. Another process may take a free code first: then again."""
         while True:
             taken = set((await connection.execute(sa.select(tenants.c.code))).scalars())
-            free = list(_ALL_CODES - taken)
+            free = list(CODES - taken)
             if not free:
-                raise OperatorError(f"all {CODES} tenant codes are taken. Run a second deployment.")
+                raise OperatorError(f"all {len(CODES)} tenant codes are taken. Run a second deployment.")
             code = secrets.choice(free)
             if await insert_unless_taken(connection, tenants, {**values, "code": code}):
                 return code

@@ -96,7 +96,8 @@ async def test_what_cant_be_a_tenant(operator: OperatorStore) -> None:
 async def test_tenants_created_together_have_different_codes(
     url: str, operator: OperatorStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tenants_module, "CODES", 12)  # so that they collide
+    few = frozenset(f"{number:04}" for number in range(12))
+    monkeypatch.setattr(tenants_module, "CODES", few)  # so that they collide
     other = await Database.open(url)
     operators = (operator, Storage(other, FakeClock()).operator)
     async with asyncio.TaskGroup() as group:
