@@ -40,6 +40,8 @@ CONCURRENCY = 10
 JOIN_SECONDS = 20.0
 PAGE = 100
 MAX_PAGE = 1000
+#: Of the account; its private key is each emulator's own.
+PUBLIC_KEY = "8f2a6c1e-5d0b-4f6e-9a57-2f1f0d6b3c44"
 PHONE_NUMBER_ID = "3f0c2c1a-6a2e-4c37-9d53-6d0f6a5b7c11"
 # What an assistant says is stamped like what a realtime session says (the highest bit), and unlike
 # any of those (the next one).
@@ -213,9 +215,12 @@ class VapiEmulator:
             return _problem(problem.status, problem.error, problem.message)
 
     def _is_known(self, request: Request) -> bool:
-        """By the private key; of a call's control the schema names the public one, and whether that
-        is the only one isn't documented."""
-        return request.headers.get("authorization") == f"Bearer {self._api_key}"
+        """By the private key."""
+        return self._shows(self._api_key, request)
+
+    @staticmethod
+    def _shows(key: str, request: Request) -> bool:
+        return request.headers.get("authorization") == f"Bearer {key}"
 
     async def _body(self, request: Request) -> dict[str, Any]:
         try:
@@ -380,9 +385,9 @@ class VapiEmulator:
         if call is None or call.record.ended:
             return _problem(404, "Not Found", "Call not found or has ended.")
         plan = call.record.assistant.get("monitorPlan", {})
-        if plan.get("controlAuthenticationEnabled") and not self._is_known(request):
-            call.record.faults_seen.append("a control order without a key")
-            return _problem(401, "Unauthorized", "This call's control wants a key.")
+        if plan.get("controlAuthenticationEnabled") and not self._shows(PUBLIC_KEY, request):
+            call.record.faults_seen.append("a control order without the public key")
+            return _problem(401, "Unauthorized", "This call's control wants the public key.")
         try:
             call.assistant.order(json.loads(await request.body()), call.now())
         except ValueError as error:

@@ -173,13 +173,13 @@ def assistant(blueprint: Blueprint, choices: Choices) -> dict[str, Any]:
         # Vapi would record unasked, from the first second on. Whoever has calls recorded has them
         # recorded by us: announced first, and refusable during the call (server/recordings.py).
         "artifactPlan": {"recordingEnabled": False},
-        # Nobody listens in; and to control a call takes the account's key, not its address alone.
-        # The schema of MonitorPlan names the public key; that the private one, which we show
-        # (`rest.VapiAccount.control`), opens it too is unverified.
+        # Nobody listens in. Who controls a call knows its address, which only we are told: the key
+        # that authentication wants is the account's public one (Vapi's schema of MonitorPlan),
+        # which we don't have.
         "monitorPlan": {
             "listenEnabled": False,
             "controlEnabled": True,
-            "controlAuthenticationEnabled": True,
+            "controlAuthenticationEnabled": False,
         },
     }
 

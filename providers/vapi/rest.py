@@ -337,7 +337,6 @@ class VapiAccount:
                 call.control_url,
                 method="POST",
                 headers={"content-type": "application/json"},
-                token=self._key,  # an account may ask for it: controlAuthenticationEnabled (§1.1)
                 content=msgspec.json.encode(order),
                 max_bytes=64 * 1024,
             )

@@ -20,7 +20,7 @@ from sandbox.brain import Brain
 from sandbox.breakdown import KINDS, MOMENTS, Breakdown, Kind, Moment
 from sandbox.loopback_http import serving
 from sandbox.scenario import parse
-from sandbox.vapi import PHONE_NUMBER_ID, VapiEmulator
+from sandbox.vapi import PHONE_NUMBER_ID, PUBLIC_KEY, VapiEmulator
 from sandbox.vapi_faults import VapiFaults, broken_down
 from sandbox.vapi_messages import SHAPES
 from sandbox.vapi_record import CallRecord
@@ -456,7 +456,8 @@ async def test_who_may_control_a_call(vapi: VapiEmulator, server: Server) -> Non
         ({}, 200, 200),
         ({"controlAuthenticationEnabled": True}, 401, 200),
     ):
-        for headers, status in (({}, bare), (HEADERS, keyed)):
+        public = {"Authorization": f"Bearer {PUBLIC_KEY}"}
+        for headers, status in (({}, bare), (HEADERS, bare), (public, keyed)):
             body = {"assistant": {"monitorPlan": plan}, "transport": SOCKET}
             made = (await request(vapi, "POST", "/call", body)).json()
             async with httpx.AsyncClient(headers=headers) as client:
