@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -351,7 +352,7 @@ def forms_in_forms() -> bytes:
     return pdf_of_streams([stream(b"/F Do")], resources=b"/XObject << /F 6 0 R >>", more=forms)
 
 
-# Made where they are needed: a bomb takes a second and its megabytes in every process that collects.
+# Made when they are needed: a bomb takes a second and all its megabytes, in every worker.
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
