@@ -75,11 +75,14 @@ class Watch:
     moment: Moment
     _caller_spoke: bool = False
     _over: bool = False
+    _written: str = ""  # by a language model: the words of a voice that isn't known by its sound
 
     def sees(self, event: str, fields: Mapping[str, Any]) -> float | None:
         """How many ms from now the moment is, once; None before and after."""
         if self._over:
             return None
+        if event == "model_says":
+            self._written = str(fields.get("text"))
         after = self._after(event, fields)
         self._caller_spoke |= event == "caller_says"
         self._over = after is not None
@@ -93,7 +96,8 @@ class Watch:
             return 0.0 if event == wanted[self.moment] else None
         if event != "agent_says" or fields.get("who") != "agent" or fields.get("line"):
             return None
-        farewell = any(word in str(fields.get("text")).casefold() for word in _GOODBYES)
+        words = str(fields.get("text") or self._written).casefold()
+        farewell = any(word in words for word in _GOODBYES)
         wants = {
             "greeting": not self._caller_spoke,
             "agent_speech": self._caller_spoke and not farewell,

@@ -38,6 +38,19 @@ def test_a_moment_comes_once_and_in_its_place(moment: Moment, place: int) -> Non
     assert [at for at, after in enumerate(seen) if after is not None] == [place]
 
 
+def test_a_voice_that_is_recognised_late_says_what_was_written() -> None:
+    """A cascade's: its words are known when they have been heard."""
+    watch = Watch("goodbye")
+    seen = [
+        watch.sees("caller_says", {"text": "Merci"}),
+        watch.sees("model_says", {"text": "C'est réservé."}),
+        watch.sees("agent_says", {"who": "agent", "text": "", "line": False}),
+        watch.sees("model_says", {"text": "Bonne journée, au revoir !"}),
+        watch.sees("agent_says", {"who": "agent", "text": "", "line": False}),
+    ]
+    assert [after is not None for after in seen] == [False] * 4 + [True]
+
+
 def test_what_is_not_known_is_refused() -> None:
     assert Breakdown.of({"kind": "cut", "moment": "goodbye"}).leg == "realtime"
     for values in (
