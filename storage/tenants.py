@@ -132,7 +132,9 @@ class TenantDirectory:
             taken = set((await connection.execute(sa.select(tenants.c.code))).scalars())
             free = list(CODES - taken)
             if not free:
-                raise OperatorError(f"all {len(CODES)} tenant codes are taken. Run a second deployment.")
+                raise OperatorError(
+                    f"all {len(CODES)} tenant codes are taken. Run a second deployment."
+                )
             code = secrets.choice(free)
             if await insert_unless_taken(connection, tenants, {**values, "code": code}):
                 return code
