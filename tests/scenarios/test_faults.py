@@ -15,6 +15,7 @@ from voice.announcements import bundled
 #: Each kind and each moment once, at least.
 SAMPLE: tuple[tuple[str, Kind, Moment], ...] = (
     ("realtime, cascade", "refuse", "before_answer"),
+    ("realtime, cascade", "cut", "agent_speech"),
     ("realtime", "cut", "greeting"),
     ("realtime", "brown_out", "caller_speech"),
     ("realtime", "half_dead", "agent_speech"),
@@ -29,6 +30,7 @@ SAMPLE: tuple[tuple[str, Kind, Moment], ...] = (
     ("realtime", "duplicates", "greeting"),
     ("realtime", "out_of_order", "agent_speech"),
     ("vapi, realtime", "cut", "agent_speech"),
+    ("vapi, realtime", "expired", "caller_speech"),
     ("stt, realtime", "garbage", "caller_speech"),
     ("llm, realtime", "5xx", "function_call"),
     ("tts, realtime", "5xx", "agent_speech"),
