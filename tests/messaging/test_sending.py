@@ -19,6 +19,7 @@ from messaging.ports import (
     UnknownOutcome,
 )
 from storage import Database, Storage, TenantRows, Text
+from storage.assistants import PROVISION
 from storage.conversations import Conversations, Received
 from storage.jobs.worker import JobWorker, Pace
 from storage.text_rows import NewText, Report
@@ -76,6 +77,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     async with storage.tenant(tenant.id).write() as rows:
         for channel in ("sms", "email", "whatsapp"):
             await rows.channels.save(channel, enabled=True, config={})
+        await rows.jobs.cancel(f"{PROVISION}:{tenant.id}")  # the phone's agent may send SMS
     yield Desk(database, storage, clock, tenant)
     await database.close()
 

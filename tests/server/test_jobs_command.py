@@ -9,14 +9,13 @@ __all__ = ["coccinelle"]  # the fixture
 
 
 def execute(directory: Path, statement: str, *values: object) -> None:
-    with closing(sqlite3.connect(directory / "new/c.sqlite3")) as connection, connection:
+    with closing(sqlite3.connect(directory / "c.sqlite3")) as connection, connection:
         connection.execute(statement, values)
 
 
 def test_what_waits_and_what_is_dead_is_seen_replayed_and_discarded(
     coccinelle: Command, tmp_path: Path
 ) -> None:
-    coccinelle("migrate")
     now = "2026-11-23T09:00:00.000000Z"
     execute(
         tmp_path,

@@ -10,6 +10,7 @@ from domain.errors import Invalid, NotFound
 from domain.tenant import Tenant
 from domain.text_templates import MissingValue
 from storage import Database, NewText, Storage, TenantHandle
+from storage.assistants import PROVISION
 from storage.consents import Consent
 from storage.retention import RULES, Periods
 from storage.schema import channel_messages_log, consent_ledger
@@ -32,6 +33,7 @@ async def on(storage: Storage, garage: Tenant) -> TenantHandle:
     async with handle.write() as rows:
         for channel in ("sms", "email"):
             await rows.channels.save(channel, enabled=True, config={})
+        await rows.jobs.cancel(f"{PROVISION}:{garage.id}")  # the phone's agent may send SMS
     return handle
 
 
