@@ -291,7 +291,6 @@ class Call:
         state.spoke = True
         state.unspoken = False
         state.words_due = False
-        state.failures = 0
         state.progress = self._now
         self._spoken(event.item_id).began = self._now
         self._do(ev.StopTimer(OPENING))
@@ -315,9 +314,18 @@ class Call:
             self._do(ev.StopTimer(AGENT))
         if event.usage:
             self._record("usage", dict(event.usage))
+        if event.status != "completed":
+            self._broken_off()
         if event.status == "failed" or self._came_to_nothing(event):
             self._response_failed(event)
+        elif event.status == "completed" and state.spoke:
+            state.failures = 0  # not for a beginning: the next answer may break off there, too
         self._settle()
+
+    def _broken_off(self) -> None:
+        """What the running response has said so far is all that there is of it."""
+        for spoken in self._state.spoken.values():
+            spoken.broken_off |= spoken.response == self._state.responses
 
     def _came_to_nothing(self, event: ev.ResponseDone) -> bool:
         """The model was stopped, by a filter for instance, before it said or did anything."""
@@ -350,14 +358,18 @@ class Call:
 
     def _agent_heard(self, event: ev.AgentHeard) -> None:
         self._state.audible = self._state.dry = False
+        whole = True
         for item_id, heard_ms in event.items:
-            self._spoken_of(item_id)
+            spoken = self._state.spoken.get(item_id)
+            whole = spoken is None or not spoken.broken_off
+            if whole:
+                self._spoken_of(item_id)
             self._agent_turn(item_id, heard_ms, cut=False)
         if _only_announced(event.items):
             self._settle()
             return
         self._state.heard_anything = True
-        if self._state.addressed:  # a greeting, or the words after a cut, answer nothing
+        if self._state.addressed and whole:  # a greeting, or the words after a cut, answer nothing
             self._state.answered = True
             self._state.ever_answered |= self._state.caller_turns > 0
         self._settle()
@@ -392,6 +404,7 @@ class Call:
         if spoken is None or heard_ms <= 0:
             return
         text = first_words(spoken.text, share) if cut else spoken.text.strip()
+        cut |= spoken.broken_off
         if not item_id.startswith(ev.ANNOUNCEMENT):
             self._state.introduced |= not cut or len(text) >= len(self._script.disclosure)
             self._state.last_was_caller &= not text
@@ -749,6 +762,7 @@ class Call:
     def _lose_agent(self, reason: str, code: str = "") -> None:
         """The agent is gone, stuck or deaf: the ladder's next one takes over, on this stream."""
         state, rescue = self._state, self._rescue
+        responding = state.responding
         state.asked = state.owed = False
         if state.phase in (Phase.CLOSING, Phase.LEAVING):
             state.ready = False
@@ -775,6 +789,8 @@ class Call:
         rescue.given.clear()
         for spoken in state.spoken.values():
             spoken.of_a_lost_agent = True
+        if responding:
+            self._broken_off()
         state.ready = False
         state.failures = 0
         state.caller_began.clear()

@@ -75,6 +75,7 @@ class Spoken:
     began: float = 0.0
     response: int = 0  # of which response, counted on this stream
     of_a_lost_agent: bool = False
+    broken_off: bool = False  # it has no end
 
 
 @dataclass(frozen=True, slots=True)

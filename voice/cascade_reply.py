@@ -36,6 +36,8 @@ _MAX_BYTES: Final = 180_000 * BYTES_PER_MS
 #: Until a sentence's first sound, and between two pieces of it, seconds.
 FIRST_SOUND_SECONDS: Final = 3.0
 _NEXT_SOUND_SECONDS: Final = 2.5
+#: French, read aloud.
+_LETTERS_A_SECOND: Final = 15
 #: Speech that goes on after an interruption begins at a pause of this much before it, at most.
 _STEP_BACK_BYTES: Final = 480 * BYTES_PER_MS
 
@@ -203,8 +205,24 @@ class Reply:
         except* ProviderError as group:
             failures = [each for each in group.exceptions if isinstance(each, ProviderError)]
         if failures:
+            self._break_off()
             raise failures[0]
         self.made = True
+
+    def _break_off(self) -> None:
+        """The sentence that is being spoken has lost its end: of its words as many are left as can
+        have been said in its sound."""
+        if not self._begins or self._between:
+            return
+        at, text = self._begins[-1]
+        words, letters = text.split(), max(1, sum(each.isalnum() for each in text))
+        seconds = (len(self._sound) - at) / BYTES_PER_MS / 1000
+        left = int(len(words) * min(1.0, seconds * _LETTERS_A_SECOND / letters))
+        self._begins[-1] = at, " ".join(words[:left])
+        if self.is_open:
+            said = self.words(self._base, len(self._sound))
+            self._audience.event(ev.AgentText(self.item_id, said, final=True))
+            self._audience.said(self)
 
     async def _think(self, parts: "asyncio.Queue[_Part]", tasks: asyncio.TaskGroup) -> None:
         async with contextlib.aclosing(self._words):

@@ -23,6 +23,12 @@ PATIENCE: Final = Patience(
     connect=1.5, first=4.0, between=3.0, total=30.0, response_bytes=24 * 1024 * 1024
 )
 
+#: A sentence of so many letters, spoken at more than so many a second, has lost its end, however
+#: orderly the answer ended (samples without a header don't say how many they are): French read
+#: aloud has some 15 letters a second, and nobody understands 50.
+SENTENCE_LETTERS: Final = 20
+MOST_LETTERS: Final = 50
+
 #: What a server may say that it sends, and isn't what was asked for.
 _FOREIGN: Final = re.compile(
     r"application/json|text/[a-z]*|audio/(mpeg|mp3|ogg|opus|aac|flac|webm|mp4)"
@@ -104,6 +110,9 @@ class OpenAISpeech:
             raise self._server.unusable("an answer without a sound")
         if stream.is_cut:
             raise self._server.unusable("ended before its WAV was whole", "cut")
+        letters = sum(each.isalnum() for each in text)
+        if letters >= SENTENCE_LETTERS and stream.given / 2 / self._rate < letters / MOST_LETTERS:
+            raise self._server.unusable("ended before so much could be said", "cut")
 
     def _read(self, stream: SpeechStream, chunk: bytes) -> bytes:
         try:

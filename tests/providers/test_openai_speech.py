@@ -80,12 +80,24 @@ async def test_closing_the_iterator_closes_the_connection_at_once() -> None:
 
 
 async def test_a_long_text_takes_several_requests() -> None:
-    text = "Bonjour madame. " * 500
+    text = "Bonjour" + " …" * 2046 + " madame." + " …" * 100
     async with dripping([HEAD, chunk(PCM), END]) as server, mouth(server) as tts:
         assert b"".join([each async for each in tts.speak(text, "x")]) == PCM * 2
         inputs = [server.body(at)["input"] for at in range(2)]
         assert all(len(each) <= MAX_CHARACTERS for each in inputs)
         assert " ".join(inputs).split() == text.split()
+
+
+async def test_a_sentence_that_ends_before_it_can_have_been_said_is_cut() -> None:
+    """Of samples without a header nobody has said how many they are."""
+    sentence = "Il me reste une place à quatorze heures."  # 32 letters
+    no_error = contextlib.nullcontext()
+    for milliseconds in (600, 700):
+        sound = bytes(24 * milliseconds * 2)
+        async with dripping([HEAD, chunk(sound), END]) as server, mouth(server) as tts:
+            with pytest.raises(ProviderError) if milliseconds < 640 else no_error as cut:
+                assert b"".join([each async for each in tts.speak(sentence, "x")]) == sound
+        assert cut is None or cut.value.code == "cut"
 
 
 async def test_what_cant_be_said_isnt_sent() -> None:

@@ -89,12 +89,14 @@ class Thinking:
 
 @dataclass
 class Speaking:
-    """A TextToSpeech: a tone of 50 ms a character, at once; fails as often as `failures` says."""
+    """A TextToSpeech: a tone of 50 ms a character, at once; fails as often as `failures` says, and
+    always at a certain letter."""
 
     failures: int = 0
     latency: float = 0.01
     ms: int = 50
     rate: int = 24_000
+    breaks_at: str = ""
     name: str = "fake-tts"
     asked: list[tuple[str, str]] = field(default_factory=list)
 
@@ -104,7 +106,9 @@ class Speaking:
         if self.failures:
             self.failures -= 1
             raise FAILURE
-        for _ in text:
+        for letter in text:
+            if letter == self.breaks_at:
+                raise FAILURE
             yield b"\x00\x10\x00\xf0" * (self.rate * self.ms // 2000)
 
 

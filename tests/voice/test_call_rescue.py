@@ -233,6 +233,42 @@ def test_vendors_that_take_calls_and_are_silent_are_left_within_seconds() -> Non
     assert line.now - began <= 4 + 2 + RULES.in_vain * (2 + 2)
 
 
+def test_answers_that_break_off_after_their_first_word_are_failures_in_a_row() -> None:
+    line = talking()
+    asks(line)
+    for number in (1, 2):
+        line.on(ev.ResponseStarted(f"r{number}"))
+        line.on(ev.AgentText(f"i{number}", "Il me"))
+        line.on(ev.AgentAudioStarted(f"i{number}"))
+        line.on(ev.AgentDry(True), after=0.2)
+        commands = line.on(ev.ResponseDone(f"r{number}", "failed", error="tts_stalled"))
+        assert (ev.ChangeAgent("agent_failed", "tts_stalled") in commands) is (number == 2)
+        line.on(ev.AgentHeard(((f"i{number}", 200.0),)))
+
+
+def test_an_answer_that_broke_off_has_not_been_given() -> None:
+    """The vendor's voice failed in the sentence that says what was booked."""
+    line = talking()
+    asks(line)
+    line.on(ev.FunctionCalled("f1", "book_appointment", "{}"))
+    line.on(ev.FunctionFinished("f1", "book_appointment", {"status": "booked"}, Outcome.BOOKED))
+    line.on(ev.ResponseStarted("r2"))
+    line.on(ev.AgentText("i2", "C'est"))
+    line.on(ev.AgentAudioStarted("i2"))
+    line.on(ev.ResponseDone("r2", "failed", error="tts_cut"))
+    line.on(ev.AgentHeard((("i2", 200.0),)), after=0.2)
+    (turn,) = [
+        each.data
+        for each in line.done
+        if isinstance(each, ev.Record) and each.data.get("text") == "C'est"
+    ]
+    assert turn["cut"]
+    line.on(ev.AgentGone("1006"))
+    assert [each.text for each in told(line.on(ev.AgentReady()))] == [BOOKED]
+    line.on(ev.CallerLeft(True))
+    assert line.call.outcome() is Outcome.BOOKED
+
+
 def test_what_was_still_on_the_line_is_told_to_the_next() -> None:
     """All of the sentence was at the carrier when its agent died: the caller heard it."""
     line = talking()

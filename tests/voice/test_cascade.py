@@ -413,6 +413,16 @@ async def test_a_model_that_dies_in_the_middle_is_told_after_what_it_said() -> N
         assert on.ear.of(ev.ResponseDone)[0].status == "failed"
 
 
+async def test_of_a_sentence_that_breaks_off_the_words_that_were_said_are_told() -> None:
+    async with connected(speaking=Speaking(ms=65, breaks_at="z")) as on:
+        on.thinking.script = ["C'est noté. Il me reste une place à quatorze heures."]
+        on.leg.respond()
+        await on.ear.until_done()
+        assert on.ear.of(ev.ResponseDone)[0].status == "failed"
+        told = on.ear.of(ev.AgentText)[-1]
+        assert (told.final, told.text) == (True, "C'est noté. Il me reste une place à quatorze")
+
+
 async def test_a_voice_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("voice.cascade_reply.FIRST_SOUND_SECONDS", 0.05)
     async with connected(speaking=Speaking(latency=30)) as on:
