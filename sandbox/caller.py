@@ -449,7 +449,8 @@ class _Hearing:
         found = recognise_ulaw(audio, voices.sentences())
         words = [each.words() for each in found]
         current.text = current.label = " ".join(words)
-        self._was_line = bool(words) and all(f"{_LINE}{each}" in self._lines for each in words)
+        answer = [each.heard for each in found if f"{_LINE}{each.label}" not in self._lines]
+        self._was_line = bool(found) and sum(answer) < _WORD_MS
         self._close(self._voice_ms, cut=bool(found) and not found[-1].complete)
         self._silent_ms = 0
 

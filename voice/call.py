@@ -324,8 +324,13 @@ class Call:
 
     def _broken_off(self) -> None:
         """What the running response has said so far is all that there is of it."""
-        for spoken in self._state.spoken.values():
-            spoken.broken_off |= spoken.response == self._state.responses
+        for item_id, spoken in self._state.spoken.items():
+            spoken.broken_off |= self._is_of_the_last_response(item_id)
+
+    def _is_of_the_last_response(self, item_id: str) -> bool:
+        spoken = self._state.spoken.get(item_id)
+        ours = item_id.startswith(ev.ANNOUNCEMENT)
+        return not ours and spoken is not None and spoken.response == self._state.responses
 
     def _came_to_nothing(self, event: ev.ResponseDone) -> bool:
         """The model was stopped, by a filter for instance, before it said or did anything."""
@@ -384,7 +389,8 @@ class Call:
     def _agent_cut(self, event: ev.AgentCut) -> None:
         self._state.audible = self._state.dry = False
         for item_id, heard_ms, sent_ms in event.items:
-            whole = heard_ms >= sent_ms
+            more_to_come = self._state.responding and self._is_of_the_last_response(item_id)
+            whole = heard_ms >= sent_ms and not more_to_come
             self._state.heard_anything |= heard_ms > 0
             self._agent_turn(item_id, heard_ms, cut=not whole, share=heard_ms / (sent_ms or 1))
             answer = not item_id.startswith(ev.ANNOUNCEMENT)

@@ -163,6 +163,8 @@ class Reply:
         """The caller's buffer was cleared: so much of the item was heard."""
         base = self.items.get(item_id)
         if base is not None:
+            if item_id == self.item_id:
+                self._tell_what_was_sent()
             self.sent = min(self.sent, base + round(heard_ms) * BYTES_PER_MS)
             self._ends_at = self._now()
             self._audience.said(self)
@@ -180,12 +182,16 @@ class Reply:
             self.sent = min(levels, key=lambda at: levels[at])
 
     def words(self, begin: int, end: int) -> str:
-        """What is said between these places; of a sentence that is cut, its share of words."""
+        """What is said between these places; of a sentence that is cut, its share of words. One
+        that is still being made is taken for as long as it would be read aloud."""
         said = []
         for number, (at, text) in enumerate(self._begins):
             later = number + 1 < len(self._begins)
             stop = self._begins[number + 1][0] if later else len(self._sound)
             length = max(1, stop - at)
+            if not later and not self._between:
+                letters = sum(each.isalnum() for each in text)
+                length = max(length, letters * 1000 // _LETTERS_A_SECOND * BYTES_PER_MS)
             words = text.split()
             first = round(len(words) * min(1.0, max(0.0, (begin - at) / length)))
             last = round(len(words) * min(1.0, max(0.0, (end - at) / length)))
@@ -195,7 +201,7 @@ class Reply:
     # ------------------------------------------------------------------------- making it
 
     async def run(self) -> None:
-        """Make it to its end. Raises ProviderError."""
+        """Make it to its end. Raises ProviderError, after what was said has been told."""
         failures: list[ProviderError] = []
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -205,24 +211,17 @@ class Reply:
         except* ProviderError as group:
             failures = [each for each in group.exceptions if isinstance(each, ProviderError)]
         if failures:
-            self._break_off()
+            if self.is_open:
+                self._tell_what_was_sent()
+                self._audience.said(self)
             raise failures[0]
         self.made = True
 
-    def _break_off(self) -> None:
-        """The sentence that is being spoken has lost its end: of its words as many are left as can
-        have been said in its sound."""
-        if not self._begins or self._between:
-            return
-        at, text = self._begins[-1]
-        words, letters = text.split(), max(1, sum(each.isalnum() for each in text))
-        seconds = (len(self._sound) - at) / BYTES_PER_MS / 1000
-        left = int(len(words) * min(1.0, seconds * _LETTERS_A_SECOND / letters))
-        self._begins[-1] = at, " ".join(words[:left])
-        if self.is_open:
-            said = self.words(self._base, len(self._sound))
-            self._audience.event(ev.AgentText(self.item_id, said, final=True))
-            self._audience.said(self)
+    def _tell_what_was_sent(self) -> None:
+        """Of a sentence that is being made all words were told; its sound may never come."""
+        if self._begins and not self._between:
+            sent = self.words(self._base, self.sent)
+            self._audience.event(ev.AgentText(self.item_id, sent, final=True))
 
     async def _think(self, parts: "asyncio.Queue[_Part]", tasks: asyncio.TaskGroup) -> None:
         async with contextlib.aclosing(self._words):

@@ -269,6 +269,25 @@ def test_an_answer_that_broke_off_has_not_been_given() -> None:
     assert line.call.outcome() is Outcome.BOOKED
 
 
+def test_who_speaks_into_a_pause_of_a_model_slower_than_speech_cuts_it() -> None:
+    """All that had come was heard; the answer wasn't."""
+    line = talking()
+    asks(line)
+    line.on(ev.ResponseStarted("r2"))
+    line.on(ev.AgentText("i2", "Il me reste"))
+    line.on(ev.AgentAudioStarted("i2"))
+    line.on(ev.AgentDry(True), after=0.5)
+    line.on(ev.CallerSpeechStarted(), after=0.3)
+    (turn,) = [
+        each.data
+        for each in line.on(ev.AgentCut((("i2", 500.0, 500.0),)))
+        if isinstance(each, ev.Record)
+    ]
+    assert (turn["text"], turn["cut"]) == ("Il me reste", True)
+    line.on(ev.CallerLeft(True))
+    assert line.call.outcome() is Outcome.ABANDONED
+
+
 def test_what_was_still_on_the_line_is_told_to_the_next() -> None:
     """All of the sentence was at the carrier when its agent died: the caller heard it."""
     line = talking()
