@@ -26,7 +26,7 @@ PATIENCE: Final = Patience(
 #: A sentence of so many letters, spoken at more than so many a second, has lost its end, however
 #: orderly the answer ended (samples without a header don't say how many they are): French read
 #: aloud has some 15 letters a second, and nobody understands 50.
-SENTENCE_LETTERS: Final = 20
+SENTENCE_LETTERS: Final = 10
 MOST_LETTERS: Final = 50
 
 #: What a server may say that it sends, and isn't what was asked for.
