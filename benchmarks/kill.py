@@ -54,6 +54,8 @@ OUTCOME_SECONDS = 20.0
 
 #: For how long a patient caller says nothing: longer than any silence that we allow ourselves.
 PATIENCE_MS = 3500
+#: … and for how long they wait for such a silence: the line may die in the greeting, twice.
+BEARS_MS = 60_000
 
 MODES = ("killed", "frozen", "restarted", "stopped")
 
@@ -294,6 +296,7 @@ async def theatre(
             for node in play.nodes:
                 starting.create_task(node.start())
         world.target(balancer.url)
+        world.patience_ms = BEARS_MS
         first = play.nodes[0]
         assert first.process is not None
         log = directory / "node-0.log"

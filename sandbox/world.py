@@ -48,6 +48,7 @@ class World:
     `real_model`: no model is emulated; callers go by the sound of the agent's voice, and the
     report says what was observed. `on_event` gets every moment of every call as a dict. `lines`:
     the server's own sentences (text → µ-law, 8 kHz), which callers then tell from answers.
+    `patience_ms`: for how long they wait for what they wait for.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class World:
         self.vapi: VapiEmulator | None = None
         self._voices = _Voices(self._speaks_to)
         self.lines: Mapping[str, bytes] = {}
+        self.patience_ms = REAL_PATIENCE_MS if real_model else PATIENCE_MS
         self._wav_dir = wav_dir
         self._on_event = on_event
         self._scenarios: dict[int, tuple[Scenario, str]] = {}
@@ -238,7 +240,7 @@ class World:
             log=log,
             voices=self._voices if emulated else None,
             done_ms=DONE_MS if emulated else REAL_DONE_MS,
-            patience_ms=PATIENCE_MS if emulated else REAL_PATIENCE_MS,
+            patience_ms=self.patience_ms,
         )
         party.get_to_know(self.lines, script.caller.repeats_after)
         leg = inbound_leg(party, log, forwarded_from=report.forwarded_from)
