@@ -22,7 +22,7 @@ from sandbox.speech import (
 #: "The agent has finished": it has been silent for this long after having spoken.
 DONE_MS = 400
 #: What is shorter than this is no answer: the beginning of a word that was taken back.
-_WORD_MS = 500
+_WORD_MS = 300
 #: Somebody who waits for longer than this for what they wait for hangs up.
 PATIENCE_MS = 20_000
 _KEY_FRAMES = 15  # between two keys
