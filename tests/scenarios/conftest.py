@@ -22,6 +22,8 @@ from tests.running import NO_TLS
 
 ACCOUNT = "AC" + "5" * 32
 NUMBER = "+33199000000"
+#: Of those that were free a moment ago another program may take one before the server does.
+PORTS = 5
 
 
 @dataclass(slots=True)
@@ -120,31 +122,29 @@ async def deployed(
             environment |= {"VAPI_API_KEY": vapi_key, "VAPI_BASE_URL": vapi_url}
         if cascade:
             environment |= cascade_settings(world.models_url, openai_key)
-        url = f"http://127.0.0.1:{(port := free_port())}"
         log = directory / "server.log"
-        with log.open("wb") as errors:
-            process = subprocess.Popen(  # noqa: ASYNC220 - returns at once
-                [sys.executable, "-m", "server", "serve"],
-                cwd=directory,
-                stderr=errors,
-                env={
-                    "PATH": os.environ["PATH"],
-                    "PORT": str(port),
-                    "PUBLIC_URL": url,
-                    "DATABASE_URL": migrated_file(directory / "coccinelle.sqlite3"),
-                    "JOB_WORKER": "child" if worker or vapi_key else "none",
-                    "ADMIN_API_KEY": admin,
-                    "TWILIO_ACCOUNT_SID": ACCOUNT,
-                    "TWILIO_AUTH_TOKEN": token,
-                    "TWILIO_PHONE_NUMBER": NUMBER,
-                    "TWILIO_API_BASE_URL": world.twilio_url,
-                    "OPENAI_API_KEY": openai_key,
-                    "OPENAI_BASE_URL": world.openai_url,
-                    **environment,
-                },
-            )
+        settings = {
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": migrated_file(directory / "coccinelle.sqlite3"),
+            "JOB_WORKER": "child" if worker or vapi_key else "none",
+            "ADMIN_API_KEY": admin,
+            "TWILIO_ACCOUNT_SID": ACCOUNT,
+            "TWILIO_AUTH_TOKEN": token,
+            "TWILIO_PHONE_NUMBER": NUMBER,
+            "TWILIO_API_BASE_URL": world.twilio_url,
+            "OPENAI_API_KEY": openai_key,
+            "OPENAI_BASE_URL": world.openai_url,
+            **environment,
+        }
+        for _ in range(PORTS):
+            url = f"http://127.0.0.1:{(port := free_port())}"
+            process = _serve(directory, log, {**settings, "PORT": str(port), "PUBLIC_URL": url})
+            if await _ready(url, process):
+                break
+            assert b"Address already in use" in log.read_bytes(), log.read_text()
+        else:
+            raise AssertionError("no port is free for long enough")
         try:
-            await _ready(url, process)
             world.target(url)
             yield Deployment(world, url, admin, log, process)
         finally:
@@ -164,14 +164,27 @@ def cascade_settings(url: str, key: str) -> dict[str, str]:
     return settings
 
 
-async def _ready(url: str, process: subprocess.Popen[bytes]) -> None:
+def _serve(directory: Path, log: Path, settings: dict[str, str]) -> subprocess.Popen[bytes]:
+    with log.open("wb") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", "server", "serve"],
+            cwd=directory,
+            stderr=errors,
+            env=settings,
+        )
+
+
+async def _ready(url: str, process: subprocess.Popen[bytes]) -> bool:
+    """False: it has ended instead."""
     async with httpx.AsyncClient(timeout=1, verify=NO_TLS) as client:
         for _ in range(200):
-            assert process.poll() is None, "the server has ended"
+            if process.poll() is not None:
+                return False
             try:
                 if (await client.get(f"{url}/readyz")).status_code == 200:
-                    return
+                    return True
             except httpx.TransportError:
                 pass
             await asyncio.sleep(0.1)
+    process.kill()
     raise AssertionError("the server isn't ready")
