@@ -38,7 +38,7 @@ from sandbox.scenario import Scenario, parse
 from sandbox.world import World
 from tests.fakes.balancer import Balancer
 from tests.postgres import started
-from tests.scenarios.conftest import ACCOUNT, NUMBER, Business, Deployment, free_port
+from tests.scenarios.conftest import ACCOUNT, NUMBER, Business, Deployment, free_port, of_vendors
 from tests.scenarios.test_two_nodes import Node
 
 HERE = Path(__file__).parent
@@ -278,13 +278,7 @@ async def theatre(
             "PYTHONPATH": str(HERE.parent),  # this tree, wherever another one is installed
             "PUBLIC_URL": balancer.url,
             "DATABASE_URL": database,
-            "ADMIN_API_KEY": admin,
-            "TWILIO_ACCOUNT_SID": ACCOUNT,
-            "TWILIO_AUTH_TOKEN": token,
-            "TWILIO_PHONE_NUMBER": NUMBER,
-            "TWILIO_API_BASE_URL": world.twilio_url,
-            "OPENAI_API_KEY": key,
-            "OPENAI_BASE_URL": world.openai_url,
+            **of_vendors(world, admin, token, key),
             **settings,
         }
         play.nodes += [

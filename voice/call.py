@@ -316,10 +316,10 @@ class Call:
             self._record("usage", dict(event.usage))
         if event.status != "completed":
             self._broken_off()
+        elif state.spoke:
+            state.failures = 0  # not for a beginning: the next answer may break off there, too
         if event.status == "failed" or self._came_to_nothing(event):
             self._response_failed(event)
-        elif event.status == "completed" and state.spoke:
-            state.failures = 0  # not for a beginning: the next answer may break off there, too
         self._settle()
 
     def _broken_off(self) -> None:
@@ -367,8 +367,8 @@ class Call:
         for item_id, heard_ms in event.items:
             spoken = self._state.spoken.get(item_id)
             whole = spoken is None or not spoken.broken_off
-            if whole:
-                self._spoken_of(item_id)
+            if spoken is not None and whole and not item_id.startswith(ev.ANNOUNCEMENT):
+                self._spoken_of(spoken)
             self._agent_turn(item_id, heard_ms, cut=False)
         if _only_announced(event.items):
             self._settle()
@@ -379,12 +379,10 @@ class Call:
             self._state.ever_answered |= self._state.caller_turns > 0
         self._settle()
 
-    def _spoken_of(self, item_id: str) -> None:
+    def _spoken_of(self, spoken: Spoken) -> None:
         """The agent was heard to the end: what it had been given before that answer is said."""
-        spoken = self._state.spoken.get(item_id)
-        if spoken is not None and not item_id.startswith(ev.ANNOUNCEMENT):
-            given = self._rescue.given
-            given[:] = [each for each in given if each.response >= spoken.response]
+        given = self._rescue.given
+        given[:] = [each for each in given if each.response >= spoken.response]
 
     def _agent_cut(self, event: ev.AgentCut) -> None:
         self._state.audible = self._state.dry = False

@@ -152,13 +152,9 @@ class TwilioCallControl:
 
     async def fetch(self, call_sid: str) -> CallRecord | None:
         """Twilio's record of the call, or None when it knows no such call."""
-        try:
-            answer = await self._account.get(_call(call_sid))
-        except ProviderError as error:
-            if error.status == 404:
-                return None
-            raise
-        call = answer.read(_Call)
+        call = await self._look_up(call_sid)
+        if call is None:
+            return None
         return CallRecord(
             call_sid=call.sid,
             status=call.status,
@@ -171,17 +167,22 @@ class TwilioCallControl:
         """What the call cost, in hundredths of the account's currency, rounded up; None while
         Twilio hasn't said, or for a call that it doesn't know. Prices are negative numbers
         (https://www.twilio.com/docs/voice/api/call-resource#call-properties)."""
+        call = await self._look_up(call_sid)
+        if call is None or call.price is None:
+            return None
+        try:
+            return ceil(abs(Decimal(str(call.price))) * 100)
+        except (InvalidOperation, OverflowError, ValueError):
+            return None
+
+    async def _look_up(self, call_sid: str) -> "_Call | None":
         try:
             answer = await self._account.get(_call(call_sid))
         except ProviderError as error:
             if error.status == 404:
                 return None
             raise
-        price = answer.read(_Call).price
-        try:
-            return None if price is None else ceil(abs(Decimal(str(price))) * 100)
-        except (InvalidOperation, OverflowError, ValueError):
-            return None
+        return answer.read(_Call)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,13 +127,7 @@ async def deployed(
             "PATH": os.environ["PATH"],
             "DATABASE_URL": migrated_file(directory / "coccinelle.sqlite3"),
             "JOB_WORKER": "child" if worker or vapi_key else "none",
-            "ADMIN_API_KEY": admin,
-            "TWILIO_ACCOUNT_SID": ACCOUNT,
-            "TWILIO_AUTH_TOKEN": token,
-            "TWILIO_PHONE_NUMBER": NUMBER,
-            "TWILIO_API_BASE_URL": world.twilio_url,
-            "OPENAI_API_KEY": openai_key,
-            "OPENAI_BASE_URL": world.openai_url,
+            **of_vendors(world, admin, token, openai_key),
             **environment,
         }
         for _ in range(PORTS):
@@ -153,6 +147,19 @@ async def deployed(
                 await asyncio.to_thread(process.wait, 15)
             finally:
                 process.kill()
+
+
+def of_vendors(world: World, admin: str, token: str, openai_key: str) -> dict[str, str]:
+    """What a server between the sandbox's carrier and models is told of them."""
+    return {
+        "ADMIN_API_KEY": admin,
+        "TWILIO_ACCOUNT_SID": ACCOUNT,
+        "TWILIO_AUTH_TOKEN": token,
+        "TWILIO_PHONE_NUMBER": NUMBER,
+        "TWILIO_API_BASE_URL": world.twilio_url,
+        "OPENAI_API_KEY": openai_key,
+        "OPENAI_BASE_URL": world.openai_url,
+    }
 
 
 def cascade_settings(url: str, key: str) -> dict[str, str]:

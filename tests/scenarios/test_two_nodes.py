@@ -28,7 +28,7 @@ from sandbox.world import World
 from tests.fakes.balancer import Balancer
 from tests.fakes.event_stream import Received, event_stream
 from tests.postgres import PostgresServer
-from tests.scenarios.conftest import ACCOUNT, NUMBER, Business, Deployment, free_port
+from tests.scenarios.conftest import ACCOUNT, NUMBER, Business, Deployment, free_port, of_vendors
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -276,13 +276,7 @@ async def two_nodes(directory: Path, database: str) -> AsyncIterator[Play]:
             environment = {
                 "PUBLIC_URL": balancer.url,
                 "DATABASE_URL": database,
-                "ADMIN_API_KEY": admin,
-                "TWILIO_ACCOUNT_SID": ACCOUNT,
-                "TWILIO_AUTH_TOKEN": token,
-                "TWILIO_PHONE_NUMBER": NUMBER,
-                "TWILIO_API_BASE_URL": world.twilio_url,
-                "OPENAI_API_KEY": openai_key,
-                "OPENAI_BASE_URL": world.openai_url,
+                **of_vendors(world, admin, token, openai_key),
             }
             nodes = [
                 Node(directory, name, environment, port)

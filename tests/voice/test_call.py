@@ -67,10 +67,13 @@ class Line:
     def said(self, commands: list[ev.Command]) -> list[str]:
         return [command.text for command in commands if isinstance(command, ev.Say)]
 
-    def agent_speaks(self, text: str, item: str = "i1", *, heard: bool = True) -> None:
-        self.on(ev.ResponseStarted("r"))
+    def agent_begins(self, text: str, item: str = "i2", response: str = "r") -> None:
+        self.on(ev.ResponseStarted(response))
         self.on(ev.AgentText(item, text))
         self.on(ev.AgentAudioStarted(item))
+
+    def agent_speaks(self, text: str, item: str = "i1", *, heard: bool = True) -> None:
+        self.agent_begins(text, item)
         self.on(ev.ResponseDone("r", "completed"))
         if heard:
             self.on(ev.AgentHeard(((item, 2000.0),)), after=2.0)

@@ -237,9 +237,7 @@ def test_answers_that_break_off_after_their_first_word_are_failures_in_a_row() -
     line = talking()
     asks(line)
     for number in (1, 2):
-        line.on(ev.ResponseStarted(f"r{number}"))
-        line.on(ev.AgentText(f"i{number}", "Il me"))
-        line.on(ev.AgentAudioStarted(f"i{number}"))
+        line.agent_begins("Il me", f"i{number}", response=f"r{number}")
         line.on(ev.AgentDry(True), after=0.2)
         commands = line.on(ev.ResponseDone(f"r{number}", "failed", error="tts_stalled"))
         assert (ev.ChangeAgent("agent_failed", "tts_stalled") in commands) is (number == 2)
@@ -252,9 +250,7 @@ def test_an_answer_that_broke_off_has_not_been_given() -> None:
     asks(line)
     line.on(ev.FunctionCalled("f1", "book_appointment", "{}"))
     line.on(ev.FunctionFinished("f1", "book_appointment", {"status": "booked"}, Outcome.BOOKED))
-    line.on(ev.ResponseStarted("r2"))
-    line.on(ev.AgentText("i2", "C'est"))
-    line.on(ev.AgentAudioStarted("i2"))
+    line.agent_begins("C'est", response="r2")
     line.on(ev.ResponseDone("r2", "failed", error="tts_cut"))
     line.on(ev.AgentHeard((("i2", 200.0),)), after=0.2)
     (turn,) = [
@@ -273,9 +269,7 @@ def test_who_speaks_into_a_pause_of_a_model_slower_than_speech_cuts_it() -> None
     """All that had come was heard; the answer wasn't."""
     line = talking()
     asks(line)
-    line.on(ev.ResponseStarted("r2"))
-    line.on(ev.AgentText("i2", "Il me reste"))
-    line.on(ev.AgentAudioStarted("i2"))
+    line.agent_begins("Il me reste", response="r2")
     line.on(ev.AgentDry(True), after=0.5)
     line.on(ev.CallerSpeechStarted(), after=0.3)
     (turn,) = [
@@ -292,9 +286,7 @@ def test_what_was_still_on_the_line_is_told_to_the_next() -> None:
     """All of the sentence was at the carrier when its agent died: the caller heard it."""
     line = talking()
     asks(line)
-    line.on(ev.ResponseStarted("r"))
-    line.on(ev.AgentText("i2", "Mardi à dix heures ou à onze heures ?"))
-    line.on(ev.AgentAudioStarted("i2"))
+    line.agent_begins("Mardi à dix heures ou à onze heures ?")
     line.on(ev.AgentGone("1006"))
     line.on(ev.AgentReady())
     commands = line.on(ev.AgentHeard((("i2", 2000.0),)), after=2.0)
@@ -304,9 +296,7 @@ def test_what_was_still_on_the_line_is_told_to_the_next() -> None:
 
 def test_what_was_heard_before_the_next_has_come_is_told_to_it() -> None:
     line = talking()
-    line.on(ev.ResponseStarted("r"))
-    line.on(ev.AgentText("i2", "Mardi ou jeudi ?"))
-    line.on(ev.AgentAudioStarted("i2"))
+    line.agent_begins("Mardi ou jeudi ?")
     line.on(ev.AgentGone("1006"))
     line.on(ev.CallerAudible(True), after=1)
     line.on(ev.AgentCut((("i2", 500.0, 1000.0),)))
@@ -574,9 +564,7 @@ def test_words_from_before_a_result_do_not_speak_of_it() -> None:
     """ "Je regarde.", with the function in the same response; then the model dies."""
     line = talking()
     asks(line)
-    line.on(ev.ResponseStarted("r"))
-    line.on(ev.AgentText("i5", "Je regarde."))
-    line.on(ev.AgentAudioStarted("i5"))
+    line.agent_begins("Je regarde.", "i5")
     line.on(ev.FunctionCalled("f1", "book_appointment", "{}"))
     line.on(ev.ResponseDone("r", "completed"))
     line.on(ev.FunctionFinished("f1", "book_appointment", {"status": "booked"}, Outcome.BOOKED))
