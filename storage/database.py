@@ -1,6 +1,7 @@
 """The database: one URL, two pools, transactions, and a schema that brings itself up to date."""
 
 import asyncio
+import errno
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -282,7 +283,7 @@ def _prepare_file(url: URL) -> None:
     path = Path(url.database)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        _make_file(path)
         mode = _set_wal(path)
     except OSError as error:
         raise OperatorError(
@@ -297,6 +298,17 @@ def _prepare_file(url: URL) -> None:
             f"SQLite can't keep a write-ahead log beside {path} (journal mode {mode!r}). "
             "Put the database on a local disk."
         )
+
+
+def _make_file(path: Path) -> None:
+    """Make it, empty, unless there is one, which isn't even opened: closing it would drop all locks
+    that this process has on it by connections of its own, and the next process to leave would
+    delete the log that they write to. https://www.sqlite.org/howtocorrupt.html, section 2.2"""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
 
 
 # SQLite answers "locked" at once, whatever the busy timeout, when two processes switch together.

@@ -47,7 +47,7 @@ class World:
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     url = migrated_file(tmp_path / "c.sqlite3")
     if request.param == "postgresql":
-        url = request.getfixturevalue("migrated_postgres_url")
+        url = request.getfixturevalue("copied_postgres_url")
     database = await Database.open(url)
     yield World(url, database)
     await database.close()

@@ -1,9 +1,14 @@
 """Transactions, time limits and addresses."""
 
 import asyncio
+import os
+import pwd
 import sqlite3
 import stat
 import statistics
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from contextlib import closing
@@ -395,6 +400,47 @@ async def test_a_directory_that_cant_be_made_is_the_operators_matter(tmp_path: P
     (tmp_path / "file").write_text("")
     with pytest.raises(OperatorError, match="can't be created"):
         await Database.open(f"sqlite:///{tmp_path}/file/below.sqlite3")
+
+
+async def test_a_file_of_another_account_is_the_operators_matter() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can be somebody else")
+    with tempfile.TemporaryDirectory() as directory:  # not pytest's, which only root may enter
+        os.chmod(directory, 0o777)  # noqa: S103
+        path = Path(directory) / "roots.sqlite3"
+        path.touch(0o600)
+        os.seteuid(pwd.getpwnam("nobody").pw_uid)
+        try:
+            with pytest.raises(OperatorError, match="can't be created or written: Permission"):
+                await Database.open(f"sqlite:///{path}")
+        finally:
+            os.seteuid(0)
+
+
+_LOOK = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM tenants')"
+
+
+async def test_a_file_that_is_opened_twice_keeps_its_log_when_another_process_leaves(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "db.sqlite3"
+    log = path.with_name(f"{path.name}-wal")
+    database = await Database.open(f"sqlite:///{path}")
+    async with database.write() as connection:
+        await connection.execute(_tenant("first"))
+    await (await Database.open(f"sqlite:///{path}")).close()
+    written = log.stat().st_ino
+    # The last to leave deletes the log. It sees by our locks that it isn't the last.
+    await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", _LOOK, path], check=True, timeout=10
+    )
+    assert log.stat().st_ino == written
+    async with database.write() as connection:
+        await connection.execute(_tenant("second", "0002"))
+    await database.close()
+    database = await Database.open(f"sqlite:///{path}")
+    assert await _ids(database) == ["first", "second"]
+    await database.close()
 
 
 async def test_what_is_committed_on_sqlite_survives_a_power_cut(tmp_path: Path) -> None:
