@@ -4,21 +4,18 @@ Each script says two things of releases: `release`, which one brings it, and `ol
 oldest one that can run on the schema it leaves. The second is kept in the database
 (`schema_revisions`), so that a server which doesn't know a revision, because a newer one has
 migrated the database meanwhile, can tell whether it may go on: nodes are then replaced one by one.
+
+Alembic itself (`storage.migrations.scripts`) is loaded when there is something to migrate: no
+process that finds its schema as it should be waits a tenth of a second for it.
 """
 
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from importlib.metadata import version
+from pathlib import Path
 
 import sqlalchemy as sa
 import structlog
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import Script, ScriptDirectory
-from alembic.script.revision import ResolutionError
-from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
 from domain.errors import OperatorError
@@ -32,32 +29,22 @@ _ADVISORY_LOCK = int.from_bytes(b"Coccinel")
 #: What this program is.
 SERVER_VERSION = version("coccinelle")
 
+#: Alembic's own, where it keeps the revision that a database is at.
+_VERSION = sa.table("alembic_version", sa.column("version_num", sa.Text()))
+
 _RELEASE = re.compile(r"\d+(?:\.\d+)*")
 
 
-def _config(connection: Connection | None = None) -> Config:
-    config = Config()
-    config.set_main_option("script_location", "storage:migrations")
-    config.attributes["connection"] = connection
-    return config
-
-
 @lru_cache(maxsize=1)
-def _scripts() -> ScriptDirectory:
-    """Read once per process: it runs every version file."""
-    return ScriptDirectory.from_config(_config())
-
-
-def scripts() -> list[Script]:
-    """All migrations, the first one first."""
-    return list(_scripts().walk_revisions())[::-1]
+def revisions() -> tuple[str, ...]:
+    """All migrations, the first one first: what their files are called before the first `_`."""
+    files = (Path(__file__).parent / "versions").glob("[0-9]*.py")
+    return tuple(sorted(each.name.partition("_")[0] for each in files))
 
 
 def head() -> str:
     """The revision that this program's schema is."""
-    latest = _scripts().get_current_head()
-    assert latest is not None
-    return latest
+    return revisions()[-1]
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
@@ -78,8 +65,9 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
         return
     if revision == "head" and at == head():
         return
-    with _operator_errors(revision):
-        command.upgrade(_config(connection), revision)
+    from storage.migrations import scripts
+
+    scripts.upgrade(connection, revision)
     _record(connection)
 
 
@@ -94,22 +82,22 @@ def downgrade(connection: Connection, revision: str) -> None:
             f"the database is at revision {at}, which version {SERVER_VERSION} doesn't know and "
             "can't undo. Use the version that applied it."
         )
-    with _operator_errors(revision):
-        command.downgrade(_config(connection), revision)
+    from storage.migrations import scripts
+
+    scripts.downgrade(connection, revision)
     _record(connection)
 
 
 def current(connection: Connection) -> str | None:
     """The revision that the database is at; None when it is empty."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if not sa.inspect(connection).has_table(_VERSION.name):
+        return None
+    return connection.execute(sa.select(_VERSION.c.version_num)).scalar_one_or_none()
 
 
 def knows(revision: str) -> bool:
     """Whether it is one of this program's migrations."""
-    try:
-        return _scripts().get_revision(revision) is not None
-    except (CommandError, ResolutionError):
-        return False
+    return revision in revisions()
 
 
 def is_earlier(revision: str, than: str | None) -> bool:
@@ -118,7 +106,7 @@ def is_earlier(revision: str, than: str | None) -> bool:
     of ours. OperatorError when there is no such revision."""
     if than is None or (than == revision or revision == "head"):
         return False
-    order = ["base", *(script.revision for script in scripts())]
+    order = ["base", *revisions()]
     if revision not in order:
         raise OperatorError(
             f"there is no revision {revision}; there are {', '.join(order)} and head."
@@ -161,28 +149,12 @@ def _record(connection: Connection) -> None:
     """Say in the database what each migration that is applied asks of servers."""
     if not sa.inspect(connection).has_table(schema_revisions.name):
         return
-    applied = [
-        {"revision": script.revision, "oldest_server": script.module.oldest_server}
-        for script in _applied(current(connection))
+    from storage.migrations import scripts
+
+    at = current(connection)
+    applied = [] if at is None else scripts.applied(at)
+    rows = [
+        {"revision": each.revision, "oldest_server": each.module.oldest_server} for each in applied
     ]
     connection.execute(sa.delete(schema_revisions))
-    connection.execute(sa.insert(schema_revisions), applied)
-
-
-def _applied(revision: str | None) -> Iterator[Script]:
-    if revision is not None:
-        yield from _scripts().iterate_revisions(revision, "base")
-
-
-class _operator_errors:
-    """Alembic's own words for a revision that doesn't exist, as an error for the operator."""
-
-    def __init__(self, revision: str) -> None:
-        self._revision = revision
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, CommandError):
-            raise OperatorError(f"revision {self._revision}: {error}") from error
+    connection.execute(sa.insert(schema_revisions), rows)

@@ -13,17 +13,22 @@ from alembic.script import Script
 from domain.errors import OperatorError
 from storage import Database, migrations
 from storage.database import move_schema, schema_state
-from storage.migrations import release_of
+from storage.migrations import release_of, scripts
 from storage.schema import metadata, schema_revisions
 from tests.furniture import furnish
 from tests.storage.test_migrations import columns, connected, described
 
-SCRIPTS = migrations.scripts()
+SCRIPTS = scripts.applied()
 BY_REVISION = {script.revision: script for script in SCRIPTS}
 EACH = pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.revision)
 
 
 # ------------------------------------------------------------------- what each script says
+
+
+def test_files_are_called_by_their_revisions_in_order() -> None:
+    """A server knows them by their files alone, without loading one."""
+    assert list(migrations.revisions()) == [script.revision for script in SCRIPTS]
 
 
 @EACH
