@@ -14,14 +14,14 @@ from domain.errors import CoccinelleError, ProviderError
 from providers.http import Answer, HttpDoor, Limits
 from providers.twilio.rest import TwilioAccount, TwilioNumbers, differences
 from server.doctor_findings import Finding, ok
-from server.doctor_state import check_state
+from server.doctor_state import behind, check_state
 from server.key_ring import key_ring
 from server.knowledge import passage_index
 from server.setting_values import STREAM_PATH
 from server.settings import Settings, host_of
 from server.twilio_numbers import account, is_ours, our_numbers, wanted
 from storage import Storage
-from storage.database import Database
+from storage.database import Database, schema_state
 
 #: Nobody waits longer for a diagnosis; a caller would have hung up.
 LIMITS = Limits(connect=3.0, read=5.0, total=8.0, attempts=1)
@@ -110,8 +110,15 @@ async def _database(settings: Settings, clock: Clock, numbers: list[str]) -> Asy
         numbers += [settings.twilio_phone_number] if settings.twilio_phone_number else []
         yield ok(f"database {settings.database_name} will be created at the first start")
         return
+    url = settings.database_url.get_secret_value()
     try:
-        database = await Database.open(settings.database_url.get_secret_value())
+        state = await schema_state(url)
+        if state.known and state.revision != state.head:
+            # Not brought up to date here: a server of another version may be running on it.
+            numbers += [settings.twilio_phone_number] if settings.twilio_phone_number else []
+            yield behind(settings, state)
+            return
+        database = await Database.open(url)
         try:
             began = clock.monotonic()
             await database.ping()
@@ -119,7 +126,7 @@ async def _database(settings: Settings, clock: Clock, numbers: list[str]) -> Asy
             storage = Storage(database, clock, key_ring(settings))
             numbers += await our_numbers(settings, storage)
             stored = await check_secrets(storage)
-            async for finding in check_state(settings, database, storage, clock):
+            async for finding in check_state(state, database, storage, clock):
                 stored.append(finding)
         finally:
             await database.close()

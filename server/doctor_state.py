@@ -6,7 +6,7 @@ from domain.clock import Clock
 from server.doctor_findings import Finding, ok
 from server.settings import Settings
 from storage import Storage
-from storage.database import Database, schema_state
+from storage.database import Database, SchemaState
 from storage.knowledge.census import documents_by_status
 from storage.migrations import SERVER_VERSION
 from storage.nodes import NodeRegister, NodeRow
@@ -16,10 +16,10 @@ LATE_SECONDS = 60.0
 
 
 async def check_state(
-    settings: Settings, database: Database, storage: Storage, clock: Clock
+    state: SchemaState, database: Database, storage: Storage, clock: Clock
 ) -> AsyncIterator[Finding]:
     """One finding about each, and more where something is wrong."""
-    yield await check_schema(settings)
+    yield check_schema(state)
     register = NodeRegister(database, clock)
     servers = await register.living("server")
     for finding in check_servers(servers, len(await register.orphaned_calls())):
@@ -30,9 +30,21 @@ async def check_state(
         yield finding
 
 
-async def check_schema(settings: Settings) -> Finding:
+def behind(settings: Settings, state: SchemaState) -> Finding:
+    """Nothing else can be looked at before it is brought up to date."""
+    name = settings.database_name
+    if state.revision is None:
+        return ok(f"database {name} is empty, and will be set up at the first start")
+    return Finding(
+        "warn",
+        f"database {name} is at revision {state.revision}; this version, {SERVER_VERSION}, needs "
+        f"{state.head}",
+        "start the server, or run `coccinelle migrate`, and ask the doctor again",
+    )
+
+
+def check_schema(state: SchemaState) -> Finding:
     """A newer one than ours is no fault while servers are replaced one by one."""
-    state = await schema_state(settings.database_url.get_secret_value())
     if state.known:
         return ok(f"the schema is at revision {state.revision}")
     return Finding(

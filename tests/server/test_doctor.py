@@ -22,6 +22,7 @@ from server.metrics import Metrics
 from server.setting_values import STREAM_PATH
 from server.settings import Settings
 from server.twilio_numbers import default_fallback
+from storage.database import move_schema, schema_state
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.scripted_http import answer, scripted
 
@@ -139,6 +140,20 @@ async def test_nothing_answers(tmp_path: Path) -> None:
     assert about(found, "Twilio:").level == "fail"
     assert about(found, "OpenAI:").level == "fail"
     assert all(each.cure for each in found if each.level != "ok")
+
+
+@pytest.mark.parametrize(
+    ("revision", "level", "said"),
+    [("base", "ok", "will be set up"), ("0012", "warn", "at revision 0012")],
+)
+async def test_the_database_is_left_as_it_is(
+    tmp_path: Path, revision: str, level: str, said: str
+) -> None:
+    given = settings(tmp_path)
+    url = given.database_url.get_secret_value()
+    await move_schema(url, revision)
+    assert about(await findings(given), "database", said).level == level
+    assert (await schema_state(url)).revision == (None if revision == "base" else revision)
 
 
 async def test_the_database_is_not_there(tmp_path: Path) -> None:

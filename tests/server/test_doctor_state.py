@@ -11,8 +11,8 @@ from domain.jobs import Job
 from server.clock import SystemClock
 from server.doctor_findings import Finding
 from server.doctor_state import check_servers, check_state
-from server.settings import Settings
 from storage import Database, Storage
+from storage.database import schema_state
 from storage.jobs.dead_letters import bury
 from storage.knowledge.changes import add_document
 from storage.knowledge.documents import NewDocument
@@ -27,7 +27,7 @@ class World:
     """A deployment's database, as the doctor is given it."""
 
     def __init__(self, url: str, database: Database) -> None:
-        self.settings = Settings.of(database_url=url)
+        self.url = url
         self.database = database
         self.storage = Storage(database, CLOCK)
 
@@ -35,7 +35,9 @@ class World:
         """The one finding with these words."""
         found = [
             finding
-            async for finding in check_state(self.settings, self.database, self.storage, CLOCK)
+            async for finding in check_state(
+                await schema_state(self.url), self.database, self.storage, CLOCK
+            )
         ]
         matching = [each for each in found if all(word in each.what for word in words)]
         assert len(matching) == 1, (words, found)
