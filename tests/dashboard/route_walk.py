@@ -176,7 +176,11 @@ def _claiming_headers(tenant_id: str) -> dict[str, str]:
 
 @dataclass
 class RouteWalk:
-    """Asks as somebody (`headers`) for what `furnished`, another tenant's rows, tell of."""
+    """Asks as somebody (`headers`) for what `furnished`, another tenant's rows, tell of.
+
+    `changed`: the tables in which those rows aren't anymore what they were; of those that were
+    written to since it was last asked, or of all.
+    """
 
     app: App
     routes: Sequence[BaseRoute]
@@ -184,7 +188,7 @@ class RouteWalk:
     furnished: Rows
     mark: str
     ids: set[str]
-    changed: Callable[[], Awaitable[list[str]]]
+    changed: Callable[[bool], Awaitable[list[str]]]
     few: bool = False
     walked: Walked = field(default_factory=Walked)
     _stored: set[str] = field(default_factory=set)
@@ -201,8 +205,10 @@ class RouteWalk:
                 understood = await self._try(method, address, handler)
                 if not understood and address.path.startswith("/api/"):
                     self.walked.unclear.append(f"{method} {address.path}: {self._said}")
-                tables = await self.changed()
+                tables = await self.changed(False)
                 self.walked.changes += [f"{method} {address.path}: {table}" for table in tables]
+        # Whatever wrote it, and however.
+        self.walked.changes += [f"all in all: {table}" for table in await self.changed(True)]
         return self.walked
 
     async def _try(self, method: str, address: Address, handler: Any) -> bool:

@@ -247,7 +247,7 @@ async def _changed(
     statements: Mapping[str, sa.Select[Any]],
     written: list[str],
 ) -> list[str]:
-    tables = _touched(written)
+    tables = touched(written)
     try:
         now = await read(connection, {name: statements[name] for name in before if name in tables})
     except DBAPIError:
@@ -255,10 +255,10 @@ async def _changed(
     return [table for table in now if now[table] != before[table]]
 
 
-def _touched(written: list[str]) -> Collection[str]:
+def touched(written: list[str]) -> Collection[str]:
     """The tables that these statements may have changed: those they name, and those that hang on
     one of which rows were deleted; all where it can't be told."""
-    touched: set[str] = set()
+    found: set[str] = set()
     for statement in written:
         verb = _VERB.match(statement)
         if _NOTHING.match(statement):
@@ -266,8 +266,8 @@ def _touched(written: list[str]) -> Collection[str]:
         if verb is None:
             return metadata.tables.keys()
         named = _NAME.findall(statement)
-        touched |= _hanging(named[0]) if verb[1].upper() == "DELETE" else set(named)
-    return touched & metadata.tables.keys()
+        found |= _hanging(named[0]) if verb[1].upper() == "DELETE" else set(named)
+    return found & metadata.tables.keys()
 
 
 @cache
