@@ -25,7 +25,7 @@ from messaging.links import AppointmentLinks
 from messaging.unsubscribe import UnsubscribeLinks
 from providers.twilio.rest import TwilioCallControl
 from providers.twilio.signature import TwilioWebhookGuard
-from server import wiring
+from server import accounts, wiring
 from server.cascade import cascade_models
 from server.clock import SystemClock
 from server.conversations import text_doors
@@ -93,10 +93,10 @@ async def _running(
     database = await Database.open(settings.database_url.get_secret_value())
     try:
         async with (
-            wiring.twilio_account(settings) as account,
+            accounts.twilio_account(settings) as account,
             passage_index(settings) as index,
-            wiring.vapi_account(settings) as vapi,
-            wiring.text_model(settings) as model,
+            accounts.vapi_account(settings) as vapi,
+            accounts.text_model(settings) as model,
             cascade_models(settings, model) as models,
             wiring.session_tokens(settings, clock) as tokens,
         ):

@@ -1,30 +1,25 @@
 """The `coccinelle` command: its subcommands, and what each failure says."""
 
+from collections import UserDict
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_group
 
 from domain.errors import CoccinelleError
-from server.commands.demo import demo
-from server.commands.doctor import doctor
-from server.commands.import_d1 import import_d1
-from server.commands.jobs import jobs
-from server.commands.keys import keys
-from server.commands.knowledge import knowledge
-from server.commands.migrate import migrate
-from server.commands.provision import provision
-from server.commands.purge import purge
-from server.commands.secrets import secrets
-from server.commands.serve import serve
-from server.commands.settings import settings
-from server.commands.tenants import tenants
-from server.commands.work import work
 from server.settings import ENV_FILE, SettingsError
 
 #: A wrong setting or argument; as the shell's own convention has it.
 WRONG_USE = 2
+
+#: In the order in which they are listed. Each is what its module of `server.commands` is called.
+COMMANDS = tuple(
+    "serve work doctor provision migrate import-d1 purge tenants keys jobs knowledge secrets "
+    "settings demo".split()
+)
 
 app = typer.Typer(
     help="The phone line that never goes unanswered.",
@@ -32,20 +27,22 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(serve)
-app.command()(work)
-app.command()(doctor)
-app.command()(provision)
-app.command()(migrate)
-app.command("import-d1")(import_d1)
-app.command()(purge)
-app.add_typer(tenants, name="tenants")
-app.add_typer(keys, name="keys")
-app.add_typer(jobs, name="jobs")
-app.add_typer(knowledge, name="knowledge")
-app.add_typer(secrets, name="secrets")
-app.command()(settings)
-app.command()(demo)
+
+
+class _Commands(UserDict[str, Any]):
+    """Typer's, by name. One's module is loaded when it is asked for: a process of ours is started
+    for a single one, often while callers wait, and what the others need takes as long as its own.
+    """
+
+    def __getitem__(self, name: str) -> Any:
+        module = super().__getitem__(name)
+        command = getattr(import_module(f"server.commands.{module}"), module)
+        alone = typer.Typer()
+        if isinstance(command, typer.Typer):
+            alone.add_typer(command, name=name)
+        else:
+            alone.command(name)(command)
+        return get_group(alone).commands[name]
 
 
 def _version(wanted: bool) -> None:
@@ -70,8 +67,10 @@ def options(
 
 def run() -> None:
     """0 done, 1 refused or failed, 2 wrong use or wrong settings."""
+    group = get_group(app)
+    group.commands = _Commands({name: name.replace("-", "_") for name in COMMANDS})
     try:
-        app()
+        group()
     except SettingsError as error:
         for line in error.lines:
             typer.echo(line, err=True)

@@ -8,7 +8,6 @@ from domain.errors import OperatorError
 from domain.jobs import JobKind, VendorLimits
 from domain.knowledge import Knowledge, PassageIndex
 from providers.guarded import GuardedDoor
-from providers.pinecone import pinecone_index
 from server.metrics import Metrics
 from server.settings import Settings
 from storage import Storage
@@ -33,6 +32,9 @@ async def passage_index(settings: Settings) -> AsyncIterator[PassageIndex | None
         raise OperatorError(
             "PINECONE_API_KEY and PINECONE_HOST belong together: set both, or neither"
         )
+    # Their package is loaded only where it is used, as the models' is.
+    from providers.pinecone import pinecone_index
+
     key = settings.pinecone_api_key.get_secret_value()
     async with pinecone_index(key, settings.pinecone_host) as index:
         yield index

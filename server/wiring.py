@@ -16,13 +16,11 @@ from domain.clock import Clock
 from domain.knowledge import Knowledge, PassageIndex
 from domain.language_model import LanguageModel
 from messaging.statuses import record_message_status
-from providers.guarded import GuardedDoor
 from providers.jwks import Jwks
 from providers.openai.realtime import OpenAIRealtime
 from providers.twilio.messages import replies_reach
-from providers.twilio.rest import TwilioAccount, TwilioCallControl
+from providers.twilio.rest import TwilioCallControl
 from providers.twilio.signature import TwilioSignature
-from providers.vapi.addresses import VENDOR_HOSTS
 from providers.vapi.bypass import VapiBypass
 from providers.vapi.connector import VapiConnector
 from providers.vapi.rest import VapiAccount
@@ -31,7 +29,6 @@ from server.drain import Drain
 from server.key_ring import key_ring
 from server.knowledge import knowledge_search
 from server.metrics import Metrics
-from server.models import language_model
 from server.money import cap_of
 from server.settings import Settings
 from storage import Storage
@@ -116,38 +113,6 @@ def addresses(settings: Settings) -> Addresses:
 def signature(settings: Settings) -> TwilioSignature:
     """What checks that a request is Twilio's; without a token it refuses everything."""
     return TwilioSignature(settings.auth_tokens)
-
-
-def twilio_account(settings: Settings) -> TwilioAccount:
-    """The account's REST API; without credentials each use says so."""
-    return TwilioAccount(
-        settings.twilio_api_base_url,
-        settings.twilio_account_sid or "",
-        settings.auth_tokens[0] if settings.auth_tokens else "",
-    )
-
-
-@asynccontextmanager
-async def vapi_account(settings: Settings) -> AsyncIterator[VapiAccount | None]:
-    """The deployment's account at Vapi, if it has one."""
-    key = settings.vapi_api_key
-    if key is None:
-        yield None
-        return
-    guard = GuardedDoor(settings.guard_allowed_networks, (VENDOR_HOSTS,))
-    async with VapiAccount(str(settings.vapi_base_url), key.get_secret_value(), guard=guard) as it:
-        yield it
-
-
-@asynccontextmanager
-async def text_model(settings: Settings) -> AsyncIterator[LanguageModel | None]:
-    """The language model, if one is set."""
-    model = language_model(settings)
-    if model is None:
-        yield None
-        return
-    async with model:
-        yield model
 
 
 #: A page that tries a channel waits so long for what becomes of it.

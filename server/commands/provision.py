@@ -7,6 +7,7 @@ import typer
 
 from domain.errors import OperatorError, ProviderError
 from providers.twilio.rest import TwilioAccount, TwilioNumbers
+from server.accounts import vapi_account
 from server.clock import SystemClock
 from server.commands.session import open_storage, run, settings_of
 from server.settings import Settings
@@ -20,7 +21,6 @@ from server.twilio_numbers import (
     wanted,
 )
 from server.vapi_assistants import Provisioning, plan
-from server.wiring import vapi_account
 
 
 def provision(

@@ -13,6 +13,7 @@ import typer
 
 from domain.errors import OperatorError
 from domain.jobs import JobKind
+from server.accounts import text_model, vapi_account
 from server.channel_checks import channel_check_jobs
 from server.clock import SystemClock
 from server.commands.session import settings_of
@@ -25,7 +26,6 @@ from server.metrics import Metrics
 from server.settings import Settings
 from server.texts import text_vendors
 from server.whatsapp_onboarding import onboarding_jobs
-from server.wiring import text_model, vapi_account
 from storage import Storage
 from storage.database import Database
 from storage.jobs.worker import JobWorker, Pace

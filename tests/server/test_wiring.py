@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from server import wiring
+from server import accounts, wiring
 from server.clock import SystemClock
 from server.key_ring import key_ring
 from server.metrics import Metrics
@@ -22,7 +22,7 @@ async def test_no_part_shows_a_secret_when_it_is_printed(tmp_path: Path) -> None
     )
     database = await Database.open(config.database_url.get_secret_value())
     try:
-        async with asyncio.TaskGroup() as tasks, wiring.twilio_account(config) as account:
+        async with asyncio.TaskGroup() as tasks, accounts.twilio_account(config) as account:
             control = wiring.TwilioCallControl(account)
             parts = wiring.build(
                 config, database, SystemClock(), Metrics(), wiring.Vendors(control), tasks

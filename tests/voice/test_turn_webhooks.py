@@ -356,7 +356,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Model:
 
         async def __aexit__(self, *_: object) -> None: ...
 
-    monkeypatch.setattr("server.wiring.text_model", lambda _: Context())
+    monkeypatch.setattr("server.accounts.text_model", lambda _: Context())
     return model
 
 
