@@ -1,12 +1,11 @@
-"""A node in a process of its own, for tests that kill it.
+"""A node in a process of its own (tests/forked.py), for tests that kill it. What it is told:
 
-python -m tests.fakes.node_process URL carry TENANT LIMIT CALL…    beats, takes a place for each
-call, says so ("ready"), and goes on until it is killed
-python -m tests.fakes.node_process URL take TENANT LIMIT CALL…     waits for a line, then takes as
-many places as it can, all at once, and says how many
-python -m tests.fakes.node_process URL hit KEY LIMIT TIMES         the same with a rate limit
-python -m tests.fakes.node_process URL hold KEY                    holds a row and a lock in a
-transaction that doesn't end
+URL carry TENANT LIMIT CALL…    beats, takes a place for each call, says so ("ready"), and goes on
+until it is killed
+URL take TENANT LIMIT CALL…     waits for a line, then takes as many places as it can, all at once,
+and says how many
+URL hit KEY LIMIT TIMES         the same with a rate limit
+URL hold KEY                    holds a row and a lock in a transaction that doesn't end
 """
 
 import asyncio
@@ -70,12 +69,12 @@ async def hold(database: Database, key: str) -> None:
         await go()
 
 
-async def main(url: str, action: str, *arguments: str) -> None:
+async def _main(url: str, action: str, *arguments: str) -> None:
     database = await Database.open(url)
     await {"carry": carry, "take": take, "hit": hit, "hold": hold}[action](database, *arguments)
     await database.close()
 
 
-if __name__ == "__main__":
+def main(*told: str) -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    asyncio.run(main(*sys.argv[1:]))
+    asyncio.run(_main(*told))

@@ -1,7 +1,7 @@
-"""Callers of a process of their own: told which database, tenant and moment, they all book at once.
+"""Callers of a process of their own (tests/forked.py): told which database, tenant and moment, they
+all book at once.
 
-`python -m tests.storage.booking_process URL TENANT START CALLERS` says "ready", waits for a line,
-and tells what came of each caller, as JSON.
+It says "ready", waits for a line, and tells what came of each caller, as JSON.
 """
 
 import asyncio
@@ -46,5 +46,5 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-if __name__ == "__main__":
-    asyncio.run(_main(*sys.argv[1:]))
+def main(url: str, tenant_id: str, start: str, callers: str) -> None:
+    asyncio.run(_main(url, tenant_id, start, callers))

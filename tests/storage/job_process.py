@@ -1,4 +1,5 @@
-"""A worker process for the contract tests: told its database, it works until it is ended.
+"""A worker process for the contract tests (tests/forked.py): told its database, it works until it
+is ended.
 
 Two kinds of effect: `test.keyed` is recorded under a key, as at a vendor that knows keys, or in a
 table of ours; `test.counted` calls a vendor that only counts, so its truth is a row of `outbox`
@@ -93,5 +94,5 @@ async def work(url: str, vendor: Path, seconds: float) -> None:
         await database.close()
 
 
-if __name__ == "__main__":
-    asyncio.run(work(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])))
+def main(url: str, vendor: str, seconds: str) -> None:
+    asyncio.run(work(url, Path(vendor), float(seconds)))

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -30,7 +28,8 @@ from storage.day_exceptions import NewException
 from storage.resources import NewResource
 from storage.services import NewService
 from tests.fakes.clock import START, FakeClock
-from tests.storage.booking_process import all_at_once
+from tests.forked import Forked, forked
+from tests.storage import booking_process
 
 PARIS = ZoneInfo("Europe/Paris")
 #: Tuesday 24 November 2026, 14:30 in Paris.
@@ -51,34 +50,23 @@ async def _book(handle: TenantHandle, wish: Wish) -> Appointment:
 
 
 async def test_of_a_hundred_callers_for_one_slot_one_is_booked(
-    url: str, handle: TenantHandle, request: pytest.FixtureRequest
+    url: str, handle: TenantHandle
 ) -> None:
     """From three processes, as from three nodes; the others hear what else is free."""
     callers = [f"call:{number}" for number in range(100)]
-    processes = [
-        await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.storage.booking_process", url, handle.tenant_id),
-            *(TUESDAY.isoformat(), ",".join(callers[number::3])),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=request.config.rootpath,
-        )
-        for number in range(2)
-    ]
-    try:
+    told = (url, handle.tenant_id, TUESDAY.isoformat())
+    others = (
+        Forked(booking_process.main, *told, ",".join(callers[number::3])) for number in range(2)
+    )
+    with forked(*others) as processes:
         for each in processes:
-            assert each.stdout is not None
-            assert await each.stdout.readline() == b"ready\n"
-            assert each.stdin is not None
-            each.stdin.write(b"go\n")
-        answers = await all_at_once(handle, TUESDAY, callers[2::3])
+            assert await asyncio.to_thread(each.hears) == "ready"
         for each in processes:
-            out, _ = await each.communicate()
-            answers += [tuple(answer) for answer in json.loads(out)]
-    finally:
+            each.tell("go")
+        answers = await booking_process.all_at_once(handle, TUESDAY, callers[2::3])
         for each in processes:
-            if each.returncode is None:
-                each.kill()
+            heard = json.loads(await asyncio.to_thread(each.hears))
+            answers += [tuple(answer) for answer in heard]
     booked = [each for why, (each, *_) in answers if why == "booked"]
     assert (len(answers), len(booked)) == (100, 1)
     nearest = [TUESDAY + timedelta(minutes=30 * number) for number in (-1, 1, 2)]

@@ -2,12 +2,8 @@
 
 import asyncio
 import signal
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
 import pytest
@@ -21,6 +17,8 @@ from storage import Database, OperatorStore, Storage
 from storage.capacity import CARRIED, COMING, CallSlots
 from storage.nodes import Node, NodeRegister
 from storage.schema import call_slots, nodes, rate_counters
+from tests.fakes import node_process
+from tests.forked import Forked, forked
 from tests.storage.test_nodes import carried
 
 #: SQLite has one node, which counts in memory (tests/voice/test_live_calls.py).
@@ -153,51 +151,8 @@ async def test_places_go_with_their_node(
 # ------------------------------------------------------------------------- real processes
 
 
-class Process:
-    """tests.fakes.node_process."""
-
-    def __init__(self, url: str, *arguments: str) -> None:
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `end`
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fakes.node_process", url, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
-
-    def hears(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline().strip()
-        assert line, f"it died: {self._complaint()}"
-        return line
-
-    def _complaint(self) -> str:
-        self._process.wait(10)
-        self._errors.seek(0)
-        return self._errors.read()
-
-    def go(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-
-    def signal(self, name: int) -> None:
-        self._process.send_signal(name)
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.communicate(timeout=10)
-        self._errors.close()
-
-
-@contextmanager
-def processes(*started: Process) -> Iterator[tuple[Process, ...]]:
-    try:
-        yield started
-    finally:
-        for process in started:
-            process.end()
+def process(url: str, *arguments: str) -> Forked:
+    return Forked(node_process.main, url, *arguments)
 
 
 async def within(seconds: float, condition: Callable[[], Awaitable[bool]]) -> None:
@@ -211,14 +166,14 @@ async def test_of_many_takes_in_three_processes_no_more_succeed(
     two: tuple[CallSlots, CallSlots], url: str, garage: Tenant
 ) -> None:
     calls = [[f"CA{n}-{m}" for m in range(50)] for n in range(3)]
-    takers = (Process(url, "take", garage.id, "20", *each) for each in calls)
-    hitters = (Process(url, "hit", "vendor", "20", "50") for _ in range(3))
-    with processes(*takers, *hitters) as started:
-        for process in started:
-            assert await asyncio.to_thread(process.hears) == "ready"
-        for process in started:
-            process.go()
-        results = [int(await asyncio.to_thread(process.hears)) for process in started]
+    takers = (process(url, "take", garage.id, "20", *each) for each in calls)
+    hitters = (process(url, "hit", "vendor", "20", "50") for _ in range(3))
+    with forked(*takers, *hitters) as started:
+        for each in started:
+            assert await asyncio.to_thread(each.hears) == "ready"
+        for each in started:
+            each.tell("go")
+        results = [int(await asyncio.to_thread(each.hears)) for each in started]
     assert sum(results[:3]) == 20
     assert await two[0].taken(garage.id) == 20
     assert sum(results[3:]) == 20, "the rate limit of storage/counters.py as well"
@@ -238,10 +193,10 @@ async def test_a_node_that_is_killed_or_stopped_leaves_nothing(
         await connection.execute(sa.insert(rate_counters).values(**values))
     survivor = Node(database, SystemClock(), "server", "test")
     await survivor.start()
-    with processes(
-        Process(url, "carry", garage.id, "4", "CA1", "CA2"),
-        Process(url, "carry", garage.id, "4", "CA3", "CA4"),
-        Process(url, "hold", "held"),
+    with forked(
+        process(url, "carry", garage.id, "4", "CA1", "CA2"),
+        process(url, "carry", garage.id, "4", "CA3", "CA4"),
+        process(url, "hold", "held"),
     ) as (killed, stopped, holder):
         killed_id, _ = killed.hears(), stopped.hears()
         assert (killed.hears(), stopped.hears(), holder.hears()) == ("ready",) * 3

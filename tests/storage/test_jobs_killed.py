@@ -3,8 +3,6 @@ no key is never repeated blindly."""
 
 import asyncio
 import random
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,8 @@ import sqlalchemy as sa
 from server.clock import SystemClock
 from storage import Database, Storage
 from storage.jobs import jobs_on
+from tests.forked import Forked
+from tests.storage import job_process
 from tests.storage.job_process import effects, metadata, outbox
 
 CLOCK = SystemClock()
@@ -24,41 +24,30 @@ CLOCK = SystemClock()
 class Workers:
     """Processes on one database, each replaced when it is killed."""
 
-    def __init__(self, url: str, directory: Path, seconds: float, root: Path) -> None:
-        self._command = (
-            *(sys.executable, "-m", "tests.storage.job_process"),
-            *(url, str(directory / "vendor"), str(seconds)),
-        )
-        self._root = root
-        self.processes: list[subprocess.Popen[str]] = []
+    def __init__(self, url: str, directory: Path, seconds: float) -> None:
+        self._arguments = (url, str(directory / "vendor"), str(seconds))
+        self.processes: list[Forked] = []
 
-    def start(self) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True, cwd=self._root)
-        self.processes.append(process)
-        return process
+    def start(self) -> None:
+        self.processes.append(Forked(job_process.main, *self._arguments))
 
-    async def kill(self, process: "subprocess.Popen[str]") -> None:
-        process.kill()
-        await asyncio.to_thread(process.communicate)
+    async def kill(self, process: Forked) -> None:
         self.processes.remove(process)
+        await asyncio.to_thread(process.kill)
 
 
 @contextmanager
-def running(
-    url: str, directory: Path, number: int, seconds: float, root: Path
-) -> Iterator[Workers]:
-    workers = Workers(url, directory, seconds, root)
+def running(url: str, directory: Path, number: int, seconds: float) -> Iterator[Workers]:
+    workers = Workers(url, directory, seconds)
     try:
         for _ in range(number):
             workers.start()
         for process in workers.processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
+            assert process.hears() == "ready"
         yield workers
     finally:
         for process in workers.processes:
             process.kill()
-            process.communicate()
 
 
 def said(directory: Path) -> Counter[str]:
@@ -89,13 +78,13 @@ async def until_idle(storage: Storage, seconds: float) -> None:
             await asyncio.sleep(0.05)
 
 
-async def survive(url: str, directory: Path, root: Path, *, number: int, kills: int) -> None:
+async def survive(url: str, directory: Path, *, number: int, kills: int) -> None:
     """Two processes, and then three, of which one is killed at random again and again."""
     database = await opened(url)
     storage = Storage(database, CLOCK)
     dice = random.Random(f"{number} {kills}")
     try:
-        with running(url, directory, 2, 0.01, root) as workers:
+        with running(url, directory, 2, 0.01) as workers:
             await put(database, number)
             for kill in range(kills):
                 if kill == kills // 2:
@@ -123,15 +112,13 @@ async def survive(url: str, directory: Path, root: Path, *, number: int, kills: 
     assert Counter(statuses.values())["unknown"] <= kills * 4
 
 
-async def test_killed_at_random_nothing_is_lost_or_repeated(
-    empty_url: str, tmp_path: Path, pytestconfig: pytest.Config
-) -> None:
-    await survive(empty_url, tmp_path, pytestconfig.rootpath, number=60, kills=4)
+async def test_killed_at_random_nothing_is_lost_or_repeated(empty_url: str, tmp_path: Path) -> None:
+    await survive(empty_url, tmp_path, number=60, kills=4)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 async def test_killed_very_often_nothing_is_lost_or_repeated(
-    empty_url: str, tmp_path: Path, pytestconfig: pytest.Config
+    empty_url: str, tmp_path: Path
 ) -> None:
-    await survive(empty_url, tmp_path, pytestconfig.rootpath, number=3000, kills=200)
+    await survive(empty_url, tmp_path, number=3000, kills=200)

@@ -1,8 +1,6 @@
 """One chain of migrations leads to the schema, from nothing, once, and back."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -18,29 +16,17 @@ from domain.errors import OperatorError
 from storage import Database, migrations
 from storage.schema import metadata, tenants
 from tests.fakes.clock import START
+from tests.forked import Forked, forked
 from tests.postgres import PostgresServer
+from tests.storage import opening_process
 
 HEAD = migrations.head()
 
+#: Without the lock that makes one process wait, two rounds have never passed.
+ROUNDS = 2
+
 #: SQLite's full text index and its shadow tables, which SQLAlchemy knows nothing of.
 FULL_TEXT = "knowledge_index"
-
-#: What opens databases when told to: one address per line, answered by "done" or the error.
-_OPENER = """
-import asyncio, sys
-from storage import Database
-
-async def open_and_close(url):
-    await (await Database.open(url)).close()
-
-print("ready", flush=True)
-for line in sys.stdin:
-    try:
-        asyncio.run(open_and_close(line.strip()))
-        print("done", flush=True)
-    except Exception as error:
-        print(repr(error), flush=True)
-"""
 
 
 def _engine(url: str) -> AsyncEngine:
@@ -223,44 +209,15 @@ def test_processes_that_start_together_migrate_once(
     dialect: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """Two real processes and several empty databases, each opened by both at once."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", _OPENER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-            cwd=request.config.rootpath,
-        )
-        for _ in range(2)
-    ]
-    try:
-        _race(processes, dialect, request, tmp_path)
-    finally:
-        for process in processes:
-            process.communicate(timeout=10)
-    assert [process.returncode for process in processes] == [0, 0]
-
-
-def _race(
-    processes: list[subprocess.Popen[str]],
-    dialect: str,
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-) -> None:
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for number in range(4):
-        directory = tmp_path / str(number)
-        with _another_empty(dialect, request, directory) as url:
-            for process in processes:
-                assert process.stdin is not None
-                process.stdin.write(f"{url}\n")
-                process.stdin.flush()
-            answers = [process.stdout.readline() for process in processes if process.stdout]
-            assert answers == ["done\n"] * 2
-            assert asyncio.run(_versions(url)) == [HEAD]
+    with forked(*(Forked(opening_process.main) for _ in range(2))) as processes:
+        assert [process.hears() for process in processes] == ["ready"] * 2
+        for number in range(ROUNDS):
+            with _another_empty(dialect, request, tmp_path / str(number)) as url:
+                for process in processes:
+                    process.tell(url)
+                assert [process.hears() for process in processes] == ["done"] * 2
+                assert asyncio.run(_versions(url)) == [HEAD]
+        assert [process.end() for process in processes] == [0, 0]
 
 
 async def _versions(url: str) -> list[str]:
