@@ -1,8 +1,9 @@
 """The process in which one document is read and split: bytes in by stdin, JSON out by stdout.
 
-It confines itself before it reads a byte, holds nothing of ours (no settings, no environment, no
-connection), opens nothing, and leaves by `os._exit`, so that no destructor runs. Splitting is done
-here too: its patterns meet a stranger's text, and would hold up everybody else in the worker.
+It confines itself before it looks at a byte of it, holds nothing of ours (no settings, no
+environment, no connection), opens nothing, and leaves by `os._exit`, so that no destructor runs.
+Splitting is done here too: its patterns meet a stranger's text, and would hold up everybody else in
+the worker.
 
 In: a line of JSON, `Wanted`, then the document. Out: `{"title": str, "content": str, "chunks":
 [[kind, heading, content, terms], …]}`, or `{"error": reason, "detail": str}`.
@@ -11,11 +12,8 @@ In: a line of JSON, `Wanted`, then the document. Out: `{"title": str, "content":
 import codecs
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
-
-import pypdf._codecs
-import pypdf.filters  # noqa: F401 - pypdf imports it when the first page is read
 
 from domain.errors import Invalid
 from storage.confinement import answer_and_leave, confine
@@ -28,9 +26,6 @@ from storage.knowledge.parsing.blocks import (
     clean,
     one_line,
 )
-from storage.knowledge.parsing.html import html_blocks
-from storage.knowledge.parsing.pdf import pdf_blocks
-from storage.knowledge.parsing.text import decode, markdown_blocks, text_blocks
 from storage.knowledge.split import Block, split
 
 #: Address space. Measured: 300 pages take 100 MiB, the interpreter's own included; what pypdf
@@ -49,8 +44,9 @@ _CODECS = (
 )
 
 
-def prepare() -> None:
-    """Confine this process, with all in place that reading needs."""
+def prepare(source_type: str) -> None:
+    """Confine this process, with all in place that reading such a document needs."""
+    _reader(source_type)
     for each in _CODECS:
         codecs.lookup(each)
     confine(MEMORY_BYTES, CPU_SECONDS)
@@ -89,13 +85,25 @@ def read(data: bytes, wanted: Wanted) -> dict[str, object]:
 
 def parse(data: bytes, source_type: str, charset: str = "") -> tuple[str, list[RawBlock]]:
     """A document's own title ("" without one) and its pieces, bounded and cleaned."""
+    title, found = _reader(source_type)(data, charset)
+    return title, _bounded(found)
+
+
+def _reader(source_type: str) -> Callable[[bytes, str], tuple[str, Iterable[RawBlock]]]:
+    """What reads this kind. Only its library is loaded: all of them would double what a child
+    costs, which reads one document."""
     if source_type == "pdf":
-        return "", _bounded(pdf_blocks(data))
+        from storage.knowledge.parsing.pdf import pdf_blocks
+
+        return lambda data, _: ("", pdf_blocks(data))
+    from storage.knowledge.parsing.text import decode, markdown_blocks, text_blocks
+
     if source_type == "html":
-        title, found = html_blocks(decode(data, charset, html=True))
-        return title, _bounded(found)
-    text = decode(data, charset)
-    return "", _bounded(markdown_blocks(text) if source_type == "markdown" else text_blocks(text))
+        from storage.knowledge.parsing.html import html_blocks
+
+        return lambda data, charset: html_blocks(decode(data, charset, html=True))
+    blocks = markdown_blocks if source_type == "markdown" else text_blocks
+    return lambda data, charset: ("", blocks(decode(data, charset)))
 
 
 def _bounded(blocks: Iterable[RawBlock]) -> list[RawBlock]:
@@ -156,9 +164,9 @@ def answer(data: bytes, wanted: Wanted) -> dict[str, object]:
 
 def main() -> None:
     """Read, answer, leave."""
-    prepare()
     source = sys.stdin.buffer
     wanted = Wanted(**json.loads(source.readline(_LONGEST_HEADER)))
+    prepare(wanted.source_type)
     told = json.dumps(answer(source.read(MAX_BYTES + 1), wanted), ensure_ascii=True)
     answer_and_leave(told.encode())
 

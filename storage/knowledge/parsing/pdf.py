@@ -11,6 +11,9 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 
+# Two that pypdf itself imports when the first page is read: nothing can be opened by then.
+import pypdf._codecs
+import pypdf.filters  # noqa: F401
 from pypdf import PageObject, PdfReader
 from pypdf.generic import DictionaryObject, PdfObject
 

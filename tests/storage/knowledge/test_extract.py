@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
@@ -311,7 +312,7 @@ async def test_too_large_before_and_after_it_is_read() -> None:
 
 
 async def test_nesting_as_deep_as_it_likes() -> None:
-    found = await read("<div>" * 50_000 + "Vidange 89 €", "html")
+    found = await read("<div>" * 10_000 + "Vidange 89 €", "html")
     assert words_of(found) == ["Vidange 89 €"]
     # Whatever lies deeper than anybody means is left out.
     assert refusal(b"> " * 5_000 + b"Vidange 89 EUR", "markdown") == "empty"
@@ -319,7 +320,14 @@ async def test_nesting_as_deep_as_it_likes() -> None:
 
 def bomb(megabytes: int) -> bytes:
     """A page whose content is unpacked to so many MB."""
-    return pdf_of_streams([stream(b"q Q " * (megabytes * 250_000))])
+    packer, megabyte = zlib.compressobj(), b"q Q " * 250_000
+    # After a full flush a block knows nothing of those before: the second is all the others too.
+    first, other = (packer.compress(megabyte) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    checksum = 1
+    for _ in range(megabytes):
+        checksum = zlib.adler32(megabyte, checksum)
+    packed = first + other * (megabytes - 1) + b"\x03\x00" + checksum.to_bytes(4, "big")
+    return pdf_of_streams([stream(packed, compressed=False, extra=b"/Filter /FlateDecode ")])
 
 
 def looping() -> bytes:
@@ -352,7 +360,7 @@ def forms_in_forms() -> bytes:
     return pdf_of_streams([stream(b"/F Do")], resources=b"/XObject << /F 6 0 R >>", more=forms)
 
 
-# Made when they are needed: a bomb takes a second and all its megabytes, in every worker.
+# Made when they are needed, and not by every worker.
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
@@ -417,7 +425,7 @@ async def test_a_child_that_is_killed_is_a_failure_of_its_document() -> None:
         await reading
 
 
-async def test_twenty_at_once_are_two_at_a_time() -> None:
+async def test_six_at_once_are_two_at_a_time() -> None:
     extractor, most = Extractor(), 0
 
     async def watch() -> None:
@@ -426,10 +434,10 @@ async def test_twenty_at_once_are_two_at_a_time() -> None:
             most = max(most, len(children()))
             await asyncio.sleep(0.01)
 
-    document = pdf(price_rows(PRICES))
+    document = "".join(f"{label} : {price}\n" for label, price in PRICES).encode()
     watching = asyncio.create_task(watch())
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(extractor.extract(document, "pdf")) for _ in range(20)]
+        tasks = [group.create_task(extractor.extract(document, "text")) for _ in range(6)]
     watching.cancel()
     assert {task.result().chunks for task in tasks} == {tasks[0].result().chunks}
     assert [chunk.content for chunk in tasks[0].result().chunks] == [
@@ -465,7 +473,7 @@ async def test_the_child_has_no_environment_and_can_open_no_more_than_it_needs(
 
 async def test_the_child_can_open_nothing_and_dial_nobody() -> None:
     script = (
-        "import socket, sys; from storage.knowledge.parsing.child import prepare; prepare()\n"
+        "import socket, sys; from storage.knowledge.parsing.child import prepare; prepare('pdf')\n"
         "for opened in (lambda: open('/etc/hostname'), socket.socket, lambda: open('x', 'w')):\n"
         "    try: opened()\n"
         "    except OSError as error: print(error.errno)\n"
@@ -481,7 +489,7 @@ async def test_the_child_can_open_nothing_and_dial_nobody() -> None:
 async def test_every_format_is_read_with_nothing_left_to_open() -> None:
     """What a library imports late must be there before."""
     extractor = Extractor()
-    for data, source_type, charset in (
+    documents = (
         (pdf(price_rows(PRICES)), "pdf", ""),
         (
             b"# Tarifs\n\n| a | b |\n|---|---|\n| Vidange | 89 |\n\n```\nx;1\ny;2\n```\n",
@@ -492,10 +500,13 @@ async def test_every_format_is_read_with_nothing_left_to_open() -> None:
         ("Vidange : 89 €".encode("iso-8859-15"), "text", "iso-8859-15"),
         ("Vidange : 89 €".encode("utf-32"), "text", ""),
         ("Vidange : 89 euros é".encode("mac_roman"), "text", "macintosh"),
+    )
+    # Whatever it was in, what was read is split by the same code: each language meets some.
+    for (data, source_type, charset), locale in zip(
+        documents, cycle(("fr-FR", "en-GB")), strict=False
     ):
-        for locale in ("fr-FR", "en-GB"):
-            found = await extractor.extract(data, source_type, charset=charset, locale=locale)
-            assert found.chunks
+        found = await extractor.extract(data, source_type, charset=charset, locale=locale)
+        assert found.chunks
 
 
 async def test_no_process_to_be_had_is_the_operators_trouble(
@@ -525,6 +536,8 @@ async def test_it_works_where_a_wheel_was_installed(tmp_path: Path) -> None:
     assert told == b"row\n"
 
 
-def test_a_bomb_is_small() -> None:
+def test_a_bomb_is_what_it_says() -> None:
     """That the tests above test what they say."""
-    assert len(zlib.compress(b"q Q " * 1_000_000)) < 10_000
+    packed = bomb(3).split(b"stream\n")[1].removesuffix(b"\nend")
+    assert len(packed) < 20_000
+    assert zlib.decompress(packed) == b"q Q " * 750_000

@@ -1,6 +1,7 @@
 """Documents become passages by a job, whatever happens meanwhile."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -32,6 +33,7 @@ from storage.knowledge.indexing import (
     PUBLISH,
     Indexing,
 )
+from storage.knowledge.parsing.child import Wanted, answer
 from storage.knowledge.search import EmbeddedKnowledge
 from tests.fakes.clock import FakeClock
 from tests.pdf import lines, pdf, price_rows
@@ -84,7 +86,15 @@ class Elsewhere:
             raise ProviderError("pinecone", "away", retryable=True)
 
 
-class Interrupted(Extractor):
+class Here(Extractor):
+    """The same question and the same answer without a process: what becomes of a document in the
+    database doesn't depend on where it is read. Tests of texts, files, pages and kills have one."""
+
+    async def _ask(self, header: bytes, data: bytes) -> tuple[bytes, int]:
+        return json.dumps(answer(data, Wanted(**json.loads(header)))).encode(), 0
+
+
+class Interrupted(Here):
     """Reads like any other; something happens before it hands over."""
 
     def __init__(self, happening: asyncio.Event, may_go_on: asyncio.Event) -> None:
@@ -105,6 +115,11 @@ def pages() -> Pages:
 
 @pytest.fixture
 def indexing(database: Database, storage: Storage, clock: FakeClock, pages: Pages) -> Indexing:
+    return Indexing(database, storage, clock, extractor=Here(), fetcher=pages)
+
+
+@pytest.fixture
+def by_children(database: Database, storage: Storage, clock: FakeClock, pages: Pages) -> Indexing:
     return Indexing(database, storage, clock, extractor=Extractor(), fetcher=pages)
 
 
@@ -146,11 +161,11 @@ async def kinds_waiting(database: Database, clock: FakeClock) -> list[str]:
 
 
 async def test_a_text_becomes_ready_and_answers(
-    storage: Storage, garage: Tenant, dentist: Tenant, indexing: Indexing
+    storage: Storage, garage: Tenant, dentist: Tenant, by_children: Indexing
 ) -> None:
     document_id = await add(storage, garage, text())
     assert (await show(storage, garage, document_id)).status == "pending"
-    await indexing.index(job(garage, document_id))
+    await by_children.index(job(garage, document_id))
     document = await show(storage, garage, document_id)
     assert (document.status, document.chunk_count, document.error) == ("ready", 2, None)
     assert document.indexed_at is not None
@@ -180,11 +195,11 @@ async def test_the_first_text_wakes_the_assistant_once_it_answers(
 
 
 async def test_a_file_keeps_its_rows_and_its_bytes(
-    storage: Storage, garage: Tenant, indexing: Indexing
+    storage: Storage, garage: Tenant, by_children: Indexing
 ) -> None:
     data = pdf([*lines("Tarifs"), *price_rows([("Vidange diesel", "89 €"), ("Freins", "249 €")])])
     document_id = await add(storage, garage, NewDocument("Tarifs", "pdf"), data)
-    await indexing.index(job(garage, document_id))
+    await by_children.index(job(garage, document_id))
     assert await answers(storage, garage, "prix des freins") == ["Freins : 249 €"]
     async with storage.tenant(garage.id).read() as rows:
         file = await rows.knowledge.file(document_id)
@@ -196,10 +211,10 @@ async def test_a_file_keeps_its_rows_and_its_bytes(
 
 
 async def test_a_page_is_fetched_and_called_by_its_own_title(
-    storage: Storage, garage: Tenant, indexing: Indexing, pages: Pages
+    storage: Storage, garage: Tenant, by_children: Indexing, pages: Pages
 ) -> None:
     document_id = await add(storage, garage, PAGE_DOCUMENT)
-    await indexing.index(job(garage, document_id))
+    await by_children.index(job(garage, document_id))
     document = await show(storage, garage, document_id)
     assert (document.status, document.title, document.url) == ("ready", "Nos tarifs", URL)
     assert await answers(storage, garage, "la vidange") == ["Vidange diesel : 89 EUR"]
@@ -208,7 +223,7 @@ async def test_a_page_is_fetched_and_called_by_its_own_title(
     async with storage.tenant(garage.id).write() as rows:
         await rows.knowledge.reindex(document_id)
     assert await answers(storage, garage, "la vidange") == ["Vidange diesel : 89 EUR"]
-    await indexing.index(job(garage, document_id))
+    await by_children.index(job(garage, document_id))
     assert await answers(storage, garage, "la vidange") == ["Vidange diesel : 95 EUR"]
 
 
@@ -278,7 +293,7 @@ async def test_a_bug_of_ours_is_told_after_some_tries(
     database: Database, storage: Storage, clock: FakeClock, garage: Tenant
 ) -> None:
     indexing = Indexing(
-        database, storage, clock, extractor=Extractor(), fetcher=Pages([ZeroDivisionError()])
+        database, storage, clock, extractor=Here(), fetcher=Pages([ZeroDivisionError()])
     )
     document_id = await add(storage, garage, PAGE_DOCUMENT)
     for attempt in range(1, BUG_ATTEMPTS + 1):
@@ -292,7 +307,7 @@ async def test_an_operators_trouble_fails_no_document(
     database: Database, storage: Storage, clock: FakeClock, garage: Tenant
 ) -> None:
     indexing = Indexing(
-        database, storage, clock, extractor=Extractor(), fetcher=Pages([OperatorError("away")])
+        database, storage, clock, extractor=Here(), fetcher=Pages([OperatorError("away")])
     )
     document_id = await add(storage, garage, PAGE_DOCUMENT)
     with pytest.raises(OperatorError):
@@ -383,7 +398,7 @@ async def test_what_is_published_elsewhere_follows_our_rows(
 ) -> None:
     elsewhere = Elsewhere()
     indexing = Indexing(
-        database, storage, clock, extractor=Extractor(), fetcher=Pages(), index=elsewhere
+        database, storage, clock, extractor=Here(), fetcher=Pages(), index=elsewhere
     )
     document_id = await add(storage, garage, text())
     await indexing.index(job(garage, document_id))
@@ -407,7 +422,7 @@ async def test_passages_of_a_deleted_document_do_not_stay_elsewhere(
 ) -> None:
     elsewhere = Elsewhere()
     indexing = Indexing(
-        database, storage, clock, extractor=Extractor(), fetcher=Pages(), index=elsewhere
+        database, storage, clock, extractor=Here(), fetcher=Pages(), index=elsewhere
     )
     document_id = await add(storage, garage, text())
     await indexing.index(job(garage, document_id))
@@ -430,7 +445,7 @@ async def test_a_text_that_was_replaced_by_an_unreadable_one_answers_no_more(
     database: Database, storage: Storage, garage: Tenant, clock: FakeClock, pages: Pages
 ) -> None:
     index = Elsewhere()
-    indexing = Indexing(database, storage, clock, extractor=Extractor(), fetcher=pages, index=index)
+    indexing = Indexing(database, storage, clock, extractor=Here(), fetcher=pages, index=index)
     document_id = await add(storage, garage, text())
     await indexing.index(job(garage, document_id))
     assert await answers(storage, garage, "la vidange") == ["Vidange diesel : 89 €"]
