@@ -63,11 +63,8 @@ def furnish(
                 continue
             values = _values(table, columns, rows, mark, copy)
             values = {name: _moved(value, start) for name, value in values.items()}
-            keys = connection.execute(
-                sa.insert(table).values(values).returning(*table.primary_key.columns)
-            ).one()
-            mine = [c == key for c, key in zip(table.primary_key.columns, keys, strict=True)]
-            stored = connection.execute(sa.select(*columns).where(*mine)).mappings().one()
+            insert = sa.insert(table).values(values).returning(*columns)
+            stored = connection.execute(insert).mappings().one()
             rows[table.name].append(dict(stored))
     return rows
 

@@ -1,10 +1,10 @@
 """One chain of migrations leads to the schema, from nothing, once, and back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import sqlalchemy as sa
@@ -19,6 +19,8 @@ from tests.fakes.clock import START
 from tests.forked import Forked, forked
 from tests.postgres import PostgresServer
 from tests.storage import opening_process
+
+Result = TypeVar("Result")
 
 HEAD = migrations.head()
 
@@ -44,22 +46,40 @@ async def connected(url: str) -> AsyncIterator[AsyncConnection]:
     await engine.dispose()
 
 
-def columns(connection: sa.Connection) -> dict[str, dict[str, Any]]:
+async def on(url: str, function: Callable[..., Result], *arguments: Any) -> Result:
+    """`function(connection, *arguments)` in a transaction, with a connection as `connected` has it;
+    SQLite's without the driver's thread, whose trips there cost more than what is done there."""
+    if not url.startswith("sqlite"):
+        async with connected(url) as connection:
+            return await connection.run_sync(function, *arguments)
+    engine = sa.create_engine(url)
+    try:
+        with engine.begin() as connection:
+            return function(connection, *arguments)
+    finally:
+        engine.dispose()
+
+
+def columns(
+    connection: sa.Connection, tables: Sequence[str] | None = None
+) -> dict[str, dict[str, Any]]:
     """The columns of each table, as the database tells them."""
-    found = sa.inspect(connection).get_multi_columns().items()
+    found = sa.inspect(connection).get_multi_columns(filter_names=tables).items()
     return {name: {each["name"]: each for each in those} for (_, name), those in found}
 
 
-def described(connection: sa.Connection) -> dict[str, Any]:
-    """Everything about the tables that a database can tell, in comparable form."""
+def described(connection: sa.Connection, tables: Sequence[str] | None = None) -> dict[str, Any]:
+    """Everything about the tables (None: all there are) that a database can tell, in comparable
+    form."""
     inspector = sa.inspect(connection)
     # All tables of each aspect at once: one by one takes ten times as long.
-    keys, foreign = inspector.get_multi_pk_constraint(), inspector.get_multi_foreign_keys()
-    unique = inspector.get_multi_unique_constraints()
-    checks = inspector.get_multi_check_constraints()
-    indexes = inspector.get_multi_indexes()
+    keys = inspector.get_multi_pk_constraint(filter_names=tables)
+    foreign = inspector.get_multi_foreign_keys(filter_names=tables)
+    unique = inspector.get_multi_unique_constraints(filter_names=tables)
+    checks = inspector.get_multi_check_constraints(filter_names=tables)
+    indexes = inspector.get_multi_indexes(filter_names=tables)
     described: dict[str, Any] = {}
-    for table, its_columns in columns(connection).items():
+    for table, its_columns in columns(connection, tables).items():
         # Procrastinate's are its own (tests/storage/test_procrastinate_schema.py).
         if table.startswith(("alembic_version", "procrastinate_", FULL_TEXT)):
             continue
@@ -114,7 +134,7 @@ def _by_name(things: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _another_empty(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def another_empty(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if dialect == "sqlite":
         yield f"sqlite:///{tmp_path}/another.sqlite3"
         return
@@ -126,14 +146,17 @@ def _another_empty(dialect: str, request: pytest.FixtureRequest, tmp_path: Path)
 async def test_the_migrated_database_is_the_schema(
     url: str, dialect: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    async with connected(url) as connection:
-        migrated = await connection.run_sync(described)
-        statements = await connection.run_sync(_full_text)
-    with _another_empty(dialect, request, tmp_path) as other:
-        async with connected(other) as connection:
-            await connection.run_sync(metadata.create_all)
-            created = await connection.run_sync(described)
-            assert await connection.run_sync(_full_text) == statements
+    def create(connection: sa.Connection) -> tuple[dict[str, Any], set[str]]:
+        metadata.create_all(connection)
+        return look(connection)
+
+    def look(connection: sa.Connection) -> tuple[dict[str, Any], set[str]]:
+        return described(connection), _full_text(connection)
+
+    migrated, statements = await on(url, look)
+    with another_empty(dialect, request, tmp_path) as other:
+        created, wanted = await on(other, create)
+    assert statements == wanted
     assert set(migrated) == set(metadata.tables)
     for table in created:
         for aspect in created[table]:
@@ -147,18 +170,16 @@ async def test_alembic_finds_no_difference(url: str) -> None:
         )
         return list(compare_metadata(context, metadata))
 
-    async with connected(url) as connection:
-        assert await connection.run_sync(differences) == []
+    assert await on(url, differences) == []
 
 
-async def test_down_and_up_again(empty_url: str) -> None:
-    await (await Database.open(empty_url)).close()
-    async with connected(empty_url) as connection:
+async def test_down_and_up_again(migrated_url: str) -> None:
+    async with connected(migrated_url) as connection:
         await connection.run_sync(migrations.downgrade, "base")
         assert await connection.run_sync(described) == {}
-    async with connected(empty_url) as connection:
+    async with connected(migrated_url) as connection:
         assert await connection.run_sync(migrations.current) is None
-    database = await Database.open(empty_url)
+    database = await Database.open(migrated_url)
     async with database.read() as reading:
         assert (await reading.execute(sa.select(tenants))).all() == []
         assert await reading.run_sync(migrations.current) == HEAD
@@ -212,7 +233,7 @@ def test_processes_that_start_together_migrate_once(
     with forked(*(Forked(opening_process.main) for _ in range(2))) as processes:
         assert [process.hears() for process in processes] == ["ready"] * 2
         for number in range(ROUNDS):
-            with _another_empty(dialect, request, tmp_path / str(number)) as url:
+            with another_empty(dialect, request, tmp_path / str(number)) as url:
                 for process in processes:
                     process.tell(url)
                 assert [process.hears() for process in processes] == ["done"] * 2
