@@ -137,6 +137,17 @@ def after_failure(
     return Retry(min(backoff.longest, backoff.first * 2.0 ** (attempt - 1)) * (0.75 + chance / 2))
 
 
+def after_death(attempts: int, backoff: Backoff, chance: float) -> float | None:
+    """After how many seconds a job gets another try that has died with its process so often; None:
+    it gets none. At once the first time: most often it was only there. Then apart from those that
+    it died with, or one job that kills every process takes the others' attempts along."""
+    if attempts < 2:
+        return 0.0
+    if attempts >= backoff.attempts:
+        return None
+    return min(backoff.longest, backoff.first * 2.0**attempts) * chance
+
+
 def _attempts(error: BaseException, backoff: Backoff) -> int:
     if isinstance(error, ProviderError):
         return backoff.attempts if error.retryable else 1

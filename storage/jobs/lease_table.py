@@ -167,8 +167,10 @@ class LeaseTable:
             rows = await _held(connection, gone)
             for row in rows:
                 attempts = row["attempts"] + 1
-                if spared(row["kind"], attempts):
-                    await _let_wait(connection, row, None, attempts)
+                after = spared(row["kind"], attempts)
+                if after is not None:
+                    at = self._clock.now() + timedelta(seconds=after) if after else None
+                    await _let_wait(connection, row, at, attempts)
                 else:
                     await _delete(connection, row["id"])
                     job = _job(row)

@@ -178,8 +178,11 @@ class ProcrastinateQueue:
             rows = await _held(connection, jobs.c.worker_id.is_(None))
             for row in rows:
                 attempts = row["attempts"] + 1
-                if spared(row["task_name"], attempts):
-                    await _let_wait(connection, row, None, attempts)
+                after = spared(row["task_name"], attempts)
+                if after is not None:
+                    now = (await connection.execute(sa.select(sa.func.now()))).scalar_one()
+                    at = now + timedelta(seconds=after) if after else None
+                    await _let_wait(connection, row, at, attempts)
                 else:
                     await _end(connection, row["id"])
                     await bury(connection, _job(row), attempts, _DIED, self._clock.now())

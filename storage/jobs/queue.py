@@ -46,8 +46,9 @@ class Counts(NamedTuple):
     dead: int = 0
 
 
-#: Whether a job that died with its process so often gets another try.
-Spared = Callable[[str, int], bool]
+#: After how many seconds a job of this kind that died with its process so often gets another try;
+#: None: it gets none.
+Spared = Callable[[str, int], float | None]
 
 
 class TakenForDead(Exception):
@@ -84,7 +85,7 @@ class Queue(Protocol):
 
     async def take_over(self, dead: Mapping[str, Hashable], spared: Spared) -> int:
         """Free the jobs of those workers whose latest sign is still this one, and of workers that
-        are gone. Each has one attempt less; one that isn't `spared` is buried. How many."""
+        are gone. Each has one attempt less, and waits as `spared` says or is buried. How many."""
         ...
 
     async def lanes(self, kinds: Collection[str], most: int) -> Mapping[Lane, int]:

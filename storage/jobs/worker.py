@@ -13,7 +13,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from domain.clock import Clock
 from domain.errors import OperatorError
-from domain.jobs import Again, Dead, Job, JobKind, Retry, VendorLimits, after_failure
+from domain.jobs import (
+    Again,
+    Dead,
+    Job,
+    JobKind,
+    Retry,
+    VendorLimits,
+    after_death,
+    after_failure,
+)
 from storage.database import Database
 from storage.jobs.lease_table import LeaseTable
 from storage.jobs.queue import Lane, Queue, TakenForDead, Vendor
@@ -302,9 +311,11 @@ class JobWorker:
             log.warning("jobs.taken_over", count=freed)
             self.wake()
 
-    def _spared(self, kind: str, attempts: int) -> bool:
+    def _spared(self, kind: str, attempts: int) -> float | None:
         known = self._kinds.get(kind)
-        return known is None or attempts < known.backoff.attempts
+        if known is None:
+            return 0.0
+        return after_death(attempts, known.backoff, random.random())  # noqa: S311 - no secret
 
     def _farthest(self) -> float:
         return 2 * max((k.backoff.longest for k in self._kinds.values()), default=3600.0)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import Invalid, OperatorError, ProviderError, TenantError
-from domain.jobs import Backoff, Dead, Retry, after_failure
+from domain.jobs import Backoff, Dead, Retry, after_death, after_failure
 from storage.jobs.queue import Lane
 from storage.jobs.turns import Turns
 from storage.jobs.watch import Watch
@@ -88,3 +88,10 @@ def test_what_becomes_of_a_failure() -> None:
     bug = ZeroDivisionError("what somebody said")
     assert isinstance(after_failure(bug, 2, BACKOFF, 0.5), Retry)
     assert after_failure(bug, 3, BACKOFF, 0.5) == Dead("ZeroDivisionError")
+
+
+def test_what_dies_with_its_process_again_and_again_dies_alone() -> None:
+    waits = [after_death(deaths, BACKOFF, 0.5) for deaths in range(1, BACKOFF.attempts + 1)]
+    assert (waits[0], waits[-1]) == (0, None)
+    assert all(0 < wait <= BACKOFF.longest for wait in waits[1:-1] if wait is not None)
+    assert waits[1:-1] != waits[1:2] * len(waits[1:-1])

@@ -246,3 +246,21 @@ async def test_a_job_that_runs_for_ever_leaves_no_history(
         async with database.read() as connection:
             history = sa.select(sa.func.count()).select_from(sa.table("procrastinate_events"))
             assert (await connection.execute(history)).scalar_one() < len(done.jobs)
+
+
+async def test_what_died_twice_waits_apart_from_what_it_died_with(
+    storage: Storage, worker: Callable[..., JobWorker]
+) -> None:
+    await storage.jobs.put("test.job", {"n": 1})
+    crashing = Done(*[lambda _job: asyncio.sleep(3600)] * 9)
+    for deaths in (1, 2):
+        crashed = worker(crashing, pace=Pace(poll=0.02, beat=3600), backoff=Backoff(60, 60, 4))
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(crashed.run())
+            while (await storage.jobs.counts()).running == 0:
+                await asyncio.sleep(0.02)
+            await forget_workers(storage)
+            running.cancel()
+        await worker(Done(), backoff=Backoff(60, 60, 4))._look_after_the_dead()
+        (waiting,) = await storage.jobs.waiting()
+        assert (waiting.attempts, waiting.run_at is None) == (deaths, deaths == 1)
