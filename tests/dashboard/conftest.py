@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 from starlette.applications import Starlette
 
 from dashboard.api import ApiSettings, routes
@@ -13,35 +14,23 @@ from dashboard.api.tokens import TokenRules, Tokens
 from domain.tenant import Tenant
 from storage import Database, KeyRing, Storage
 from tests.dashboard.api_client import ADMIN_KEY, JWT_SECRET, SETTINGS, Client
-from tests.databases import migrated_file
 from tests.fakes.clock import FakeClock
+from tests.shared_database import database as database
+from tests.shared_database import dialect as dialect
+from tests.shared_database import opened_file as opened_file
+from tests.shared_database import own_file as own_file
+from tests.shared_database import share_loop
+from tests.shared_database import shared as shared
+from tests.shared_database import url as url
 
 
-@pytest.fixture
-def dialect() -> str:
-    """SQLite, unless a test asks for both (`BOTH_DATABASES`)."""
-    return "sqlite"
-
-
-@pytest.fixture
-def url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A migrated database, of this test alone."""
-    if dialect == "sqlite":
-        return migrated_file(tmp_path / "database.sqlite3")
-    migrated: str = request.getfixturevalue("migrated_postgres_url")
-    return migrated
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    share_loop(items, Path(__file__).parent)
 
 
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-@pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
-    database = await Database.open(url)
-    yield database
-    await database.close()
 
 
 @pytest.fixture
@@ -64,7 +53,7 @@ def tokens(clock: FakeClock) -> Tokens:
     return Tokens(TokenRules("HS256", JWT_SECRET), clock)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def http(
     storage: Storage, settings: ApiSettings, clock: FakeClock, tokens: Tokens
 ) -> AsyncIterator[httpx.AsyncClient]:
@@ -85,26 +74,26 @@ def operator(http: httpx.AsyncClient) -> Client:
     return Client(http, {"authorization": f"Bearer {ADMIN_KEY}"})
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def garage(storage: Storage) -> Tenant:
     return await storage.operator.create_tenant("Garage du Port", sector="automobile")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def dentist(storage: Storage) -> Tenant:
     return await storage.operator.create_tenant(
         "Cabinet Molaire", timezone="America/Martinique", locale="en-GB"
     )
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def owner(http: httpx.AsyncClient, storage: Storage, garage: Tenant) -> Client:
     """Of the garage."""
     key = await storage.operator.create_key(garage.id)
     return Client(http, {"authorization": f"Bearer {key}"})
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def stranger(http: httpx.AsyncClient, storage: Storage, dentist: Tenant) -> Client:
     """The owner of another business."""
     key = await storage.operator.create_key(dentist.id)

@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -116,7 +117,7 @@ class Made:
         return json_response({})
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def client(storage: Storage, clock: FakeClock, garage: Tenant) -> Any:
     its = Made(storage)
     extra = [

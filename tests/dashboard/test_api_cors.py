@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import httpx
 import pytest
+import pytest_asyncio
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,7 +27,7 @@ async def broken(_request: Request) -> Response:
     raise RuntimeError("nobody expected this")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def client(storage: Storage, clock: FakeClock) -> AsyncIterator[httpx.AsyncClient]:
     settings = replace(SETTINGS, cors_origins=ORIGINS)
     app = Starlette(routes=routes(storage, settings, clock, [Route("/v1/broken", broken)]))

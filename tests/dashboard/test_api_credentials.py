@@ -14,6 +14,7 @@ from domain.tenant import Tenant
 from storage import Database, KeyRing, Storage
 from storage.schema import channel_configurations as table
 from tests.dashboard.api_client import BOTH_DATABASES, SETTINGS, Client, assert_problem
+from tests.shared_database import OWN_FILE
 
 #: Long and unmistakable: what is searched for in everything that was answered or written.
 PASSWORD = "Zw7!motdepasse-tres-reconnaissable"
@@ -286,6 +287,7 @@ async def test_a_refused_number_keeps_no_secret_either(
 
 
 @BOTH_DATABASES
+@OWN_FILE
 async def test_no_plain_column_holds_it(
     owner: Client, database: Database, url: str, tmp_path: Path
 ) -> None:

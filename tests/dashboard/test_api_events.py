@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 import pytest
+import pytest_asyncio
 import structlog
 import uvicorn
 from sse_starlette.sse import AppStatus
@@ -48,20 +49,20 @@ async def serving(storage: Storage, clock: FakeClock) -> AsyncIterator[uvicorn.S
                 live.cancel()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def server(storage: Storage, clock: FakeClock) -> AsyncIterator[uvicorn.Server]:
     async with serving(storage, clock) as server:
         yield server
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def wire(server: uvicorn.Server) -> AsyncIterator[httpx.AsyncClient]:
     base_url = f"http://127.0.0.1:{server.config.port}"
     async with httpx.AsyncClient(base_url=base_url, trust_env=False) as client:
         yield client
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def key(storage: Storage, garage: Tenant) -> str:
     return await storage.operator.create_key(garage.id)
 

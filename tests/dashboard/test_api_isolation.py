@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy import Engine, event
 from starlette.applications import Starlette
@@ -41,7 +42,7 @@ AHEAD = datetime(2100, 1, 4, 9, 0, tzinfo=UTC)
 Walk = Callable[[Any, list[Any], str], Awaitable[RouteWalk]]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def furnished(database: Database, garage: Tenant) -> Rows:
     async with database.write() as connection:
         statement = sa.select(tenants).where(tenants.c.id == garage.id)

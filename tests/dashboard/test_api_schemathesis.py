@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 import schemathesis
 import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given
@@ -29,7 +30,7 @@ _SKIPPED = {"/v1/events", "/v1/auth/logout"}
 _SECONDS = 30.0
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def furnished(database: Database, garage: Tenant) -> Rows:
     """Rows of the garage in every table."""
     async with database.write() as connection:

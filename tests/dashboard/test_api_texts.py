@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from dashboard.api import ApiSettings
 from domain.permissions import May
@@ -29,7 +30,7 @@ def settings() -> ApiSettings:
     )
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def lea(storage: Storage, garage: Tenant) -> str:
     """A contact of the garage, whose channels are all switched on."""
     async with storage.tenant(garage.id).write() as rows:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 import sqlalchemy as sa
 from starlette.applications import Starlette
 
@@ -44,7 +45,7 @@ def doors(storage: Storage, clock: FakeClock, dropped: list[str]) -> TextDoors:
     )
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def http(doors: TextDoors) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(Starlette(routes=doors.routes()))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
+import pytest_asyncio
 from starlette.applications import Starlette
 
 from domain.errors import OperatorError
@@ -17,7 +18,7 @@ from tests.fakes.clock import START, FakeClock
 from tests.messaging.test_links import AT
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def web(storage: Storage, clock: FakeClock) -> AsyncIterator[httpx.AsyncClient]:
     door = CalendarFeeds(storage, clock, Guesses(storage.rates, clock, b"key"))
     transport = httpx.ASGITransport(Starlette(routes=door.routes()), client=("203.0.114.7", 1))

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import pytest_asyncio
 import sqlalchemy as sa
 from starlette.applications import Starlette
 
@@ -27,7 +28,7 @@ from tests.messaging.page import Page
 AT = START.replace(day=24, hour=13, minute=30)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def web(storage: Storage, clock: FakeClock) -> AsyncIterator[httpx.AsyncClient]:
     pages = AppointmentLinks(
         storage, clock, Guesses(storage.rates, clock, b"key"), "https://voice.test/sara"
@@ -39,7 +40,7 @@ async def web(storage: Storage, clock: FakeClock) -> AsyncIterator[httpx.AsyncCl
         yield client
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def it(storage: Storage, garage: Tenant) -> Appointment:
     return await book(storage, garage, AT)
 

@@ -1,11 +1,10 @@
 """The job that sends texts, run by the real worker against a vendor that does as it is told."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from domain.tenant import Tenant
 from messaging.outbox import SendingPolicy, Stop, TextSending, sending_jobs
@@ -23,7 +22,6 @@ from storage.assistants import PROVISION
 from storage.conversations import Conversations, Received
 from storage.jobs.worker import JobWorker, Pace
 from storage.text_rows import NewText, Report
-from tests.databases import migrated_file
 from tests.fakes.clock import FakeClock
 from tests.messaging.vendors import ScriptedVendor
 
@@ -65,21 +63,18 @@ class Desk:
         return [text.body for text in self.vendor.taken]
 
 
-@pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def desk(database: Database) -> Desk:
     """On SQLite, whose queue goes by the clock that is given; PostgreSQL's goes by its own (and
     sends in test_outbox_reliability.py)."""
-    url = migrated_file(tmp_path / "texts.sqlite3")
     clock = FakeClock()
-    database = await Database.open(url)
     storage = Storage(database, clock)
     tenant = await storage.operator.create_tenant("Salon Lumière")
     async with storage.tenant(tenant.id).write() as rows:
         for channel in ("sms", "email", "whatsapp"):
             await rows.channels.save(channel, enabled=True, config={})
         await rows.jobs.cancel(f"{PROVISION}:{tenant.id}")  # the phone's agent may send SMS
-    yield Desk(database, storage, clock, tenant)
-    await database.close()
+    return Desk(database, storage, clock, tenant)
 
 
 async def test_it_is_sent_once_and_says_by_whom(desk: Desk) -> None:

@@ -1,12 +1,11 @@
 """Twilio's reports on messages, in whatever order they come."""
 
 import itertools
-from collections.abc import AsyncIterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import pytest_asyncio
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -18,7 +17,6 @@ from messaging.statuses import STATUSES, StatusReport, read_report, record_messa
 from storage import Database, Storage
 from storage.schema import channel_messages_log
 from storage.text_rows import NewText, Report
-from tests.databases import migrated_file
 from tests.fakes.clock import START, FakeClock
 
 SID = "SM" + "0123456789abcdef" * 2
@@ -56,17 +54,18 @@ class Shop(NamedTuple):
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def shop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shop]:
-    url = migrated_file(tmp_path / "messages.sqlite3")
-    if request.param == "postgresql":
-        url = request.getfixturevalue("migrated_postgres_url")
+def dialect(request: pytest.FixtureRequest) -> str:
+    value: str = request.param
+    return value
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def shop(database: Database) -> Shop:
     clock = FakeClock()
-    database = await Database.open(url)
     storage = Storage(database, clock)
     shop = Shop(database, storage, clock, await storage.operator.create_tenant("Garage"))
     await shop.send(SID)
-    yield shop
-    await database.close()
+    return shop
 
 
 async def test_a_message_moves_forward_and_says_when(shop: Shop) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
+import pytest_asyncio
 import uvicorn
 
 from sandbox.twilio import TwilioEmulator
@@ -86,7 +86,7 @@ async def working(config: Any, database: Database, storage: Storage) -> AsyncIte
                 await running
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     port = free_port()
     async with TwilioEmulator(account_sid=ACCOUNT, auth_tokens=[TOKEN], numbers=[OURS]) as twilio:

@@ -1,31 +1,22 @@
 """The page by which somebody stops texts: scanners change nothing, one click does."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
-import pytest
+import pytest_asyncio
 from starlette.applications import Starlette
 
 from messaging.guesses import Guesses
 from messaging.unsubscribe import UnsubscribeLinks
-from storage import Database, NewText, Storage
+from storage import NewText, Storage
 from storage.consents import Consent
-from tests.databases import migrated_file
 from tests.fakes.clock import FakeClock
 from tests.messaging.page import Page
 
 LEA = "lea@example.fr"
 
 
-@pytest.fixture
-async def storage(tmp_path: Path) -> AsyncIterator[Storage]:
-    database = await Database.open(migrated_file(tmp_path / "texts.sqlite3"))
-    yield Storage(database, FakeClock())
-    await database.close()
-
-
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def web(storage: Storage) -> AsyncIterator[httpx.AsyncClient]:
     pages = UnsubscribeLinks(storage, Guesses(storage.rates, FakeClock(), b"key"))
     transport = httpx.ASGITransport(Starlette(routes=pages.routes()), client=("203.0.114.7", 1))
