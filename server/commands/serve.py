@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import resource
 import signal
 import socket
 import sys
@@ -19,6 +18,7 @@ from domain.errors import OperatorError
 from server.commands.session import env_file_of, settings_of
 from server.drain import Drain
 from server.logs import logging_to
+from server.open_files import allow_files
 from server.settings import Settings, unknown
 from server.worker_child import WorkerChild, beside
 
@@ -26,9 +26,6 @@ from server.worker_child import WorkerChild, beside
 LARGEST_MESSAGE = 64 * 1024
 #: Connections that may wait to be accepted: a burst of calls after a pause.
 BACKLOG = 2048
-#: Open files: a call has two sockets, Twilio's and the agent's; the rest is everybody else's.
-FILES_PER_CALL = 2
-OTHER_FILES = 256
 #: What the process ends with when the application didn't start; as uvicorn's own command.
 NOT_STARTED = 3
 
@@ -54,23 +51,6 @@ def serve(context: typer.Context) -> None:
         started = _serve(settings, beside(settings, env_file_of(context)))
     if not started:
         raise typer.Exit(NOT_STARTED)
-
-
-def allow_files(calls: int) -> None:
-    """Raise the limit of open files, usually 1024, to what so many calls need; warn if it can't
-    be: beyond the limit, neither Twilio nor the model could be connected any more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = calls * FILES_PER_CALL + OTHER_FILES
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    if allowed < wanted:
-        log.warning(
-            "too few open files are allowed",
-            limit=allowed,
-            cure=f"allow {wanted} (ulimit -n, LimitNOFILE) or lower MAX_CALLS_PER_NODE",
-        )
 
 
 def _serve(settings: Settings, worker: WorkerChild | None) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 _CHILD = """
 import resource, sys
-from server.commands.serve import allow_files
+from server.open_files import allow_files
 resource.setrlimit(resource.RLIMIT_NOFILE, (512, int(sys.argv[1])))
 allow_files(500)
 print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
