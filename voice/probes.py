@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 EVERY_SECONDS: Final = 1.0
 #: … and when a probe that has no limits of its own is given up.
 LONGEST_SECONDS: Final = 10.0
-#: A call waits so long for a first sound (`voice.call_state.Rules.agent_within`).
+#: A call waits so long for a first sound (`voice.call_rules.Rules.agent_within`).
 FIRST_SOUND_SECONDS: Final = 4.0
 
 #: Asks a vendor for a sign, at our own expense, as a call would and within a call's limits. Raises
