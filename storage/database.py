@@ -13,6 +13,7 @@ from contextlib import (
     suppress,
 )
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -27,7 +28,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
 
 from domain.errors import OperatorError
-from storage import migrations
+from storage import migrations, sqlite_driver
 
 Result = TypeVar("Result")
 
@@ -395,20 +396,19 @@ def _sqlite_engine(
     busy_timeout_ms: float = BUSY_TIMEOUT_MS,
     **pool: Any,
 ) -> AsyncEngine:
+    assert url.database is not None
     engine = create_async_engine(
         url,
-        # The driver starts no transaction by itself: `begin` says when and how. Left alone it
-        # begins at the first write, and updates that read first are lost (engines.md §2).
-        connect_args={"isolation_level": None, "timeout": busy_timeout_ms / 1000},
+        # The driver starts no transaction by itself: `begin` says when and how.
+        async_creator=partial(
+            sqlite_driver.connect,
+            url.database,
+            pragmas=("foreign_keys=ON", *pragmas),
+            busy_timeout_seconds=busy_timeout_ms / 1000,
+        ),
         hide_parameters=True,  # they are what people said
         **pool,
     )
-
-    def prepare(connection: Any, _record: object) -> None:
-        cursor = connection.cursor()
-        for pragma in ("foreign_keys=ON", *pragmas):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
 
     def start(connection: sa.Connection) -> None:
         # To the driver directly: half the thread switches of a statement of SQLAlchemy's.
@@ -418,7 +418,6 @@ def _sqlite_engine(
         else:
             adapted.run_async(lambda driver: driver.execute(begin))
 
-    event.listen(engine.sync_engine, "connect", prepare)
     event.listen(engine.sync_engine, "invalidate", _roll_back)
     event.listen(engine.sync_engine, "begin", start)
     return engine

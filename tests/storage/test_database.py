@@ -13,7 +13,9 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import aiosqlite
 import psutil
 import pytest
 import sqlalchemy as sa
@@ -24,6 +26,7 @@ from domain.errors import OperatorError
 from storage import Database, Storage
 from storage import database as database_module
 from storage.schema import tenants
+from tests.databases import migrated_file
 from tests.fakes.clock import START, FakeClock
 from tests.postgres import PostgresServer
 
@@ -511,3 +514,29 @@ async def test_no_thread_and_no_open_file_is_left(empty_url: str) -> None:
         # A closed connection's thread ends a moment later.
         while any(now > then for now, then in zip(left(), before, strict=True)):
             await asyncio.sleep(0.01)
+
+
+async def test_a_statement_and_its_rows_are_one_trip_to_sqlites_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = await Database.open(migrated_file(tmp_path / "db.sqlite3"))
+    rows = [
+        dict(_tenant(*each).compile().params) for each in (("second", "0002"), ("third", "0003"))
+    ]
+    trips: list[object] = []
+    make = aiosqlite.Connection._execute
+
+    def count(connection: aiosqlite.Connection, *trip: Any) -> Any:
+        trips.append(trip)
+        return make(connection, *trip)
+
+    async with database.write() as connection:
+        monkeypatch.setattr(aiosqlite.Connection, "_execute", count)
+        await connection.execute(_tenant("first"))
+        await connection.execute(sa.insert(tenants), rows)
+        changed = sa.update(tenants).values(name="Fermé").returning(tenants.c.id)
+        assert (await connection.execute(changed)).scalars().all() == ["first", "second", "third"]
+        assert (await connection.execute(sa.delete(tenants))).rowcount == 3
+        assert len(trips) == 4
+        monkeypatch.undo()
+    await database.close()
