@@ -252,9 +252,9 @@ async def test_an_unreachable_server_names_the_cure(url: str) -> None:
 
 
 async def test_a_statement_that_takes_too_long_is_the_operators_matter(
-    postgres_url: str,
+    migrated_postgres_url: str,
 ) -> None:
-    database = await Database.open(postgres_url)
+    database = await Database.open(migrated_postgres_url)
 
     async def sleep() -> None:
         async with database.write() as connection:
@@ -268,12 +268,11 @@ async def test_a_statement_that_takes_too_long_is_the_operators_matter(
 
 
 async def test_a_database_that_takes_no_writes_is_the_operators_matter(
-    postgres_url: str, postgres_server: PostgresServer
+    copied_postgres_url: str, postgres_server: PostgresServer
 ) -> None:
-    await (await Database.open(postgres_url)).close()
-    name = make_url(postgres_url).database
+    name = make_url(copied_postgres_url).database
     postgres_server.run(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    standby = Database(*database_module._engines(database_module._parse(postgres_url)))
+    standby = Database(*database_module._engines(database_module._parse(copied_postgres_url)))
     await standby.ping()
     with pytest.raises(OperatorError, match="read-only"):
         async with standby.write() as connection:
@@ -288,15 +287,15 @@ async def test_a_database_that_does_not_exist_is_the_operators_matter(
         await Database.open(postgres_server.url("nowhere"))
 
 
-async def test_libpqs_sslmode_is_understood(postgres_url: str) -> None:
-    database = await Database.open(f"{postgres_url}&sslmode=prefer")
+async def test_libpqs_sslmode_is_understood(migrated_postgres_url: str) -> None:
+    database = await Database.open(f"{migrated_postgres_url}&sslmode=prefer")
     await database.ping()
     await database.close()
 
 
-async def test_a_session_that_others_share_is_named(postgres_url: str) -> None:
+async def test_a_session_that_others_share_is_named(migrated_postgres_url: str) -> None:
     """What a pooler in transaction mode does to us: our prepared statements are another's."""
-    database = await Database.open(postgres_url)
+    database = await Database.open(migrated_postgres_url)
     try:
         await database.ping()
         async with database.write() as connection:
@@ -342,25 +341,25 @@ async def test_a_server_that_refuses_our_settings_is_named(
 
 
 async def test_a_connection_that_the_server_closed_is_replaced(
-    postgres_url: str, postgres_server: PostgresServer
+    migrated_postgres_url: str, postgres_server: PostgresServer
 ) -> None:
-    database = await Database.open(postgres_url)
+    database = await Database.open(migrated_postgres_url)
     await database.ping()
-    _close_connections(postgres_url, postgres_server)
+    _close_connections(migrated_postgres_url, postgres_server)
     await asyncio.sleep(0.1)  # the end of the connection reaches the event loop
     await database.ping()
     await database.close()
 
 
 async def test_a_server_that_goes_away_in_a_transaction_is_the_operators_matter(
-    postgres_url: str, postgres_server: PostgresServer
+    migrated_postgres_url: str, postgres_server: PostgresServer
 ) -> None:
-    database = await Database.open(postgres_url)
+    database = await Database.open(migrated_postgres_url)
 
     async def lose_the_server() -> None:
         async with database.write() as connection:
             await connection.execute(sa.select(1))
-            _close_connections(postgres_url, postgres_server)
+            _close_connections(migrated_postgres_url, postgres_server)
             await connection.execute(sa.select(1))
 
     with pytest.raises(OperatorError):
@@ -497,14 +496,14 @@ async def test_many_readers_at_once(database: Database) -> None:
             group.create_task(database.ping())
 
 
-async def test_no_thread_and_no_open_file_is_left(empty_url: str) -> None:
+async def test_no_thread_and_no_open_file_is_left(migrated_url: str) -> None:
     def left() -> list[int]:
         connections = [t for t in threading.enumerate() if "connection_worker" in t.name]
         return [len(connections), psutil.Process().num_fds()]
 
     before: list[int] = []
     for _ in range(3):
-        database = await Database.open(empty_url)
+        database = await Database.open(migrated_url)
         await database.ping()
         async with database.write() as connection:
             await connection.execute(sa.select(1))

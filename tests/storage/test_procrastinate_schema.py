@@ -49,12 +49,11 @@ def test_the_installed_library_has_no_other_migrations() -> None:
     assert [name for name in shipped if name[0].isdigit()] == list(_named())
 
 
-async def test_it_is_the_library_s_own_schema(postgres_url: str, other_url: str) -> None:
-    await (await Database.open(postgres_url)).close()
+async def test_it_is_the_library_s_own_schema(migrated_postgres_url: str, other_url: str) -> None:
     other = await asyncpg.connect(other_url)
     await other.execute((resources.files(sql) / "schema.sql").read_text())
     await other.close()
-    assert await _made(postgres_url) == await _made(other_url)
+    assert await _made(migrated_postgres_url) == await _made(other_url)
 
 
 @pytest.mark.long
@@ -64,13 +63,12 @@ async def test_a_postgresql_16_takes_them_in_one_transaction() -> None:
         await (await Database.open(server.url(name))).close()
 
 
-async def test_nothing_of_it_is_left_after_a_downgrade(postgres_url: str) -> None:
-    await (await Database.open(postgres_url)).close()
-    async with connected(postgres_url) as connection:
+async def test_nothing_of_it_is_left_after_a_downgrade(copied_postgres_url: str) -> None:
+    async with connected(copied_postgres_url) as connection:
         await connection.run_sync(migrations.downgrade, "0001")
-    assert not any((await _made(postgres_url)).values())
-    await (await Database.open(postgres_url)).close()
-    assert all((await _made(postgres_url)).values())
+    assert not any((await _made(copied_postgres_url)).values())
+    await (await Database.open(copied_postgres_url)).close()
+    assert all((await _made(copied_postgres_url)).values())
 
 
 async def test_a_plain_user_of_the_database_may_migrate_it(
