@@ -32,6 +32,7 @@ from providers.addresses import (
     parsed,
 )
 from providers.lookups import SystemLookups
+from providers.trust import trust_store
 from providers.web_exchange import MAX_TRIED, Redirect, WebExchange, WebRequest
 
 log = structlog.get_logger(__name__)
@@ -87,7 +88,7 @@ class GuardedDoor:
         self._token_hosts = tuple(host.lower() for host in token_hosts)
         self._limits = limits or GuardLimits()
         self._resolver = resolver or SystemLookups()
-        self._trust = trust or httpx.create_ssl_context(trust_env=False)
+        self._trust = trust or trust_store()
 
     # ----------------------------------------------------------------------- check, connect
 

@@ -5,9 +5,7 @@ Neither addresses nor bodies are logged: both carry telephone numbers.
 """
 
 import asyncio
-import functools
 import logging
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -20,6 +18,7 @@ import msgspec
 import tenacity
 
 from domain.errors import ProviderError
+from providers.trust import trust_store
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +134,7 @@ class HttpDoor:
             limits=httpx.Limits(
                 max_connections=self._limits.connections, max_keepalive_connections=20
             ),
-            verify=_trust_store(),
+            verify=trust_store(),
             follow_redirects=False,  # the credentials go to nobody else
             trust_env=False,
         )
@@ -304,12 +303,6 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return max((until - parsedate_to_datetime(headers.get("date", ""))).total_seconds(), 0.0)
     except (ValueError, TypeError):
         return None
-
-
-@functools.cache
-def _trust_store() -> ssl.SSLContext:
-    """Read once: it takes 50 ms."""
-    return httpx.create_ssl_context(trust_env=False)
 
 
 def _no_code(_body: bytes) -> str:

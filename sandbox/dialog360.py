@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 from sandbox.cloud_api import Account, CloudApi, GraphError, Person, Sent
 from sandbox.loopback_http import serving
+from sandbox.trust import trust_store
 
 WEBHOOK_SECONDS = 10.0
 
@@ -86,7 +87,9 @@ class Dialog360Emulator:
         """The base URL of both APIs, while the block runs."""
         async with (
             serving(self.app()) as port,
-            httpx.AsyncClient(trust_env=False, timeout=WEBHOOK_SECONDS) as self._http,
+            httpx.AsyncClient(
+                trust_env=False, verify=trust_store(), timeout=WEBHOOK_SECONDS
+            ) as self._http,
         ):
             self.url = f"http://127.0.0.1:{port}"
             yield self.url

@@ -28,6 +28,7 @@ from websockets.http11 import Response as SocketResponse
 from sandbox.audio import MAX_TAG
 from sandbox.brain import Brain
 from sandbox.loopback_http import serving
+from sandbox.trust import trust_store
 from sandbox.vapi_call import EmulatedCall, Surroundings
 from sandbox.vapi_faults import Outage, VapiFaults
 from sandbox.vapi_line import call_id_of, refusal
@@ -131,7 +132,7 @@ class VapiEmulator:
 
     async def __aenter__(self) -> Self:
         self._client = await self._stack.enter_async_context(
-            httpx.AsyncClient(trust_env=False, follow_redirects=False)
+            httpx.AsyncClient(trust_env=False, verify=trust_store(), follow_redirects=False)
         )
         self._tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
         self._stack.push_async_callback(self._end_all)

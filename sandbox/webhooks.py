@@ -12,6 +12,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import httpx
 
+from sandbox.trust import trust_store
 from sandbox.twilio_signature import HEADER, sign_form, sign_url
 
 Fields = tuple[tuple[str, str], ...]
@@ -63,6 +64,7 @@ class WebhookClient:
             timeout=httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=50),
             trust_env=False,
+            verify=trust_store(),
             # Twilio keeps cookies per call; a server that relies on them fails here.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             headers={"User-Agent": "TwilioProxy/1.1", "Accept": "*/*"},

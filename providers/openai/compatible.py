@@ -5,7 +5,6 @@ Neither addresses nor bodies are logged: both carry what people say.
 """
 
 import asyncio
-import functools
 import logging
 import re
 import ssl
@@ -19,6 +18,7 @@ import openai
 from openai import AsyncOpenAI
 
 from domain.errors import ProviderError
+from providers.trust import trust_store
 
 Result = TypeVar("Result")
 
@@ -235,7 +235,7 @@ class _Bounded(httpx.AsyncBaseTransport):
     def __init__(self, most: int) -> None:
         self._most = most
         self._inner = httpx.AsyncHTTPTransport(
-            verify=_trust_store(),
+            verify=trust_store(),
             trust_env=False,
             limits=httpx.Limits(
                 max_connections=100, max_keepalive_connections=20, keepalive_expiry=_IDLE_SECONDS
@@ -297,9 +297,3 @@ async def _without_telemetry(request: httpx.Request) -> None:
 
 def _telemetry(headers: Iterable[str]) -> list[str]:
     return [name for name in headers if name.lower().startswith("x-stainless-")]
-
-
-@functools.cache
-def _trust_store() -> ssl.SSLContext:
-    """Read once: it takes 50 ms."""
-    return httpx.create_ssl_context(trust_env=False)

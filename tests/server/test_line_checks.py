@@ -21,7 +21,7 @@ from server.clock import SystemClock
 from server.lines import line_jobs
 from storage import Database, Storage
 from storage.jobs.worker import JobWorker, Pace
-from tests.running import ACCOUNT, ADMIN, TOKEN, settings
+from tests.running import ACCOUNT, ADMIN, NO_TLS, TOKEN, settings
 
 OURS, OWN = "+33199000000", "+33199000001"
 LINE = "+33261910077"
@@ -48,7 +48,9 @@ class World:
         tenant = await self.storage.operator.create_tenant(name)
         key = await self.storage.operator.create_key(tenant.id)
         headers = {"authorization": f"Bearer {key}"}
-        async with httpx.AsyncClient(base_url=self.base, headers=headers, timeout=20) as http:
+        async with httpx.AsyncClient(
+            base_url=self.base, headers=headers, timeout=20, verify=NO_TLS
+        ) as http:
             owner = Owner(tenant.id, http)
             if line is not None:
                 assert (await owner.save(line)).status_code == 200
