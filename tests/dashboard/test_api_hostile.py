@@ -89,7 +89,9 @@ async def send_everywhere(
     content: bytes,
     tenant_id: str,
     part: int | None,
-) -> None:
+) -> bool:
+    """Whether any of it was accepted."""
+    accepted = False
     for method, template in writing if part is None else writing[part::PARTS]:
         path = template.replace("{id}", tenant_id).replace("{type}", "phone")
         answer = await client_for(path, owner, operator).send(
@@ -104,6 +106,8 @@ async def send_everywhere(
             "application/problem+json",
         )
         answer.json()
+        accepted |= answer.status_code < 300
+    return accepted
 
 
 @given(body=bodies, part=parts)
@@ -123,7 +127,9 @@ async def test_no_body_makes_the_api_fail(
     part: int | None,
 ) -> None:
     (tenant,) = [t for t in await storage.operator.list_tenants() if t.name == "Garage du Port"][:1]
-    await send_everywhere(writing, owner, operator, json.dumps(body).encode(), tenant.id, part)
+    content = json.dumps(body).encode()
+    if not await send_everywhere(writing, owner, operator, content, tenant.id, part):
+        return
     # … nor leaves anything behind that does.
     for path in ("/api/v1/channels", "/api/v1/channels/phone", "/api/v1/business-hours"):
         await owner.get(path)

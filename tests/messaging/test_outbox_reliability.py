@@ -195,7 +195,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_flaky_vendor_gets_each_text_once_and_in_order(url: str, tmp_path: Path) -> None:
-    await flaky(url, tmp_path / "vendor", people=16, each=4, seconds=60)
+    await flaky(url, tmp_path / "vendor", people=6, each=8, seconds=60)
 
 
 @pytest.mark.long

@@ -139,7 +139,7 @@ RANK = {**RANKS, "failed": 9}
 
 @given(reports=st.lists(st.sampled_from(sorted(STATUSES)), max_size=6))
 @hypothesis_settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25
 )
 async def test_reports_in_any_order(shop: Shop, reports: list[str]) -> None:
     sid = f"SM{next(_NUMBERS):032x}"
