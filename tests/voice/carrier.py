@@ -96,6 +96,7 @@ class Served:
     owner: Owner
     directory: Path
     server: uvicorn.Server
+    _ids: dict[str, str] = field(default_factory=dict)
 
     def stop(self) -> None:
         """As SIGTERM does."""
@@ -128,20 +129,25 @@ class Served:
 
     async def call(self, number: int = 1) -> dict[str, Any]:
         """A call as its owner sees it, with its timeline."""
-        calls = (await self.owner.get("/api/v1/calls"))["calls"]
         sid = french_call(number)["CallSid"]
-        (found,) = [call for call in calls if call["call_sid"] == sid]
-        shown: dict[str, Any] = (await self.owner.get(f"/api/v1/calls/{found['id']}"))["call"]
+        if sid not in self._ids:
+            calls = (await self.owner.get("/api/v1/calls"))["calls"]
+            (self._ids[sid],) = [call["id"] for call in calls if call["call_sid"] == sid]
+        shown: dict[str, Any] = (await self.owner.get(f"/api/v1/calls/{self._ids[sid]}"))["call"]
         return shown
 
     async def outcome(self, number: int = 1) -> str:
         """The one outcome, once it is stored."""
 
+        outcome = None
+
         async def stored() -> bool:
-            return (await self.call(number))["outcome"] is not None
+            nonlocal outcome
+            outcome = (await self.call(number))["outcome"]
+            return outcome is not None
 
         await eventually(stored)
-        return str((await self.call(number))["outcome"])
+        return str(outcome)
 
     async def tickets(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = (await self.owner.get("/api/v1/tickets"))["tickets"]
@@ -152,7 +158,7 @@ class Served:
 
         async def over() -> bool:
             open_sessions = [each for each in self.sessions if each.closed_at is None]
-            return await self.live() == 0 and not open_sessions
+            return not open_sessions and await self.live() == 0
 
         await eventually(over)
 

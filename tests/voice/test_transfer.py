@@ -201,12 +201,12 @@ async def test_nobody_there_leads_back_to_the_agent(served: Served, status: str)
     assert len(await served.tickets()) == 1
 
 
-@pytest.mark.parametrize("digits", ["2", "0", "*", "", "11"])
-async def test_only_key_one_takes_the_call(served: Served, digits: str) -> None:
+async def test_only_key_one_takes_the_call(served: Served) -> None:
     transfer = await transferred(served)
     await transfer.dial()
-    assert (await transfer.key(digits)).verbs == ["Hangup"]
-    assert await transfer.state() == "dialling"
+    for digits in ("2", "0", "*", "", "11"):
+        assert (await transfer.key(digits)).verbs == ["Hangup"], digits
+        assert await transfer.state() == "dialling"
     assert (await transfer.done("completed")).verbs == ["Connect"]
 
 
