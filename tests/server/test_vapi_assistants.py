@@ -22,13 +22,15 @@ from sandbox.vapi_faults import Outage
 from server.vapi_assistants import ORPHAN_AGE, RECONCILE, Plan, Provisioning
 from storage import Database, Storage
 from storage.assistants import CLAIM, PROVISION, AssistantState
-from storage.schema import tenants
+from storage.schema import deployment, tenants
 from tests.databases import migrated_file
 from tests.fakes.clock import FakeClock
 from voice.functions.runner import FunctionRunner
 
 KEY = "vapi-private-key"
 SECRET = "a-secret-of-some-length"
+#: The deployment's, the same in each test: it salts the slow hash of the secret, made once then.
+NAME = "the-same-deployment"
 PLAN = Plan(
     Choices(
         "openai:gpt-5.4-mini",
@@ -118,6 +120,9 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         url = request.getfixturevalue("migrated_postgres_url")
     clock = FakeClock()
     database = await Database.open(url)
+    async with database.write() as connection:
+        named = {"name": "id", "value": NAME, "created_at": clock.now()}
+        await connection.execute(sa.insert(deployment).values(named))
     storage = Storage(database, clock)
     emulator = VapiEmulator(KEY, lambda _: Brain([]), now=lambda: clock.now().timestamp())
     try:
@@ -145,6 +150,15 @@ async def test_made_once_and_changed_only_when_something_changed(world: World) -
     another = replace(PLAN, secret="another-secret-of-some-length")
     assert await world.provisioning(another).provision(world.tenant.id) == "updated"
     assert world.vapi.refusals == []
+
+
+async def test_a_deployment_gives_itself_a_name_once(world: World) -> None:
+    async with world.storage.operator._database.write() as connection:
+        await connection.execute(sa.delete(deployment))
+    register = world.storage.assistants
+    names = await asyncio.gather(*(register.deployment_id() for _ in range(3)))
+    assert {*names, await register.deployment_id()} == {names[0]}
+    assert names[0] != NAME
 
 
 async def test_what_the_assistant_is(world: World) -> None:
