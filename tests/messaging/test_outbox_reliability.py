@@ -61,6 +61,22 @@ async def until(condition: Callable[[], Awaitable[bool]], seconds: float) -> Non
             await asyncio.sleep(0.02)
 
 
+async def settle(database: Database, vendor: FileVendor, seconds: float) -> None:
+    """A worker of this process sends all that is to be sent."""
+    running = worker(database, CLOCK, vendor, places=16)
+
+    async def settled() -> bool:
+        return not (await statuses(database)).keys() & {"queued", "sending"}
+
+    async with asyncio.TaskGroup() as tasks:
+        work = tasks.create_task(running.run())
+        try:
+            await until(settled, seconds)
+        finally:
+            running.stop()
+            await work
+
+
 # ------------------------------------------------------------------------------- killed
 
 
@@ -83,30 +99,26 @@ class Process:
 
 
 async def killed(url: str, path: Path, *, people: int, rounds: int) -> Counter[str]:
-    """In each round all that was taken is unconfirmed when the process is killed."""
+    """In each round all that was taken is unconfirmed when the process is killed; this one ends
+    what those began."""
     database = await Database.open(url)
-    storage = Storage(database, CLOCK)
-    process = Process(url, path, seconds=0.5)
     try:
-        await put(storage, people, 1)
-        for _ in range(rounds):
-            await process.ready()
-            before = len(remembered(path))
+        await put(Storage(database, CLOCK), people, 1)
+        for number in range(rounds):
+            process = Process(url, path, seconds=0.01 if number else 0.5)
+            try:
+                await process.ready()
+                before = len(remembered(path))
 
-            async def taken(before: int = before) -> bool:
-                return len(remembered(path)) > before
+                async def taken(before: int = before) -> bool:
+                    return len(remembered(path)) > before
 
-            await until(taken, 20)
-            await process.kill()
-            process = Process(url, path, seconds=0.01)
-
-        async def settled() -> bool:
-            return not (await statuses(database)).keys() & {"queued", "sending"}
-
-        await until(settled, 60)
+                await until(taken, 20)
+            finally:
+                await process.kill()
+        await settle(database, FileVendor(path, seconds=0.01), 60)
         return await statuses(database)
     finally:
-        await process.kill()
         await database.close()
 
 
@@ -151,19 +163,7 @@ async def flaky(url: str, path: Path, *, people: int, each: int, seconds: float)
     storage = Storage(database, CLOCK)
     try:
         await put(storage, people, each)
-        vendor = FileVendor(path, flaky=2 / 7)
-        running = worker(database, CLOCK, vendor, places=16)
-
-        async def settled() -> bool:
-            return not (await statuses(database)).keys() & {"queued", "sending"}
-
-        async with asyncio.TaskGroup() as tasks:
-            work = tasks.create_task(running.run())
-            try:
-                await until(settled, seconds)
-            finally:
-                running.stop()
-                await work
+        await settle(database, FileVendor(path, flaky=2 / 7), seconds)
         number = people * each
         lines = remembered(path)
         assert Counter(line[1] for line in lines).most_common(1)[0][1] == 1, "doubled"
