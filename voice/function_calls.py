@@ -49,7 +49,7 @@ class FunctionCalls:
         return call if call is not None else FunctionCall(orphaned=True)
 
     def what_follows(self, event: FunctionFinished, call: FunctionCall) -> str:
-        """ "end" or "transfer" at once, or "": the conversation, which isn't ending yet, goes on."""
+        """ "end" or "transfer" at once, or "": the conversation, not ending yet, goes on."""
         if event.then == "end":
             if call.overtaken:
                 return ""
