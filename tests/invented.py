@@ -100,6 +100,17 @@ OF_THEIRS: dict[str, Any] = {
     "Reminders.trying.tried": [("sms", "text-1")],
     "Wanted.kind": "24h",
 }
+#: Ours of each type, where nothing depends on what it is for.
+_OWN: dict[type, Any] = {
+    bool: True,
+    float: 1.0,
+    bytes: OWN_WORD.encode(),
+    datetime: WHEN,
+    date: WHEN.date(),
+    time: time(9),
+    timedelta: timedelta(minutes=30),
+    uuid.UUID: uuid.UUID(int=1),
+}
 _REQUIRED = inspect.Parameter.empty
 #: Looking them up takes longer than all else.
 _hints = cache(typing.get_type_hints)
@@ -114,6 +125,7 @@ class Inventor:
     def __init__(self, row: Mapping[str, Any] | None = None, *, sparse: bool = False) -> None:
         self._row = row or {}
         self._sparse = sparse
+        self._texts: dict[str, Any] = {}
 
     def arguments(self, function: Callable[..., Any]) -> dict[str, Any]:
         """Keyword arguments for all that it takes, but for pages."""
@@ -168,19 +180,10 @@ class Inventor:
         theirs = self._row.get(name)
         if hint is not str and hint is not object and isinstance(theirs, hint):
             return theirs
-        own: dict[type, Any] = {
-            bool: True,
-            int: WORDS.get(name, 30),
-            float: 1.0,
-            bytes: OWN_WORD.encode(),
-            datetime: WHEN,
-            date: WHEN.date(),
-            time: time(9),
-            timedelta: timedelta(minutes=30),
-            uuid.UUID: uuid.UUID(int=1),
-        }
-        if hint in own:
-            return own[hint]
+        if hint is int:
+            return WORDS.get(name, 30)
+        if hint in _OWN:
+            return _OWN[hint]
         if dataclasses.is_dataclass(hint) or hasattr(hint, "__annotations__"):
             return self._structure(hint)
         return self._text(name)
@@ -195,6 +198,11 @@ class Inventor:
         return kind(**{name: self._of(kind.__name__, name, hints[name]) for name in named})
 
     def _text(self, name: str) -> Any:
+        if name not in self._texts:
+            self._texts[name] = self._found(name)
+        return self._texts[name]
+
+    def _found(self, name: str) -> Any:
         words = set(name.split("_"))
         if isinstance(self._row.get(name), str):
             return str(self._row[name])

@@ -128,6 +128,7 @@ async def walk(
     and of one in `_ONE_IN` others; with `all_ids`, of each."""
     walked = Walked()
     ids = ids_of(furnished)
+    inventors = {table: [Inventor(row) for row in rows] for table, rows in furnished.items()}
     async with storage.tenant(visitor).read() as rows:
         statements = statements_of(furnished)
         before = await read(rows._scope.connection, statements)
@@ -135,7 +136,7 @@ async def walk(
     for name, function in methods.items():
         walked.methods.add(name)
         said, understood = "", False
-        choice = _Choice(name, list(_all_arguments(function, furnished)), all_ids)
+        choice = _Choice(name, list(_all_arguments(function, furnished, inventors)), all_ids)
         while (arguments := choice.next()) is not None:
             attempt = _Attempt(storage, visitor, name, nouns, arguments)
             result, changed = await attempt.run(before, statements, choice.named)
@@ -156,17 +157,20 @@ def _is_understood(error: Exception) -> bool:
     )
 
 
-def _all_arguments(function: Any, furnished: Rows) -> Iterator[tuple[str, bool, dict[str, Any]]]:
+def _all_arguments(
+    function: Any, furnished: Rows, inventors: Mapping[str, list[Inventor]]
+) -> Iterator[tuple[str, bool, dict[str, Any]]]:
     """For each table's first row, and for all rows of those with a column of such a name: the
     table, whether it has one and these are its first, and arguments."""
     tried: set[str] = set()
     names = inspect.signature(function).parameters.keys()
     for table, rows in furnished.items():
         fits = first = bool(names & rows[0].keys())
-        for row in rows if fits else rows[:1]:
-            arguments = Inventor(row).arguments(function)
-            if repr(arguments) not in tried:
-                tried.add(repr(arguments))
+        for inventor in inventors[table][: None if fits else 1]:
+            arguments = inventor.arguments(function)
+            shown = repr(arguments)
+            if shown not in tried:
+                tried.add(shown)
                 yield table, first, arguments
                 first = False
 
