@@ -132,11 +132,12 @@ class MediaProtocol(WebSocketsSansIOProtocol):
         self._rest = b""
         while at < size:
             end = _frame_end(data, at)
+            if (end or 0) - at > self.config.ws_max_size + 14:  # even if all of it is there
+                self._cutting = False  # too big: `websockets` says so to the peer
+                super().data_received(data[at:])
+                return
             if end is None or end > size:
                 self._rest = data[at:]
-                if (end or 0) - at > self.config.ws_max_size + 14:
-                    self._cutting = False  # too big: `websockets` says so to the peer
-                    super().data_received(self._rest)
                 return
             self._frame(data[at:end])
             at = end

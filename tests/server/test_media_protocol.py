@@ -289,6 +289,29 @@ async def test_a_frame_that_announces_too_much_is_refused_before_it_arrives() ->
         writer.close()
 
 
+async def test_too_big_a_frame_is_refused_though_it_arrives_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """uvloop, which serves calls, reads 256 KiB at a time."""
+    frame, received, held = masked(1, b"x" * 70_000), MediaProtocol.data_received, bytearray()
+
+    def at_once(self: MediaProtocol, data: bytes) -> None:
+        held.extend(data)
+        if not held.startswith(frame[:2]) or len(held) == len(frame):
+            whole = bytes(held)
+            held.clear()
+            received(self, whole)
+
+    monkeypatch.setattr(MediaProtocol, "data_received", at_once)
+    route = Route()
+    async with serving(route) as url:
+        reader, writer = await raw(url)
+        writer.write(frame)
+        closing = await asyncio.wait_for(reader.read(4), 3)
+        assert struct.unpack("!H", closing[2:4])[0] == 1009
+        writer.close()
+
+
 async def test_a_client_that_sends_before_it_is_accepted_is_heard_all_the_same() -> None:
     route = Route(wait_first=0.2)
 
