@@ -16,7 +16,6 @@ from voice.announcements import bundled
 SAMPLE: tuple[tuple[str, Kind, Moment], ...] = (
     ("realtime, cascade", "refuse", "before_answer"),
     ("realtime, cascade", "cut", "agent_speech"),
-    ("realtime", "cut", "greeting"),
     ("realtime", "brown_out", "caller_speech"),
     ("realtime", "half_dead", "agent_speech"),
     ("realtime", "close", "function_call"),
@@ -25,8 +24,6 @@ SAMPLE: tuple[tuple[str, Kind, Moment], ...] = (
     ("realtime", "late", "caller_speech"),
     ("realtime", "lag", "caller_speech"),
     ("realtime", "429", "agent_speech"),
-    ("realtime", "5xx", "function_result"),
-    ("realtime", "garbage", "caller_speech"),
     ("realtime", "duplicates", "greeting"),
     ("realtime", "out_of_order", "agent_speech"),
     ("vapi, realtime", "cut", "agent_speech"),
