@@ -1,5 +1,6 @@
 """The `coccinelle` command: its subcommands, and what each failure says."""
 
+import gc
 from collections import UserDict
 from importlib import import_module
 from importlib.metadata import version
@@ -36,7 +37,10 @@ class _Commands(UserDict[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         module = super().__getitem__(name)
+        gc.disable()  # as in server/__main__.py
         command = getattr(import_module(f"server.commands.{module}"), module)
+        gc.freeze()
+        gc.enable()
         alone = typer.Typer()
         if isinstance(command, typer.Typer):
             alone.add_typer(command, name=name)

@@ -15,9 +15,12 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import OperatorError
+from server.app import create_app
 from server.commands.session import env_file_of, settings_of
 from server.drain import Drain
+from server.http_protocol import HttpProtocol
 from server.logs import logging_to
+from server.media_protocol import MediaProtocol
 from server.open_files import allow_files
 from server.settings import Settings, unknown
 from server.worker_child import WorkerChild, beside
@@ -55,10 +58,6 @@ def serve(context: typer.Context) -> None:
 
 def _serve(settings: Settings, worker: WorkerChild | None) -> bool:
     """Whether it came up."""
-    # Imported here: the other commands need none of it.
-    from server.app import create_app
-    from server.media_protocol import MediaProtocol
-
     with listening_socket(settings.host, settings.port) as listener:
         app = create_app(settings)
         config = _config(_SaysWhy(app), settings, MediaProtocol)
@@ -95,8 +94,6 @@ class _SaysWhy:
 
 
 def _config(app: ASGIApp, settings: Settings, websocket: type[asyncio.Protocol]) -> uvicorn.Config:
-    from server.http_protocol import HttpProtocol
-
     return uvicorn.Config(
         app,
         loop="uvloop",
