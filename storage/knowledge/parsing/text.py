@@ -93,8 +93,9 @@ def text_blocks(text: str) -> Iterator[RawBlock]:
     lines = clean(text).split("\n")
     delimiter = _delimiter(lines)
     if delimiter:
-        # The lines were bounded with the file; a field may be all of it.
-        csv.field_size_limit(len(text) + 1)
+        # The lines were bounded with the file; a field may be all of it. The limit is the whole
+        # process's: it isn't made lower for others.
+        csv.field_size_limit(max(len(text) + 1, csv.field_size_limit()))
         yield from table_blocks(csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter))
         return
     paragraph: list[str] = []
