@@ -70,7 +70,7 @@ demo: $(VENV)/.run ## a call, live, against emulated vendors; FAULT=vapi-dies: o
 	@$(BIN)/coccinelle demo $(if $(FAULT),--fault $(FAULT))
 
 test: $(VENV)/.test ## everything but the minutes-long ones
-	@$(WITHOUT_KEYS) -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 5 --dist loadfile -m "not long"
+	@$(WITHOUT_KEYS) -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 6 --dist loadfile -m "not long"
 
 long: $(VENV)/.test ## a thousand calls leak nothing
 	@$(WITHOUT_KEYS) $(BIN)/python -m pytest -m long --timeout 3600
