@@ -403,6 +403,7 @@ class Call:
             self._because = ""
             self._words_due = False
             self._do(ev.StopTimer(GOODBYE))
+            self._give_notes()  # to an agent that came during the goodbye
 
     def _caller_speech_stopped(self, _: ev.CallerSpeechStopped) -> None:
         self._hearing.end()

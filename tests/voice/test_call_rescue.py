@@ -660,6 +660,25 @@ def test_a_key_pressed_into_the_goodbye_of_a_dead_agent_keeps_no_call_open() -> 
     assert "goodbye" in line.timers
 
 
+def test_an_agent_that_comes_during_the_goodbye_is_briefed_when_the_caller_keeps_the_line() -> None:
+    line = talking()
+    asks(line)
+    line.on(ev.ResponseStarted("r"))
+    line.on(ev.AgentText("i2", "C'est noté. Au revoir !", final=True))
+    line.on(ev.AgentAudioStarted("i2"))
+    line.on(ev.FunctionCalled("f1", "end_call", "{}"))
+    line.on(ev.AgentGone("1006"))
+    line.on(ev.FunctionFinished("f1", "end_call", {"status": "ok"}, then="end", detail="done"))
+    assert line.call.phase is Phase.CLOSING
+    line.on(ev.AgentHeard((("i2", 1500.0),)), after=1.5)
+    assert not told(line.on(ev.AgentReady()))
+    heard = [each.text for each in told(line.on(ev.CallerSpeechStarted()))]
+    assert "[Dit : C'est noté. Au revoir !]" in heard
+    assert '[end_call : {"status":"ok"}]' in heard
+    assert not told(line.on(ev.CallerSpeechStopped(), after=1.0))
+    assert line.call.phase is Phase.TALKING
+
+
 def test_what_ran_elsewhere_is_told_and_spoken_of() -> None:
     """Vapi's functions run at our webhook: nobody on this stream has asked for them."""
     line = talking()
