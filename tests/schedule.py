@@ -14,7 +14,7 @@ from xdist.remote import Producer  # type: ignore[import-untyped]
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 from xdist.workermanage import WorkerController  # type: ignore[import-untyped]
 
-#: Files and folders whose tests live in real time. Longest first.
+#: Files and folders whose tests live in real time, or measure it. Longest first.
 SLOW = (
     "tests/server/test_demo.py",
     "tests/scenarios/test_faults.py",
@@ -31,6 +31,12 @@ SLOW = (
     "tests/voice/test_vapi_webhooks.py",
     "tests/voice/test_bypass.py",
     "tests/voice/test_many_nodes.py",
+    "tests/voice/test_cascade.py",
+    "tests/voice/test_agents.py",
+    "tests/voice/test_bridge.py",
+    "tests/voice/test_turn_taking.py",
+    "tests/providers/test_openai_",
+    "tests/storage/test_database.py",
     "tests/server/",
     "tests/storage/knowledge/",
 )
