@@ -105,9 +105,10 @@ def check_settings(settings: Settings) -> list[Finding]:
 
 async def _database(settings: Settings, clock: Clock, numbers: list[str]) -> AsyncIterator[Finding]:
     """Also collects our numbers for the checks that follow."""
+    configured = [settings.twilio_phone_number] if settings.twilio_phone_number else []
     if _is_still_to_be_made(settings):
         # Not made here: it would belong to whoever asks the doctor, perhaps to root.
-        numbers += [settings.twilio_phone_number] if settings.twilio_phone_number else []
+        numbers += configured
         yield ok(f"database {settings.database_name} will be created at the first start")
         return
     url = settings.database_url.get_secret_value()
@@ -115,7 +116,7 @@ async def _database(settings: Settings, clock: Clock, numbers: list[str]) -> Asy
         state = await schema_state(url)
         if state.known and state.revision != state.head:
             # Not brought up to date here: a server of another version may be running on it.
-            numbers += [settings.twilio_phone_number] if settings.twilio_phone_number else []
+            numbers += configured
             yield behind(settings, state)
             return
         database = await Database.open(url)

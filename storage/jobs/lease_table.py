@@ -169,8 +169,7 @@ class LeaseTable:
                 attempts = row["attempts"] + 1
                 after = spared(row["kind"], attempts)
                 if after is not None:
-                    at = self._clock.now() + timedelta(seconds=after) if after else None
-                    await _let_wait(connection, row, at, attempts)
+                    await _let_wait(connection, row, self._later(after), attempts)
                 else:
                     await _delete(connection, row["id"])
                     job = _job(row)
@@ -248,8 +247,8 @@ class LeaseTable:
 
     async def retry(self, job: Job, after: float, *, counts: bool) -> bool:
         """See `Queue`."""
-        at = self._clock.now() + timedelta(seconds=after) if after else None
-        return await self._wait(job, at, job.attempt if counts else job.attempt - 1)
+        attempts = job.attempt if counts else job.attempt - 1
+        return await self._wait(job, self._later(after), attempts)
 
     async def again(self, job: Job, at: datetime) -> bool:
         """See `Queue`."""
@@ -298,6 +297,9 @@ class LeaseTable:
 
     def _mine(self, job: Job) -> sa.ColumnElement[bool]:
         return sa.and_(jobs.c.id == int(job.id), jobs.c.leased_by == self._worker)
+
+    def _later(self, after: float) -> datetime | None:
+        return self._clock.now() + timedelta(seconds=after) if after else None
 
     async def _wait(self, job: Job, at: datetime | None, attempts: int) -> bool:
         async with self._database.write() as connection:

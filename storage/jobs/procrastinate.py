@@ -180,9 +180,8 @@ class ProcrastinateQueue:
                 attempts = row["attempts"] + 1
                 after = spared(row["task_name"], attempts)
                 if after is not None:
-                    now = (await connection.execute(sa.select(sa.func.now()))).scalar_one()
-                    at = now + timedelta(seconds=after) if after else None
-                    await _let_wait(connection, row, at, attempts)
+                    wait = timedelta(seconds=after) if after else None
+                    await _let_wait(connection, row, wait, attempts)
                 else:
                     await _end(connection, row["id"])
                     await bury(connection, _job(row), attempts, _DIED, self._clock.now())
@@ -295,9 +294,6 @@ class ProcrastinateQueue:
             row = await self._mine(connection, job)
             if row is None:
                 return False
-            if isinstance(at, timedelta):
-                # By the clock that will say when it is due.
-                at = (await connection.execute(sa.select(sa.func.now()))).scalar_one() + at
             # Nobody reads what its earlier runs were, and a periodic job has them for ever.
             await connection.execute(sa.delete(events).where(events.c.job_id == row["id"]))
             await _let_wait(connection, row, at, attempts)
@@ -315,7 +311,10 @@ async def _held(
 
 
 async def _let_wait(
-    connection: AsyncConnection, row: sa.RowMapping, at: datetime | None, attempts: int
+    connection: AsyncConnection,
+    row: sa.RowMapping,
+    at: datetime | timedelta | None,
+    attempts: int,
 ) -> None:
     """A running job waits again, unless another one of its key waits: that one takes its place."""
     key = row["queueing_lock"]
@@ -323,6 +322,9 @@ async def _let_wait(
     if key is not None and (await connection.execute(follower)).first():
         await _end(connection, row["id"])
         return
+    if isinstance(at, timedelta):
+        # By the clock that will say when it is due.
+        at = (await connection.execute(sa.select(sa.func.now()))).scalar_one() + at
     await _manager(connection).retry_job_by_id_async(row["id"], at)  # type: ignore[arg-type]
     # It counts every return as an attempt; we don't.
     await connection.execute(

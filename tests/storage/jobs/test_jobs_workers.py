@@ -155,19 +155,23 @@ async def test_whoever_shows_no_life_loses_its_jobs_and_can_t_end_them(
     assert [job.attempt for job in done.jobs] == [2]
 
 
+async def crash(storage: Storage, worker: JobWorker) -> None:
+    """It dies as soon as it has a job."""
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(worker.run())
+        while (await storage.jobs.counts()).running == 0:
+            await asyncio.sleep(0.02)
+        await forget_workers(storage)
+        running.cancel()
+
+
 async def test_a_job_that_kills_its_process_again_and_again_is_dead(
     storage: Storage, worker: Callable[..., JobWorker]
 ) -> None:
     await storage.jobs.put("test.job", {"n": 1})
     crashing = Done(*[lambda _job: asyncio.sleep(3600)] * 9)
     for _ in range(3):
-        crashed = worker(crashing, pace=Pace(poll=0.02, beat=3600))
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(crashed.run())
-            while (await storage.jobs.counts()).running == 0:
-                await asyncio.sleep(0.02)
-            await forget_workers(storage)
-            running.cancel()
+        await crash(storage, worker(crashing, pace=Pace(poll=0.02, beat=3600)))
         await worker(Done())._look_after_the_dead()
     (dead,) = await storage.jobs.dead()
     assert (dead.attempts, dead.error) == (3, "the process died while it ran")
@@ -254,13 +258,8 @@ async def test_what_died_twice_waits_apart_from_what_it_died_with(
     await storage.jobs.put("test.job", {"n": 1})
     crashing = Done(*[lambda _job: asyncio.sleep(3600)] * 9)
     for deaths in (1, 2):
-        crashed = worker(crashing, pace=Pace(poll=0.02, beat=3600), backoff=Backoff(60, 60, 4))
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(crashed.run())
-            while (await storage.jobs.counts()).running == 0:
-                await asyncio.sleep(0.02)
-            await forget_workers(storage)
-            running.cancel()
+        pace = Pace(poll=0.02, beat=3600)
+        await crash(storage, worker(crashing, pace=pace, backoff=Backoff(60, 60, 4)))
         await worker(Done(), backoff=Backoff(60, 60, 4))._look_after_the_dead()
         (waiting,) = await storage.jobs.waiting()
         assert (waiting.attempts, waiting.run_at is None) == (deaths, deaths == 1)
